@@ -1,0 +1,257 @@
+/* The deterministic machines: head core and node core.
+ *
+ * Both are pure: no I/O, clock, thread, random source or environment. Time and seed come in with
+ * events; what is to be done goes out as actions. The same bytes (wire/wire.h) go between them
+ * whether they live in one process, in two, or in the simulator.
+ *
+ * EFFECT ORDER IS CONTRACT: what `persist` holds after a step is committed before any byte of any
+ * outgoing message of that step leaves, and before the input that caused it is acknowledged (taken
+ * out of its ring). A loop may run many steps, then commit once, then send all: actions accumulate
+ * in struct rtci_*_actions until the loop clears them.
+ */
+#ifndef RTCI_CORE_CORE_H
+#define RTCI_CORE_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/buf.h"
+#include "runtime/wire/wire.h"
+
+/* ---- States. X(NAME, "text", allowed next states as a mask of RTCI_TS_BIT) ---- */
+#define RTCI_TS_BIT(s) (1u << RTCI_TASK_##s)
+#define RTCI_TASK_STATE_MAP(X)                                                                     \
+    X(WAITING, "waiting", RTCI_TS_BIT(READY) | RTCI_TS_BIT(FAILED) | RTCI_TS_BIT(CANCELLED))       \
+    X(READY, "ready",                                                                              \
+      RTCI_TS_BIT(LEASED) | RTCI_TS_BIT(FAILED) | RTCI_TS_BIT(CANCELLED) | RTCI_TS_BIT(DONE))      \
+    X(LEASED, "leased",                                                                            \
+      RTCI_TS_BIT(RUNNING) | RTCI_TS_BIT(READY) | RTCI_TS_BIT(DONE) | RTCI_TS_BIT(FAILED) |        \
+          RTCI_TS_BIT(CANCELLING) | RTCI_TS_BIT(RETRYING) | RTCI_TS_BIT(CANCELLED))                \
+    X(RUNNING, "running",                                                                          \
+      RTCI_TS_BIT(DONE) | RTCI_TS_BIT(FAILED) | RTCI_TS_BIT(CANCELLING) | RTCI_TS_BIT(RETRYING))   \
+    X(CANCELLING, "cancelling",                                                                    \
+      RTCI_TS_BIT(CANCELLED) | RTCI_TS_BIT(DONE) | RTCI_TS_BIT(FAILED))                            \
+    X(RETRYING, "retrying", RTCI_TS_BIT(READY) | RTCI_TS_BIT(FAILED) | RTCI_TS_BIT(CANCELLED))     \
+    X(DONE, "done", 0u)                                                                            \
+    X(FAILED, "failed", 0u)                                                                        \
+    X(CANCELLED, "cancelled", 0u)
+
+enum rtci_task_state {
+#define X(name, text, next) RTCI_TASK_##name,
+    RTCI_TASK_STATE_MAP(X)
+#undef X
+    RTCI_TASK_STATE_COUNT
+};
+enum rtci_node_state { RTCI_NODE_JOINING, RTCI_NODE_ALIVE, RTCI_NODE_CORDONED, RTCI_NODE_DEAD };
+
+const char *rtci_task_state_name(uint32_t state);
+
+/* ======================= Head core ======================= */
+struct rtci_head_core;
+
+struct rtci_head_config {
+    uint64_t epoch;      /* of this start of the head; counts up with every restart */
+    uint64_t now_ns;     /* CLOCK_MONOTONIC */
+    uint64_t seed;
+    uint32_t tasks_max;  /* 0 = RTCI_TASKS_MAX */
+    bool check;          /* rtci_head_core_check() after every step */
+};
+
+struct rtci_out {        /* bytes for one node */
+    uint32_t node;
+    struct rtci_buf buf; /* a span */
+};
+struct rtci_head_actions {
+    struct rtci_buf persist; /* state changes since the last clear; empty = nothing to commit */
+    struct rtci_out *out;    /* nodes with something to be sent, in the order first touched */
+    uint32_t n_out, cap_out;
+    uint64_t deadline_ns;    /* call rtci_head_core_tick no later than this; UINT64_MAX = never */
+    struct rtci_buf trace;   /* text lines, when tracing is on (golden traces, flight recorder) */
+    bool trace_on;
+};
+/* Empties persist, out and trace, keeping memory for the next turn. */
+void rtci_head_actions_clear(struct rtci_head_actions *actions);
+void rtci_head_actions_fini(struct rtci_head_actions *actions);
+
+int rtci_head_core_create(const struct rtci_head_config *config, struct rtci_head_core **ret_core)
+    RTCI_MUST_USE;
+void rtci_head_core_destroy(struct rtci_head_core *core);
+
+/* Recovery, before anything else and in the order written: bytes of earlier `persist` buffers or of
+ * rtci_head_core_snapshot. Idempotent. Returns 0 or RTC_E_CORRUPT with *reterr text. */
+int rtci_head_core_replay(struct rtci_head_core *core, const void *data, size_t len,
+                          const char **reterr) RTCI_MUST_USE;
+/* After the last replay: tasks that were neither done nor reported by a node become ready only when
+ * their node says NODE_READY or when `hold_ns` passed since now_ns. */
+void rtci_head_core_recovered(struct rtci_head_core *core, uint64_t now_ns, uint64_t hold_ns);
+/* Writes the whole state as replayable records: calls emit with chunks of at most ~1 MiB. */
+int rtci_head_core_snapshot(struct rtci_head_core *core,
+                            int (*emit)(void *arg, const void *data, size_t len),
+                            void *arg) RTCI_MUST_USE;
+
+/* Membership. node numbers are the loop's (1..RTCI_NODES_MAX, never reused within an epoch). */
+void rtci_head_core_node_up(struct rtci_head_core *core, uint64_t now_ns, uint32_t node,
+                            uint64_t incarnation, struct rtci_head_actions *actions);
+void rtci_head_core_node_down(struct rtci_head_core *core, uint64_t now_ns, uint32_t node,
+                              uint64_t incarnation, const char *cause,
+                              struct rtci_head_actions *actions);
+/* A span from a node: NODE_HELLO, FROM_CLIENT{…}, DONE wrapped, RETURNED, …. Already checked
+ * by rtci_wire_check record by record (the loop does it on its private copy). */
+void rtci_head_core_receive(struct rtci_head_core *core, uint64_t now_ns, uint32_t node,
+                            uint64_t incarnation, const void *span, size_t len,
+                            struct rtci_head_actions *actions);
+/* The placement pass and the timers. The loop calls it once after the receives of a turn. */
+void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
+                         struct rtci_head_actions *actions);
+
+/* Recomputes every redundant index, aborts with the story when one differs. O(state). */
+void rtci_head_core_check(const struct rtci_head_core *core);
+
+struct rtci_head_stats {
+    uint64_t tasks_alive, tasks_waiting, tasks_ready, tasks_leased, tasks_done_total,
+        tasks_failed_total, tasks_retried_total, clients, jobs, nodes, objects, kv_keys, kv_bytes;
+    uint64_t bytes_alive; /* of specs, results, values: what a snapshot would hold */
+};
+void rtci_head_core_stats(const struct rtci_head_core *core, struct rtci_head_stats *ret_stats);
+/* Facts of the loop shown by QUERY STATUS. */
+void rtci_head_core_set_info(struct rtci_head_core *core, const struct rtci_row_status *info);
+
+/* ======================= Node core ======================= */
+struct rtci_node_core;
+
+struct rtci_node_config {
+    uint64_t now_ns;
+    uint64_t incarnation;
+    uint64_t cpu, gpu;            /* 1/10,000 */
+    uint64_t mem, gpu_mem, store; /* bytes */
+    uint32_t n_gpus;
+    uint32_t prestart;            /* executors started ahead for a new job; 0 = number of CPUs */
+    uint32_t exec_extra_max;      /* 0 = RTCI_EXEC_EXTRA_MAX */
+    char name[64];
+    struct rtci_custom custom[16];
+    struct rtci_label labels[16];
+    uint32_t n_custom, n_labels;
+};
+
+enum rtci_node_action_type {
+    RTCI_NA_WELCOME = 1, /* a driver's or tool's CLIENT_ID came: tell it (status != 0: refuse, close) */
+    RTCI_NA_SPAWN,       /* start an executor */
+    RTCI_NA_KILL,        /* signal an executor's process group */
+    RTCI_NA_RECALL,      /* take back unclaimed tasks of this executor's ring (compare-and-swap, from
+                            the newest); answer with rtci_node_core_recalled */
+    RTCI_NA_CLOSE,       /* forget the client: free its channel */
+    RTCI_NA_STORE_SET,   /* write arena table entry (adoptable after a restart) */
+    RTCI_NA_STOP,        /* stop the daemon */
+};
+struct rtci_node_action {
+    enum rtci_node_action_type type;
+    uint32_t token;      /* the client or executor meant */
+    uint32_t client;     /* its number (WELCOME, SPAWN) */
+    uint32_t job;
+    int32_t status;      /* WELCOME: 0 or RTC_E_*; STOP: 1 = now */
+    int32_t signal;      /* KILL */
+    uint32_t profile_cpus; /* SPAWN: OMP_NUM_THREADS and friends */
+    uint64_t profile_gpus; /* SPAWN: bit mask for CUDA_VISIBLE_DEVICES */
+    uint32_t driver_token; /* SPAWN: whose program to run; 0 = the built-in command runner */
+    uint32_t count;      /* RECALL: most, 0 = all */
+    uint32_t object;     /* STORE_SET: index of the entry */
+};
+struct rtci_client_out {  /* bytes for one client's ring */
+    uint32_t token;
+    struct rtci_buf buf;
+};
+struct rtci_node_actions {
+    struct rtci_buf to_head; /* a span */
+    struct rtci_client_out *out;
+    uint32_t n_out, cap_out;
+    struct rtci_node_action *act;
+    uint32_t n_act, cap_act;
+    uint64_t deadline_ns;
+    struct rtci_buf trace;
+    bool trace_on;
+};
+void rtci_node_actions_clear(struct rtci_node_actions *actions);
+void rtci_node_actions_fini(struct rtci_node_actions *actions);
+
+int rtci_node_core_create(const struct rtci_node_config *config, struct rtci_node_core **ret_core)
+    RTCI_MUST_USE;
+void rtci_node_core_destroy(struct rtci_node_core *core);
+
+/* First call after create, and again when the head has a new epoch: says NODE_HELLO and everything
+ * that survived (clients, slots with their tasks, sealed objects), then NODE_READY. */
+void rtci_node_core_hello(struct rtci_node_core *core, uint64_t now_ns,
+                          struct rtci_node_actions *actions);
+
+/* A process attached (token is the loop's: 1..RTCI_CLIENTS_MAX-1, reusable after CLOSE). For a
+ * survivor of a restart, `survivor` holds what its channel header kept, else NULL. */
+struct rtci_attach {
+    uint32_t token, role, pid;
+    uint64_t job_hi, job_lo;
+    char name[64], ns[64];
+};
+struct rtci_survivor {
+    uint32_t client, job, slot; /* slot 0 = none (slots count from 1) */
+    uint32_t profile_cpus;
+    uint64_t profile_gpus;
+    uint32_t driver_token;
+    uint32_t shape_client, shape; /* of the slot's class */
+    bool attached;                /* executor had reached rtc_init() */
+    const struct rtci_held *held; /* executor: tasks in its ring, oldest first */
+    uint32_t n_held;
+};
+void rtci_node_core_attach(struct rtci_node_core *core, uint64_t now_ns,
+                           const struct rtci_attach *attach, const struct rtci_survivor *survivor,
+                           struct rtci_node_actions *actions);
+/* The executor asked for by SPAWN reached rtc_init() (its channel says so). */
+void rtci_node_core_executor_ready(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
+                                   uint32_t pid, struct rtci_node_actions *actions);
+/* A driver or tool is gone (EOF), or an executor exited. For executors: how, and the task that was
+ * claimed but has no completion (claimed.client 0 = none), and those in the ring unclaimed. The loop
+ * has first fed every completion that stood in the ring. */
+struct rtci_gone {
+    uint32_t token;
+    int32_t code;        /* RTC_E_CRASHED; RTC_E_OS: could not be spawned */
+    int32_t exit_status; /* -1 = signal */
+    int32_t signal;
+    struct rtci_held claimed;
+    const struct rtci_held *unclaimed;
+    uint32_t n_unclaimed;
+    const char *log;     /* last lines */
+    uint32_t log_len;
+};
+void rtci_node_core_gone(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_gone *gone,
+                         struct rtci_node_actions *actions);
+/* A span out of a client's ring, on a private copy, checked record by record. */
+void rtci_node_core_client_span(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
+                                const void *span, size_t len, struct rtci_node_actions *actions);
+/* The client read `bytes` out of its ring since the last call. */
+void rtci_node_core_client_read(struct rtci_node_core *core, uint32_t token, uint64_t bytes,
+                                struct rtci_node_actions *actions);
+/* A span from the head. */
+void rtci_node_core_head_span(struct rtci_node_core *core, uint64_t now_ns, const void *span,
+                              size_t len, struct rtci_node_actions *actions);
+/* Answer to RECALL. */
+void rtci_node_core_recalled(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
+                             const struct rtci_held *tasks, uint32_t n,
+                             struct rtci_node_actions *actions);
+void rtci_node_core_tick(struct rtci_node_core *core, uint64_t now_ns,
+                         struct rtci_node_actions *actions);
+void rtci_node_core_check(const struct rtci_node_core *core);
+
+/* Arena table: entries the loop mirrors into memory that outlives the daemon. */
+struct rtci_arena_entry {
+    struct rtci_id id;
+    uint64_t offset, size;
+    uint32_t state;  /* 0 free, 1 created (being written), 2 sealed */
+    uint32_t client; /* creator */
+};
+#define RTCI_ARENA_ENTRIES 65536u
+const struct rtci_arena_entry *rtci_node_core_arena_entry(const struct rtci_node_core *core,
+                                                          uint32_t index);
+/* Before hello, after a restart: what the table held. Overlapping or impossible entries are
+ * dropped. */
+void rtci_node_core_arena_adopt(struct rtci_node_core *core, uint32_t index,
+                                const struct rtci_arena_entry *entry);
+
+#endif

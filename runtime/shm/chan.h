@@ -1,0 +1,108 @@
+/* A channel between one client process (driver, executor, tool) and the daemon of its host: two
+ * single-producer single-consumer rings of records in one sealed memory file, each mapped twice in
+ * a row so that a span never wraps, and doorbells.
+ *
+ * The memory file outlives both ends (the keeper holds it), so what stands in a ring survives a
+ * kill -9 of either. The consumer takes a span out (`consume`) only when its effects are committed:
+ * a position behind the consumer's tail *is* the acknowledgement.
+ *
+ * Trust: the daemon never trusts anything in the mapping. It reads positions once into locals,
+ * checks their distance against the capacity, copies the span out, and validates the copy. A peer
+ * that wrote nonsense gets RTC_E_PROTOCOL and is disconnected; nothing else is disturbed. The memory
+ * file is sealed against shrinking, so no access can SIGBUS.
+ */
+#ifndef RTCI_SHM_CHAN_H
+#define RTCI_SHM_CHAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/assert.h"
+
+enum rtci_chan_end { RTCI_CHAN_CLIENT, RTCI_CHAN_DAEMON };
+struct rtci_chan;
+
+/* What the two ends keep about the client in the mapping, for a restarted daemon. Written by the
+ * daemon (but `attached`: by the executor); believed only after checks. */
+struct rtci_chan_info {
+    uint32_t role, client, job, pid;
+    uint32_t slot, profile_cpus;
+    uint64_t profile_gpus;
+    uint32_t driver_token, shape_client, shape;
+    uint32_t attached;     /* the executor reached rtc_init() */
+    uint32_t daemon_epoch; /* counts restarts of the daemon; clients repeat open requests */
+    uint32_t closed;       /* daemon: you were disconnected, RTC_E_* as positive number */
+    uint64_t cancel_seq;   /* executor: the task it runs shall stop (0 = none) … */
+    uint32_t cancel_client;/* … and its client */
+    uint32_t stop;         /* executor: end after this task */
+};
+
+/* Creates the memory file (memfd, F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_SEAL) with rings of `bytes` each.
+ * Returns the descriptor (close-on-exec) or a negative RTC_E_*. */
+int rtci_chan_create(size_t bytes) RTCI_MUST_USE;
+/* Maps it. Checks seals, size and magic first. Does not own fd. `bell_fd` is the daemon's eventfd
+ * (CLIENT end: rung when the daemon sleeps). `wake_fd` may be -1: else, when the client announced
+ * that it sleeps on a descriptor, the DAEMON end writes this eventfd instead of the futex. */
+int rtci_chan_open(int fd, enum rtci_chan_end end, int bell_fd, int wake_fd,
+                   struct rtci_chan **ret_chan) RTCI_MUST_USE;
+void rtci_chan_close(struct rtci_chan *chan); /* unmaps; NULL is fine */
+volatile struct rtci_chan_info *rtci_chan_info(struct rtci_chan *chan);
+
+/* ---- Producer ---- */
+/* Room for `size` bytes (a multiple of 8, at most RTCI_RECORD_MAX) at the end of what is written;
+ * NULL when the ring lacks it. Several reserves may follow each other before one publish. */
+void *rtci_chan_reserve(struct rtci_chan *chan, size_t size);
+/* Gives back the last `size` reserved bytes that are not wanted. */
+void rtci_chan_unreserve(struct rtci_chan *chan, size_t size);
+/* Makes everything reserved visible to the consumer. No doorbell. */
+void rtci_chan_publish(struct rtci_chan *chan);
+/* Wakes the consumer if it sleeps (one fence and one load when it does not). After publish. */
+void rtci_chan_ring(struct rtci_chan *chan);
+size_t rtci_chan_room(struct rtci_chan *chan);       /* bytes free now */
+uint64_t rtci_chan_written(struct rtci_chan *chan);  /* total bytes ever published */
+uint64_t rtci_chan_consumed(struct rtci_chan *chan); /* of those, taken out by the peer (= acked) */
+
+/* ---- Consumer ---- */
+/* What is readable beyond what was `advance`d over: a span in the mapping (the peer may still change
+ * it: the daemon copies it). Sets *ret_len, possibly 0. RTC_E_PROTOCOL when positions are nonsense. */
+int rtci_chan_peek(struct rtci_chan *chan, const void **ret_span, size_t *ret_len) RTCI_MUST_USE;
+void rtci_chan_advance(struct rtci_chan *chan, size_t bytes); /* private read position */
+void rtci_chan_consume(struct rtci_chan *chan);  /* publishes the read position: frees the room */
+/* CLIENT end: true when there is something to peek or the daemon's epoch or closed word changed. */
+bool rtci_chan_readable(struct rtci_chan *chan);
+
+/* CLIENT end: sleeps until readable, room of `room` bytes is free (0 = do not care), or the
+ * deadline (absolute CLOCK_MONOTONIC ns, UINT64_MAX = none). Spins briefly first when spinning has
+ * paid before. Returns 0, or RTC_E_TIMEOUT. Spurious returns of 0 are possible. Sleeps at most 1 s
+ * at a time (returns 0), so that the caller can look whether the daemon's host process is alive. */
+int rtci_chan_wait(struct rtci_chan *chan, size_t room, uint64_t deadline_ns) RTCI_MUST_USE;
+/* CLIENT end: from now on wake me through wake_fd (an event loop polls it) until the next wait. */
+void rtci_chan_arm_fd(struct rtci_chan *chan);
+/* Any thread of the client: makes a rtci_chan_wait of another thread return. */
+void rtci_chan_kick(struct rtci_chan *chan);
+
+/* DAEMON end: before sleeping: announces it on this channel. True when there is something to read
+ * after all (then do not sleep). After waking: disarm. */
+bool rtci_chan_arm(struct rtci_chan *chan);
+void rtci_chan_disarm(struct rtci_chan *chan);
+
+/* ---- Claims: TASK records in the ring to an executor. rec.flags of a TASK is its state word. ---- */
+enum rtci_claim { RTCI_CLAIM_QUEUED = 0, RTCI_CLAIM_CLAIMED = 1, RTCI_CLAIM_RECALLED = 2 };
+/* Executor: takes the task for itself; false when the daemon recalled it. `rec` is in the mapping. */
+bool rtci_chan_claim(struct rtci_chan *chan, const void *rec);
+/* DAEMON end: walks TASK records between the executor's consumed position and what was written, on
+ * the daemon's own mapping, from oldest to newest, bounded and checked; calls fn for each with the
+ * record (copied header only is safe) and its state. */
+struct rtci_chan_task {
+    uint64_t position;
+    uint64_t seq;
+    uint32_t client, attempt, slot, state;
+};
+/* Fills at most `cap` of the newest-last list; returns how many there are, or RTC_E_PROTOCOL. */
+int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, uint32_t cap)
+    RTCI_MUST_USE;
+/* DAEMON end: QUEUED -> RECALLED for one of them; false when it was claimed meanwhile. */
+bool rtci_chan_recall(struct rtci_chan *chan, const struct rtci_chan_task *task);
+
+#endif
