@@ -1,0 +1,1 @@
+#include "runtime/shm/chan.h"
