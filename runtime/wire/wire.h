@@ -176,7 +176,7 @@ struct rtci_spec {
     uint32_t name_len;
     uint32_t job;       /* filled by the head in a TASK */
 };
-_Static_assert(sizeof(struct rtci_spec) == 104, "spec header");
+_Static_assert(sizeof(struct rtci_spec) == 96, "spec header");
 
 enum rtci_kind {
     RTCI_KIND_INLINE = 0, /* the bytes follow, 8-aligned */
