@@ -260,14 +260,22 @@ static size_t make_range(struct rng *rng, uint8_t *at)
     return sizeof(*range);
 }
 
-static size_t make_wrap(struct rng *rng, uint8_t *at)
+/* A type that this wrapping carries: what clients say, or what they are told. */
+static uint16_t inner_type(struct rng *rng, uint16_t wrap)
+{
+    for (;;) {
+        uint16_t type = record_types[rng_below(rng, (uint32_t)n_record_types)];
+        if (type < 64 && (type < 32) == (wrap == RTCI_R_FROM_CLIENT))
+            return type;
+    }
+}
+
+static size_t make_wrap(struct rng *rng, uint16_t type, uint8_t *at)
 {
     size_t end = sizeof(struct rtci_wrap);
     ((struct rtci_wrap *)at)->client = 1 + rng_below(rng, 5);
-    for (uint32_t n = rng_below(rng, 3); n > 0; n--) {
-        static const uint16_t inner[] = {RTCI_R_SUBMIT, RTCI_R_DONE, RTCI_R_RELEASE, RTCI_R_WANT};
-        end += record_make(rng, inner[rng_below(rng, 4)], at + end);
-    }
+    for (uint32_t n = rng_below(rng, 4); n > 0; n--)
+        end += record_make(rng, inner_type(rng, type), at + end);
     return end;
 }
 
@@ -286,7 +294,7 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
     case RTCI_R_CLIENT_NEW: return make_client(rng, at);
     case RTCI_R_RELEASE: return make_range(rng, at);
     case RTCI_R_FROM_CLIENT:
-    case RTCI_R_TO_CLIENT: return make_wrap(rng, at);
+    case RTCI_R_TO_CLIENT: return make_wrap(rng, type, at);
     case RTCI_R_CANCEL:
     case RTCI_R_STARTED:
         ((struct rtci_cancel *)at)->id = make_id(rng);
