@@ -188,8 +188,9 @@ struct rtci_resolved { /* also: one return value in a DONE/RESULT */
     uint32_t kind;     /* enum rtci_kind */
     uint32_t n_refs;   /* references contained in the value: struct rtci_id[] before its bytes */
     uint64_t size;     /* of the value, without the ids */
-    uint64_t offset;   /* ARENA: byte offset in the arena. INLINE, ERROR: of the ids (or the bytes,
-                          if n_refs is 0) from the start of the record */
+    uint64_t offset;   /* ARENA: byte offset in the arena (its ids were told by SEAL and do not stand
+                          here). INLINE, ERROR: of the ids (or the bytes, if n_refs is 0) from the
+                          start of the record */
 };
 
 /* Why something failed; the travelling error. Strings follow in this order, not terminated:
@@ -287,7 +288,8 @@ struct rtci_kv { /* then: ns, key, value, unpadded between, padded at the end. S
     uint32_t pad;
 };
 enum rtci_query_what {
-    RTCI_Q_STATUS = 1, RTCI_Q_NODES, RTCI_Q_TASKS, RTCI_Q_OBJECTS, RTCI_Q_JOBS, RTCI_Q_WHY, RTCI_Q_FLUSH,
+    RTCI_Q_STATUS = 1, RTCI_Q_NODES, RTCI_Q_TASKS, RTCI_Q_OBJECTS, RTCI_Q_JOBS, RTCI_Q_WHY,
+    RTCI_Q_FLUSH,
 };
 struct rtci_query {
     struct rtci_rec rec;
