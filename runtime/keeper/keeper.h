@@ -35,10 +35,11 @@ enum rtci_keeper_type {
     RTCI_KM_QUIT,      /* kill all children, exit with status value */
     /* keeper -> daemon */
     RTCI_KM_RESTORE = 32, /* at start, one for each stored key */
-    RTCI_KM_CHILD,     /* at start, one for each child: key = tag, pid, value = wait status if flags & 1 */
-    RTCI_KM_BEGIN,     /* end of the above; value = how often the daemon was started (1 = first) */
-    RTCI_KM_SPAWNED,   /* key = tag, pid; or pid 0 and value = errno */
-    RTCI_KM_EXITED,    /* key = tag, pid, value = wait status */
+    RTCI_KM_CHILD,        /* at start, one for each child: key = tag, pid, flags & 1: it exited,
+                             value = wait status */
+    RTCI_KM_BEGIN,        /* end of the above; value = how often the daemon was started (from 1) */
+    RTCI_KM_SPAWNED, /* key = tag, pid; or pid 0 and value = errno, flags & 1: of entering cwd */
+    RTCI_KM_EXITED,  /* key = tag, pid, value = wait status; what was left of its group is dead */
 };
 struct rtci_keeper_msg {
     uint32_t type;
@@ -58,19 +59,23 @@ int rtci_keeper_recv(int sock, struct rtci_keeper_msg *ret_msg, void *blob, size
                      int *ret_fds, uint32_t *ret_n_fds, bool wait) RTCI_MUST_USE;
 
 struct rtci_keeper_config {
-    char *const *daemon_argv;   /* run with /proc/self/exe */
-    int notify_fd;              /* gets one byte at the first READY, then is closed; -1 = none */
-    const char *socket_path;    /* listening SOCK_SEQPACKET socket to bind (key 1); NULL = none */
-    int first_fd;               /* an already connected client socket (key 2); -1 = none */
+    char *const *daemon_argv; /* run with /proc/self/exe */
+    int notify_fd;            /* gets one byte at the first READY, then is closed; -1 = none */
+    const char *socket_path;  /* listening SOCK_SEQPACKET socket to bind (key 1); NULL = none */
+    int first_fd;             /* an already connected client socket (key 2); -1 = none */
 };
-/* Runs the keeper until QUIT or until the daemon fails for good. Returns the exit status. */
+/* Runs the keeper until the daemon says QUIT, exits with status 0, exits at all before it was ever
+ * READY (it has then said why), or dies 20 times in a row before READY. Any other death of it is
+ * followed by a new start. SIGTERM, SIGINT and SIGHUP become SIGTERM of the daemon, whose end is
+ * then the end. In any case no process is left. Returns the exit status. Single-threaded callers
+ * only: signal mask, actions, and the role of subreaper are the process's. */
 int rtci_keeper_run(const struct rtci_keeper_config *config);
 
 /* Well-known keys of STORE/RESTORE. */
 #define RTCI_KEY_LISTEN 1u
 #define RTCI_KEY_FIRST  2u
-#define RTCI_KEY_BELL   3u  /* the daemon's eventfd */
-#define RTCI_KEY_ARENA  4u  /* arena memory file, arena table memory file */
+#define RTCI_KEY_BELL   3u             /* the daemon's eventfd */
+#define RTCI_KEY_ARENA  4u             /* arena memory file, arena table memory file */
 #define RTCI_KEY_CLIENT 0x100000000ull /* + token: a client's connection, channel, … */
 
 #endif
