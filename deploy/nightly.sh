@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# What takes too long for every change: all lanes, then valgrind, 10,000 seeds of the simulator,
+# an hour of fuzzing (RTC_FUZZ_SECONDS for each target), and a cross build for arm64 where its
+# compiler is installed (crossbuild-essential-arm64 and the :arm64 libraries).
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+. deploy/lib.sh
+
+rc=0
+seeds=${RTC_SIM_SEEDS:-10000}
+fuzz_seconds=${RTC_FUZZ_SECONDS:-600}
+
+deploy/test.sh || rc=1
+
+if command -v valgrind >/dev/null; then
+    say valgrind
+    build build/valgrind gcc -Dbuildtype=debug -Dbaselines=false &&
+        meson test -C build/valgrind --suite unit --suite trace --timeout-multiplier 20 \
+            --wrapper 'valgrind --quiet --error-exitcode=99 --leak-check=full' || rc=1
+fi
+
+say "simulator, $seeds seeds"
+for ((seed = 1; seed <= seeds; seed++)); do
+    build/release/tests/sim/rtc-sim --seed "$seed" >build/sim.log 2>&1 || {
+        tail -n 20 build/sim.log
+        say "SEED=$seed failed"
+        rc=1
+        break
+    }
+done
+
+if command -v clang >/dev/null; then
+    say "fuzzing, $fuzz_seconds s each"
+    build build/fuzz clang -Dfuzzing=libfuzzer -Db_sanitize=address,undefined -Db_lundef=false \
+        -Dbuildtype=debugoptimized -Dbaselines=false || rc=1
+    for target in build/fuzz/tests/fuzz/fuzz_*; do
+        [ -f "$target" ] && [ -x "$target" ] || continue
+        name=$(basename "$target")
+        corpus=build/corpus/$name
+        mkdir -p "$corpus"
+        "build/release/tests/fuzz/$name" --write "$corpus" 200
+        "$target" -max_total_time="$fuzz_seconds" -max_len=65536 -print_final_stats=1 \
+            -artifact_prefix="$corpus-crash-" "$corpus" || rc=1
+    done
+fi
+
+if command -v aarch64-linux-gnu-gcc >/dev/null; then
+    say "arm64 cross build"
+    [ -e build/arm64/build.ninja ] ||
+        meson setup build/arm64 --cross-file deploy/arm64.ini -Dbaselines=false
+    ninja -C build/arm64 || rc=1
+fi
+exit "$rc"
