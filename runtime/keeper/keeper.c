@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -364,6 +365,8 @@ static void raise_fd_limit(struct rtci_keeper *keeper)
 static int setup(struct rtci_keeper *keeper)
 {
     open_standard_fds();
+    /* Whatever the one who started the keeper left open is not for daemon and executors. */
+    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     raise_fd_limit(keeper);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     keeper->self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
