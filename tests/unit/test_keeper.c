@@ -358,11 +358,11 @@ static void test_daemon_restart(void **state)
     start(&world);
     order(&world, RTCI_KM_READY, 0, 0, 0);
     static uint8_t big[RTCI_KEEPER_BLOB_MAX];
-    memset(big, 0x5a, sizeof(big));
     struct rtci_keeper_msg store = {
         .type = RTCI_KM_STORE, .key = RTCI_KEY_CLIENT + 9, .blob_len = sizeof(big)};
     int both[2] = {mem, mem};
-    assert_int_equal(rtci_keeper_send(world.control, &store, "old", both, 0), 0);
+    assert_int_equal(rtci_keeper_send(world.control, &store, big, both, 0), 0);
+    memset(big, 0x5a, sizeof(big)); /* replaces what was stored first */
     assert_int_equal(rtci_keeper_send(world.control, &store, big, both, 2), 0);
     store.key++;
     assert_int_equal(rtci_keeper_send(world.control, &store, big, both, 1), 0);
