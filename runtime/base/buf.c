@@ -4,13 +4,12 @@
 
 bool rtci_buf_reserve(struct rtci_buf *buf, size_t extra)
 {
-    size_t need = buf->len + extra;
-    if (need <= buf->cap)
+    if (extra <= buf->cap - buf->len)
         return true;
     size_t cap = buf->cap ? buf->cap : 256;
-    while (cap < need)
+    while (cap - buf->len < extra && cap <= SIZE_MAX / 2)
         cap *= 2;
-    uint8_t *data = realloc(buf->data, cap);
+    uint8_t *data = cap - buf->len < extra ? NULL : realloc(buf->data, cap);
     if (!data) {
         buf->failed = true;
         return false;
