@@ -5,9 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "rtc/error.h"
 #include "runtime/base/log.h"
 #include "runtime/keeper/internal.h"
+#include <rtc/error.h>
 
 struct rtci_child *rtci_child_find(struct rtci_keeper *keeper, uint64_t tag)
 {

@@ -2,8 +2,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "rtc/error.h"
 #include "runtime/keeper/internal.h"
+#include <rtc/error.h>
 
 static struct rtci_held *find(struct rtci_held_list *list, uint64_t key)
 {

@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "rtc/error.h"
 #include "runtime/base/bounds.h"
 #include "runtime/base/log.h"
 #include "runtime/keeper/internal.h"
+#include <rtc/error.h>
 
 #define DAEMON_FD        3             /* its end of the pair */
 #define FAILURES_MAX     20            /* deaths in a row before READY: given up */

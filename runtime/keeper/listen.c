@@ -10,8 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "rtc/error.h"
 #include "runtime/keeper/internal.h"
+#include <rtc/error.h>
 
 static int make_parent(const char *path)
 {

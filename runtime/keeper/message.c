@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "rtc/error.h"
+#include <rtc/error.h>
 
 union control {
     struct cmsghdr header;

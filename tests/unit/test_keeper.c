@@ -22,8 +22,8 @@
 
 #include <cmocka.h>
 
-#include "rtc/error.h"
 #include "runtime/keeper/keeper.h"
+#include <rtc/error.h>
 
 #define ORDER_EXIT 1000 /* test -> daemon: _exit(value) */
 #define WAIT_MS    20000
