@@ -516,7 +516,7 @@ static void test_keeper_death_ends_all(void **state)
 static int connect_to(const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%.107s", path);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
         return fd;
