@@ -36,6 +36,10 @@ struct rtci_chan_info {
     uint64_t cancel_seq;   /* executor: the task it runs shall stop (0 = none) … */
     uint32_t cancel_client;/* … and its client */
     uint32_t stop;         /* executor: end after this task */
+    /* Executor: the task it runs, when its record was freed before its end because results it waits
+     * for filled the ring (client 0: none; written last, cleared after its DONE is published). */
+    uint64_t running_seq;
+    uint32_t running_client, running_attempt, running_slot, pad;
 };
 
 /* Creates the memory file (memfd, F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_SEAL) with rings of `bytes` each.
@@ -69,6 +73,12 @@ uint64_t rtci_chan_consumed(struct rtci_chan *chan); /* of those, taken out by t
 int rtci_chan_peek(struct rtci_chan *chan, const void **ret_span, size_t *ret_len) RTCI_MUST_USE;
 void rtci_chan_advance(struct rtci_chan *chan, size_t bytes); /* private read position */
 void rtci_chan_consume(struct rtci_chan *chan);  /* publishes the read position: frees the room */
+/* The private read position: total bytes ever advanced over. */
+uint64_t rtci_chan_position(struct rtci_chan *chan);
+/* Frees only what lies before `position` (at most the read position; going back does nothing): an
+ * executor reads beyond the tasks it has not finished. Pointers into a peeked span stay valid until
+ * their place is freed. */
+void rtci_chan_consume_to(struct rtci_chan *chan, uint64_t position);
 /* CLIENT end: true when there is something to peek or the daemon's epoch or closed word changed. */
 bool rtci_chan_readable(struct rtci_chan *chan);
 
@@ -99,6 +109,7 @@ struct rtci_chan_task {
     uint64_t seq;
     uint32_t client, attempt, slot, state;
 };
+/* A task named by info.running_* comes first, as claimed. */
 /* Fills at most `cap` of the newest-last list; returns how many there are, or RTC_E_PROTOCOL. */
 int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, uint32_t cap)
     RTCI_MUST_USE;
