@@ -50,7 +50,7 @@ lane() { # NAME
         ;;
     tsan)
         build "$folder" gcc -Dwerror=true -Db_sanitize=thread "${sanitize[@]}" || return 1
-        run_tests "$folder" --suite unit --suite api --timeout-multiplier 5
+        run_tests "$folder" --suite threads --suite api --timeout-multiplier 5
         ;;
     clang)
         build "$folder" clang -Dwerror=true || return 1
