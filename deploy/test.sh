@@ -65,7 +65,7 @@ lane() { # NAME
 
 install_packages deploy/packages.txt || exit 1
 for name in "${lanes[@]}"; do
-    lane "$name" || broken=1
+    lane "$name" || { say "lane $name could not be built" && broken=1; }
 done
 python3 deploy/count.py "${logs[@]}" || broken=1
 exit "$broken"
