@@ -262,7 +262,8 @@ static bool progress_ok(const struct rtci_rec *rec)
            progress->fraction <= 1; /* not a NaN either */
 }
 
-static bool wrap_ok(const struct rtci_rec *rec)
+/* Out of line, these two: what comes once per task keeps its registers. */
+__attribute__((noinline)) static bool wrap_ok(const struct rtci_rec *rec)
 {
     if (rec->size < sizeof(struct rtci_wrap))
         return false;
@@ -284,7 +285,7 @@ static bool wrap_ok(const struct rtci_rec *rec)
 }
 
 /* Everything that does not come once per task. */
-static bool other_ok(const struct rtci_rec *rec)
+__attribute__((noinline)) static bool other_ok(const struct rtci_rec *rec)
 {
     switch (rec->type) {
     case RTCI_R_SHAPE: return shape_ok(rec);
