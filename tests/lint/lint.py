@@ -24,7 +24,7 @@ USES = {
     'base': '',
     'wire': 'base',
     'core': 'base wire',
-    'shm': 'base',
+    'shm': 'base wire',
     'store': 'base',
     'net': 'base wire core',
     'gpu': 'base',
@@ -172,7 +172,7 @@ def text():
                 say(path, number, 'a mark that something is left to do')
             if line != line.rstrip():
                 say(path, number, 'blanks at the end of the line')
-            limit = COLUMNS.get(os.path.splitext(path)[1], 200)
+            limit = COLUMNS.get(os.path.splitext(path)[1], 1000)
             if len(line) > limit and 'http' not in line:
                 say(path, number, f'{len(line)} columns, at most {limit}')
 
