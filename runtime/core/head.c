@@ -1,0 +1,467 @@
+/* The head core: life, dispatch of records, output. head_internal.h has the picture. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/core/head_internal.h"
+
+bool head_grow(void *array, uint32_t *cap, uint32_t n, size_t size)
+{
+    if (n < *cap)
+        return true;
+    uint32_t want = *cap ? *cap : 16;
+    while (want <= n)
+        want *= 2;
+    void *at;
+    memcpy(&at, array, sizeof(at));
+    at = realloc(at, want * size);
+    RTCI_ASSERT(at); /* the bounds keep the tables far below any memory rtc runs on */
+    memset((char *)at + *cap * size, 0, (want - *cap) * size);
+    memcpy(array, &at, sizeof(at));
+    *cap = want;
+    return true;
+}
+
+int rtci_head_core_create(const struct rtci_head_config *config, struct rtci_head_core **ret_core)
+{
+    struct rtci_head_core *core = calloc(1, sizeof(*core));
+    if (!core)
+        return RTC_E_NOMEM;
+    core->config = *config;
+    if (!core->config.tasks_max)
+        core->config.tasks_max = RTCI_TASKS_MAX;
+    core->now_ns = config->now_ns;
+    core->n_entries = core->n_edges = core->n_slots = core->n_clients = core->n_jobs = 1;
+    core->n_nodes = 1;
+    HEAD_GROW(core->entries, core->cap_entries, 1);
+    HEAD_GROW(core->edges, core->cap_edges, 1);
+    HEAD_GROW(core->slots, core->cap_slots, 1);
+    HEAD_GROW(core->clients, core->cap_clients, 1);
+    HEAD_GROW(core->jobs, core->cap_jobs, 1);
+    HEAD_GROW(core->nodes, core->cap_nodes, 1);
+    *ret_core = core;
+    return 0;
+}
+
+static void free_client(struct client *client)
+{
+    if (!client)
+        return;
+    for (uint32_t i = 0; i < client->n_pages; i++)
+        free(client->pages[i]);
+    free(client->pages);
+    free(client->shapes);
+    rtci_buf_fini(&client->shape_recs);
+    free(client);
+}
+
+void rtci_head_core_destroy(struct rtci_head_core *core)
+{
+    if (!core)
+        return;
+    for (uint32_t i = 0; i < core->n_entries; i++) {
+        free(core->entries[i].spec);
+        free(core->entries[i].result);
+        free(core->entries[i].put);
+    }
+    for (uint32_t i = 0; i < core->n_clients; i++)
+        free_client(core->clients[i]);
+    for (uint32_t i = 0; i < core->n_classes; i++) {
+        free(core->classes[i]->buckets);
+        free(core->classes[i]);
+    }
+    for (uint32_t i = 0; i < core->n_functions; i++)
+        free(core->functions[i].name);
+    for (uint32_t i = 0; i < core->n_kvs; i++) {
+        free(core->kvs[i].key);
+        free(core->kvs[i].value);
+    }
+    for (uint32_t i = 0; i < core->n_nameds; i++) {
+        free(core->nameds[i].name);
+        free(core->nameds[i].subs);
+    }
+    free(core->entries);
+    free(core->edges);
+    free(core->clients);
+    free(core->classes);
+    free(core->active);
+    free(core->slots);
+    free(core->nodes);
+    free(core->dirty);
+    free(core->jobs);
+    free(core->functions);
+    free(core->kvs);
+    free(core->nameds);
+    free(core->heap);
+    free(core->waited);
+    free(core);
+}
+
+/* ---- Output ---- */
+
+static struct rtci_buf *out_of(struct rtci_head_core *core, uint32_t number)
+{
+    struct node *node = head_node(core, number);
+    struct rtci_head_actions *actions = core->actions;
+    if (!node || !actions || node->state == RTCI_NODE_DEAD || !node->hello)
+        return NULL;
+    if (node->out && node->out <= actions->n_out && actions->out[node->out - 1].node == number)
+        return &actions->out[node->out - 1].buf;
+    /* Cleared entries keep their buffers: reuse the memory. */
+    HEAD_GROW(actions->out, actions->cap_out, actions->n_out);
+    struct rtci_out *out = &actions->out[actions->n_out++];
+    out->node = number;
+    rtci_buf_clear(&out->buf);
+    node->out = actions->n_out;
+    return &out->buf;
+}
+
+void *head_out(struct rtci_head_core *core, uint32_t node, uint16_t type, size_t size)
+{
+    struct rtci_buf *buf = out_of(core, node);
+    size = RTCI_ALIGN8(size);
+    struct rtci_rec *rec = buf ? rtci_buf_add(buf, size) : NULL;
+    if (!rec)
+        return NULL;
+    memset(rec, 0, size < 128 ? size : 128);
+    memset((char *)rec + size - 8, 0, 8); /* no byte of padding is left undefined */
+    *rec = (struct rtci_rec){.size = (uint32_t)size, .type = type};
+    return rec;
+}
+
+void *head_out_client(struct rtci_head_core *core, const struct client *client, uint16_t type,
+                      size_t size)
+{
+    if (!client || !client->alive)
+        return NULL;
+    struct rtci_wrap *wrap = head_out(core, client->node, RTCI_R_TO_CLIENT, sizeof(*wrap));
+    if (!wrap)
+        return NULL;
+    wrap->client = client->number;
+    struct rtci_buf *buf = out_of(core, client->node);
+    size_t at = (size_t)((uint8_t *)wrap - buf->data);
+    void *rec = head_out(core, client->node, type, size);
+    if (rec) {
+        wrap = (struct rtci_wrap *)(buf->data + at);
+        wrap->rec.size += ((struct rtci_rec *)rec)->size;
+    }
+    return rec;
+}
+
+void head_trace(struct rtci_head_core *core, const char *fmt, ...)
+{
+    char line[256];
+    if (!core->actions || !core->actions->trace_on)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(line, sizeof(line) - 1, fmt, args);
+    va_end(args);
+    if (n > (int)sizeof(line) - 2)
+        n = (int)sizeof(line) - 2;
+    line[n] = '\n';
+    rtci_buf_put(&core->actions->trace, line, (size_t)n + 1);
+}
+
+/* ---- Dispatch ---- */
+
+static void on_client_record(struct rtci_head_core *core, uint32_t node, uint32_t number,
+                             const struct rtci_rec *rec)
+{
+    struct client *client = head_client(core, number);
+    if (!client || !client->alive || client->node != node)
+        return; /* a client that was declared gone: fenced */
+    const void *at = rec;
+    switch (rec->type) {
+    case RTCI_R_SUBMIT: head_submit(core, client, at); break;
+    case RTCI_R_RELEASE: head_release(core, client, at); break;
+    case RTCI_R_SHAPE: head_shape(core, client, at); break;
+    case RTCI_R_FUNCTION: head_function(core, at); break;
+    case RTCI_R_WANT: head_want(core, client, at); break;
+    case RTCI_R_PUT:
+    case RTCI_R_SEAL: head_put(core, client, at); break;
+    case RTCI_R_KV: head_kv(core, client, at); break;
+    case RTCI_R_QUERY: head_query(core, client, at); break;
+    case RTCI_R_PUBLISH: head_publish(core, client, at); break;
+    case RTCI_R_SUBSCRIBE: head_subscribe(core, client, at); break;
+    case RTCI_R_HOLD: head_hold(core, node, client, at, true); break;
+    case RTCI_R_DROP: head_hold(core, node, client, at, false); break;
+    case RTCI_R_DONE: {
+        const struct rtci_done *done = at;
+        uint32_t index = head_find(core, (struct rtci_id){done->seq, done->client, 0});
+        if (index)
+            head_done(core, index, done);
+        break;
+    }
+    case RTCI_R_CANCEL: {
+        const struct rtci_cancel *cancel = at;
+        uint32_t index = head_find(core, cancel->id);
+        struct client *owner = head_client(core, cancel->id.client);
+        if (index && owner && owner->job == client->job)
+            head_cancel(core, index, cancel->mode & ~RTCI_CANCEL_DEADLINE);
+        break;
+    }
+    case RTCI_R_BLOCKED: {
+        const struct rtci_ids *ids = at;
+        const struct rtci_id *id = (const struct rtci_id *)(ids + 1);
+        for (uint32_t i = 0; i < ids->n; i++) {
+            uint32_t index = head_find(core, id[i]);
+            struct entry *entry = index ? head_entry(core, index) : NULL;
+            if (!entry || head_terminal(entry) || entry->flags & EF_WAITED)
+                continue;
+            entry->flags |= EF_WAITED;
+            if (entry->state == RTCI_TASK_READY) {
+                HEAD_GROW(core->waited, core->cap_waited, core->n_waited);
+                core->waited[core->n_waited++] = index;
+            }
+        }
+        break;
+    }
+    case RTCI_R_PROGRESS: {
+        const struct rtci_progress *progress = at;
+        uint32_t index = head_find(core, progress->id);
+        if (!index || head_terminal(head_entry(core, index)))
+            break;
+        head_entry(core, index)->progress = progress->fraction;
+        void *out = head_out_client(core, head_client(core, progress->id.client), RTCI_R_PROGRESS,
+                                    rec->size);
+        if (out)
+            memcpy(out, rec, rec->size);
+        break;
+    }
+    case RTCI_R_CORDON: {
+        const struct rtci_slot_msg *msg = at;
+        struct node *target = head_node(core, msg->slot);
+        if (target && target->state != RTCI_NODE_DEAD) {
+            target->cordoned = msg->op;
+            target->state = msg->op ? RTCI_NODE_CORDONED : RTCI_NODE_ALIVE;
+            head_node_dirty(core, msg->slot);
+        }
+        break;
+    }
+    default: break; /* UNBLOCKED and what the node handles */
+    }
+}
+
+static void on_hello(struct rtci_head_core *core, uint32_t number,
+                     const struct rtci_node_hello *rec)
+{
+    struct node *node = &core->nodes[number];
+    if (node->hello)
+        return;
+    node->hello = true;
+    node->cpu = node->cpu_free = (int64_t)rec->cpu;
+    node->gpu = node->gpu_free = (int64_t)rec->gpu;
+    node->mem = node->mem_free = (int64_t)rec->mem;
+    node->gpu_mem = node->gpu_mem_free = (int64_t)rec->gpu_mem;
+    node->store = rec->store;
+    node->n_custom = rec->n_custom < RTCI_CUSTOM_MAX ? rec->n_custom : RTCI_CUSTOM_MAX;
+    node->n_labels = rec->n_labels < RTCI_LABELS_MAX ? rec->n_labels : RTCI_LABELS_MAX;
+    const struct rtci_custom *custom = (const struct rtci_custom *)(rec + 1);
+    for (uint32_t i = 0; i < node->n_custom; i++) {
+        node->custom[i] = custom[i];
+        node->custom_free[i] = (int64_t)custom[i].amount;
+    }
+    const struct rtci_label *labels = (const struct rtci_label *)(custom + rec->n_custom);
+    for (uint32_t i = 0; i < node->n_labels; i++)
+        node->labels[i] = labels[i];
+    memcpy(node->name, rec->name, sizeof(node->name));
+    node->name[sizeof(node->name) - 1] = 0;
+    head_trace(core, "node %u hello cpu=%llu", number, (unsigned long long)rec->cpu);
+}
+
+static void on_ready(struct rtci_head_core *core, uint32_t number)
+{
+    struct node *node = &core->nodes[number];
+    if (node->ready)
+        return;
+    node->ready = true;
+    node->state = RTCI_NODE_ALIVE;
+    for (uint32_t i = 1; i < core->n_clients; i++) {
+        struct client *client = core->clients[i];
+        if (client && client->alive && client->node == number && !client->reported)
+            head_client_gone(core, i);
+    }
+    head_node_dirty(core, number);
+    bool all = true;
+    for (uint32_t i = 1; i < core->n_nodes; i++)
+        all &= core->nodes[i].state == RTCI_NODE_DEAD || core->nodes[i].ready;
+    if (all)
+        core->recovering = false;
+}
+
+static void on_node_record(struct rtci_head_core *core, uint32_t node, const struct rtci_rec *rec)
+{
+    const void *at = rec;
+    switch (rec->type) {
+    case RTCI_R_NODE_HELLO: on_hello(core, node, at); break;
+    case RTCI_R_NODE_READY: on_ready(core, node); break;
+    case RTCI_R_CLIENT_NEW: head_client_new(core, node, at); break;
+    case RTCI_R_CLIENT_GONE: {
+        uint32_t number = ((const struct rtci_client_gone *)at)->client;
+        struct client *client = head_client(core, number);
+        if (client && client->alive && client->node == node)
+            head_client_gone(core, number);
+        break;
+    }
+    case RTCI_R_SLOT_HELD: head_slot_held(core, node, at); break;
+    case RTCI_R_SLOT_LOST: head_slot_lost(core, node, at); break;
+    case RTCI_R_RETURNED: head_returned(core, node, at); break;
+    case RTCI_R_OBJECT_HELD: {
+        const struct rtci_put *put = at;
+        struct client *client = head_client(core, put->id.client);
+        if (client && !head_find(core, put->id))
+            head_put(core, client, put);
+        break;
+    }
+    case RTCI_R_HOLD: head_hold(core, node, NULL, at, true); break;
+    case RTCI_R_DROP: head_hold(core, node, NULL, at, false); break;
+    case RTCI_R_SLOT_BLOCKED: {
+        const struct rtci_slot_msg *msg = at;
+        if (msg->slot && msg->slot < core->n_slots && core->slots[msg->slot].used &&
+            core->slots[msg->slot].node == node)
+            head_slot_blocked(core, msg->slot, msg->op);
+        break;
+    }
+    case RTCI_R_STARTED: {
+        const struct rtci_cancel *started = at;
+        uint32_t index = head_find(core, started->id);
+        struct entry *entry = index ? head_entry(core, index) : NULL;
+        if (entry && entry->state == RTCI_TASK_LEASED && entry->attempt == started->attempt) {
+            head_move(core, index, RTCI_TASK_RUNNING);
+            entry->started_ns = core->now_ns;
+        }
+        break;
+    }
+    case RTCI_R_CREDIT: {
+        const struct rtci_credit *credit = at;
+        struct client *client = head_client(core, credit->client);
+        if (client && client->alive) {
+            client->credit += (int64_t)credit->bytes;
+            if (client->credit > (int64_t)RTCI_CREDIT_BYTES)
+                client->credit = (int64_t)RTCI_CREDIT_BYTES;
+            head_flush_undelivered(core, client);
+        }
+        break;
+    }
+    default: break;
+    }
+}
+
+static void begin(struct rtci_head_core *core, uint64_t now_ns, struct rtci_head_actions *actions)
+{
+    if (now_ns > core->now_ns)
+        core->now_ns = now_ns;
+    core->actions = actions;
+}
+
+static void finish(struct rtci_head_core *core)
+{
+    core->actions = NULL;
+    if (core->config.check && core->stats.tasks_alive < 1000)
+        rtci_head_core_check(core);
+}
+
+void rtci_head_core_receive(struct rtci_head_core *core, uint64_t now_ns, uint32_t number,
+                            uint64_t incarnation, const void *span, size_t len,
+                            struct rtci_head_actions *actions)
+{
+    struct node *node = head_node(core, number);
+    if (!number || !node || node->state == RTCI_NODE_DEAD || node->incarnation != incarnation)
+        return; /* fenced */
+    begin(core, now_ns, actions);
+    for (size_t at = 0; at + sizeof(struct rtci_rec) <= len;) {
+        const struct rtci_rec *rec = (const struct rtci_rec *)((const char *)span + at);
+        if (rec->type == RTCI_R_FROM_CLIENT) {
+            const struct rtci_wrap *wrap = (const struct rtci_wrap *)rec;
+            for (size_t in = sizeof(*wrap); in + sizeof(*rec) <= rec->size;) {
+                const struct rtci_rec *inner = (const struct rtci_rec *)((const char *)rec + in);
+                on_client_record(core, number, wrap->client, inner);
+                in += inner->size;
+            }
+        } else {
+            on_node_record(core, number, rec);
+        }
+        at += rec->size;
+    }
+    finish(core);
+}
+
+void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
+                         struct rtci_head_actions *actions)
+{
+    begin(core, now_ns, actions);
+    if (core->recovering && core->now_ns >= core->hold_until_ns)
+        core->recovering = false;
+    actions->deadline_ns = core->recovering ? core->hold_until_ns : UINT64_MAX;
+    head_deadlines(core);
+    if (!core->recovering)
+        head_place(core);
+    if (core->n_heap && core->entries[core->heap[0]].deadline_ns < actions->deadline_ns)
+        actions->deadline_ns = core->entries[core->heap[0]].deadline_ns;
+    finish(core);
+}
+
+void rtci_head_core_node_up(struct rtci_head_core *core, uint64_t now_ns, uint32_t number,
+                            uint64_t incarnation, struct rtci_head_actions *actions)
+{
+    RTCI_ASSERT(number && number <= RTCI_NODES_MAX);
+    begin(core, now_ns, actions);
+    HEAD_GROW(core->nodes, core->cap_nodes, number);
+    for (; core->n_nodes <= number; core->n_nodes++)
+        core->nodes[core->n_nodes].state = RTCI_NODE_DEAD;
+    memset(&core->nodes[number], 0, sizeof(struct node));
+    core->nodes[number].state = RTCI_NODE_JOINING;
+    core->nodes[number].incarnation = incarnation;
+    core->stats.nodes++;
+    finish(core);
+}
+
+void rtci_head_core_node_down(struct rtci_head_core *core, uint64_t now_ns, uint32_t number,
+                              uint64_t incarnation, const char *cause,
+                              struct rtci_head_actions *actions)
+{
+    struct node *node = head_node(core, number);
+    if (!node || node->state == RTCI_NODE_DEAD || node->incarnation != incarnation)
+        return;
+    begin(core, now_ns, actions);
+    node->state = RTCI_NODE_DEAD;
+    core->stats.nodes--;
+    char text[128];
+    snprintf(text, sizeof(text), "node %u (%s) was lost: %s", number, node->name, cause);
+    while (core->nodes[number].slots) {
+        uint32_t slot = core->nodes[number].slots;
+        while (core->slots[slot].head) {
+            uint32_t index = core->slots[slot].head;
+            struct rtci_fail fail = {.code = RTC_E_NODE_LOST, .exit_status = -1, .node = number};
+            head_attempt_failed(core, index, &fail, text, NULL, 0);
+        }
+        if (core->slots[slot].used)
+            head_slot_release(core, slot, false);
+    }
+    for (uint32_t i = 1; i < core->n_clients; i++) {
+        struct client *client = core->clients[i];
+        if (client && client->alive && client->node == number)
+            head_client_gone(core, i);
+    }
+    finish(core);
+}
+
+void rtci_head_core_stats(const struct rtci_head_core *core, struct rtci_head_stats *ret_stats)
+{
+    *ret_stats = core->stats;
+    ret_stats->kv_keys = core->n_kvs;
+}
+
+void rtci_head_core_set_info(struct rtci_head_core *core, const struct rtci_row_status *info)
+{
+    core->info = *info;
+}
+
+void rtci_head_core_recovered(struct rtci_head_core *core, uint64_t now_ns, uint64_t hold_ns)
+{
+    core->now_ns = now_ns;
+    core->replaying = false;
+    core->recovering = true;
+    core->hold_until_ns = now_ns + hold_ns;
+}

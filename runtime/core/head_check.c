@@ -1,0 +1,103 @@
+/* Recomputes what is kept twice. For tests and the simulator; O(state). */
+#include <stdio.h>
+
+#include "runtime/core/head_internal.h"
+
+static void check_slots(const struct rtci_head_core *core)
+{
+    for (uint32_t i = 1; i < core->n_slots; i++) {
+        const struct slot *slot = &core->slots[i];
+        if (!slot->used)
+            continue;
+        uint32_t n = 0, last = 0;
+        uint64_t bytes = 0;
+        for (uint32_t at = slot->head; at; at = core->entries[at].next) {
+            const struct entry *entry = &core->entries[at];
+            RTCI_ASSERT(entry->slot == i && entry->prev == last && entry->cls == slot->cls);
+            RTCI_ASSERT(entry->state == RTCI_TASK_LEASED || entry->state == RTCI_TASK_RUNNING ||
+                        entry->state == RTCI_TASK_CANCELLING);
+            bytes += entry->spec->rec.size;
+            last = at;
+            n++;
+        }
+        RTCI_ASSERT(slot->tail == last && slot->inflight == n && slot->bytes == bytes);
+    }
+}
+
+static void check_classes(const struct rtci_head_core *core)
+{
+    uint64_t ready = 0;
+    for (uint32_t c = 0; c < core->n_classes; c++) {
+        const struct cls *cls = core->classes[c];
+        uint32_t n = 0, slots = 0;
+        for (uint32_t b = 0; b < cls->n_buckets; b++) {
+            RTCI_ASSERT(!b || cls->buckets[b - 1].prio > cls->buckets[b].prio);
+            for (uint32_t at = cls->buckets[b].head; at; at = core->entries[at].next) {
+                RTCI_ASSERT(core->entries[at].state == RTCI_TASK_READY);
+                RTCI_ASSERT(core->entries[at].cls == c + 1 && !core->entries[at].slot);
+                n++;
+            }
+        }
+        for (uint32_t at = cls->slot_head; at; at = core->slots[at].cls_next) {
+            RTCI_ASSERT(core->slots[at].used && core->slots[at].cls == c + 1);
+            slots++;
+        }
+        RTCI_ASSERT(n == cls->n_ready && slots == cls->n_slots);
+        RTCI_ASSERT(!n || cls->active_at);
+        ready += n;
+    }
+    RTCI_ASSERT(ready == core->stats.tasks_ready);
+}
+
+static void check_nodes(const struct rtci_head_core *core)
+{
+    for (uint32_t i = 1; i < core->n_nodes; i++) {
+        const struct node *node = &core->nodes[i];
+        if (node->state == RTCI_NODE_DEAD)
+            continue;
+        int64_t cpu = node->cpu, blocked_cpu = 0;
+        uint32_t blocked = 0;
+        for (uint32_t at = node->slots; at; at = core->slots[at].node_next) {
+            int64_t need = (int64_t)core->classes[core->slots[at].cls - 1]->shape.cpu;
+            cpu -= need;
+            blocked += core->slots[at].blocked;
+            blocked_cpu += core->slots[at].blocked ? need : 0;
+        }
+        RTCI_ASSERT(cpu + blocked_cpu == node->cpu_free && blocked == node->n_blocked);
+    }
+}
+
+static void check_entries(const struct rtci_head_core *core)
+{
+    uint64_t tasks = 0, objects = 0, leased = 0;
+    for (uint32_t i = 1; i < core->n_entries; i++) {
+        const struct entry *entry = &core->entries[i];
+        if (!entry->kind)
+            continue;
+        tasks += entry->kind == ENTRY_TASK;
+        objects += entry->kind == ENTRY_PUT;
+        leased += entry->slot != 0;
+        RTCI_ASSERT(entry->kind == ENTRY_PUT || entry->spec);
+        RTCI_IMPLIES(entry->kind == ENTRY_TASK && head_terminal(entry), entry->result);
+        RTCI_IMPLIES(entry->kind == ENTRY_TASK && entry->state == RTCI_TASK_WAITING, entry->deps);
+        uint32_t ext = 0;
+        for (uint32_t at = entry->ext_edges; at; at = core->edges[at].next)
+            ext++;
+        RTCI_ASSERT(ext == entry->ext);
+        /* What nobody can ask for must be gone. */
+        RTCI_ASSERT(!head_terminal(entry) || entry->holds || entry->pins || entry->ext ||
+                    entry->flags & EF_UNDELIVERED);
+    }
+    RTCI_ASSERT(tasks == core->stats.tasks_alive && objects == core->stats.objects);
+    RTCI_ASSERT(leased == core->stats.tasks_leased);
+}
+
+void rtci_head_core_check(const struct rtci_head_core *core)
+{
+    check_slots(core);
+    check_classes(core);
+    check_nodes(core);
+    check_entries(core);
+    for (uint32_t i = 0; i < core->n_heap; i++)
+        RTCI_ASSERT(core->entries[core->heap[i]].heap == i + 1);
+}

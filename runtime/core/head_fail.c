@@ -1,0 +1,271 @@
+/* What goes wrong: deadlines, cancels, dead executors, and tasks that come back. */
+#include <stdio.h>
+
+#include "runtime/core/head_internal.h"
+
+/* ---- Deadlines: a binary heap of entries, ties by index ---- */
+
+static bool sooner(struct rtci_head_core *core, uint32_t a, uint32_t b)
+{
+    uint64_t da = core->entries[a].deadline_ns, db = core->entries[b].deadline_ns;
+    return da != db ? da < db : a < b;
+}
+
+static void heap_set(struct rtci_head_core *core, uint32_t at, uint32_t index)
+{
+    core->heap[at] = index;
+    core->entries[index].heap = at + 1;
+}
+
+static void heap_sift(struct rtci_head_core *core, uint32_t at)
+{
+    uint32_t index = core->heap[at];
+    while (at && sooner(core, index, core->heap[(at - 1) / 2])) {
+        heap_set(core, at, core->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (;;) {
+        uint32_t child = at * 2 + 1;
+        if (child >= core->n_heap)
+            break;
+        if (child + 1 < core->n_heap && sooner(core, core->heap[child + 1], core->heap[child]))
+            child++;
+        if (!sooner(core, core->heap[child], index))
+            break;
+        heap_set(core, at, core->heap[child]);
+        at = child;
+    }
+    heap_set(core, at, index);
+}
+
+void head_deadline_add(struct rtci_head_core *core, uint32_t index)
+{
+    HEAD_GROW(core->heap, core->cap_heap, core->n_heap);
+    core->heap[core->n_heap++] = index;
+    heap_sift(core, core->n_heap - 1);
+}
+
+void head_deadline_remove(struct rtci_head_core *core, uint32_t index)
+{
+    uint32_t at = head_entry(core, index)->heap;
+    if (!at)
+        return;
+    head_entry(core, index)->heap = 0;
+    uint32_t last = core->heap[--core->n_heap];
+    if (last != index) {
+        core->heap[at - 1] = last;
+        heap_sift(core, at - 1);
+    }
+}
+
+void head_deadlines(struct rtci_head_core *core)
+{
+    while (core->n_heap && core->entries[core->heap[0]].deadline_ns <= core->now_ns) {
+        uint32_t index = core->heap[0];
+        head_deadline_remove(core, index);
+        head_cancel(core, index, RTCI_CANCEL_DEADLINE);
+    }
+}
+
+/* ---- Cancel ---- */
+
+void head_cancel_children(struct rtci_head_core *core, uint32_t index, uint32_t mode)
+{
+    /* Each cancel takes a pending child out of the list; running ones stay until they end. */
+    uint32_t child = head_entry(core, index)->child;
+    while (child) {
+        uint32_t next = head_entry(core, child)->sib_next;
+        head_cancel(core, child, mode);
+        child = next;
+    }
+}
+
+static void end_cancelled(struct rtci_head_core *core, uint32_t index, uint32_t mode)
+{
+    bool deadline = mode & RTCI_CANCEL_DEADLINE;
+    head_fail_simple(core, index, deadline ? RTCI_TASK_FAILED : RTCI_TASK_CANCELLED,
+                     deadline ? RTC_E_DEADLINE : RTC_E_CANCELLED,
+                     deadline ? "its deadline passed before it ended" : "it was cancelled");
+}
+
+void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
+{
+    struct entry *entry = head_entry(core, index);
+    if (entry->kind != ENTRY_TASK || head_terminal(entry))
+        return;
+    if (!(mode & RTCI_CANCEL_NO_CHILDREN))
+        head_cancel_children(core, index, mode & RTCI_CANCEL_FORCE);
+    entry = head_entry(core, index);
+    if (head_terminal(entry))
+        return;
+    if (mode & RTCI_CANCEL_DEADLINE)
+        entry->flags |= EF_DEADLINE;
+    if (entry->state == RTCI_TASK_WAITING || entry->state == RTCI_TASK_READY) {
+        end_cancelled(core, index, mode);
+        return;
+    }
+    if (entry->state == RTCI_TASK_LEASED || entry->state == RTCI_TASK_RUNNING)
+        head_move(core, index, RTCI_TASK_CANCELLING);
+    struct rtci_cancel *out =
+        head_out(core, core->slots[entry->slot].node, RTCI_R_CANCEL, sizeof(*out));
+    if (!out)
+        return;
+    out->id = (struct rtci_id){entry->seq, entry->client, 0};
+    out->mode = mode;
+    out->slot = entry->slot;
+    out->attempt = entry->attempt;
+    out->pad = 0;
+}
+
+/* ---- Attempts that ended badly ---- */
+
+void head_attempt_failed(struct rtci_head_core *core, uint32_t index, const struct rtci_fail *fail,
+                         const char *text, const char *log, size_t log_len)
+{
+    struct entry *entry = head_entry(core, index);
+    uint32_t slot = entry->slot;
+    if (entry->state == RTCI_TASK_CANCELLING) {
+        end_cancelled(core, index, entry->flags & EF_DEADLINE ? RTCI_CANCEL_DEADLINE : 0);
+        return;
+    }
+    bool again = entry->spec->retries < 0 || entry->failures < (uint32_t)entry->spec->retries;
+    if (!again) {
+        char whole[RTCI_ERROR_TEXT_MAX];
+        snprintf(whole, sizeof(whole), "%s; attempt %u of %u, none is left", text,
+                 entry->failures + 1, (uint32_t)entry->spec->retries + 1);
+        head_fail(core, index, RTCI_TASK_FAILED, fail, whole, log, log_len);
+        return;
+    }
+    head_slot_take(core, index);
+    head_move(core, index, RTCI_TASK_RETRYING);
+    entry->failures++;
+    core->stats.tasks_retried_total++;
+    head_j_attempt(core, entry);
+    head_cancel_children(core, index, RTCI_CANCEL_FORCE);
+    head_make_ready(core, index, true);
+    if (slot)
+        head_slot_check(core, slot);
+}
+
+void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost)
+{
+    if (!lost->slot || lost->slot >= core->n_slots || !core->slots[lost->slot].used ||
+        core->slots[lost->slot].node != node)
+        return;
+    uint32_t number = lost->slot;
+    core->slots[number].draining = true; /* nothing more into it */
+    char text[256];
+    if (lost->code == RTC_E_NO_REGISTER)
+        snprintf(text, sizeof(text),
+                 "its executor (pid %u) did not reach rtc_init() in %llu s: call "
+                 "it at the top of main()",
+                 lost->pid, (unsigned long long)(RTCI_EXEC_REGISTER_NS / RTCI_NS_PER_S));
+    else if (lost->code == RTC_E_OS)
+        snprintf(text, sizeof(text), "its executor could not be started (errno %d)",
+                 lost->exit_status);
+    else if (lost->signal)
+        snprintf(text, sizeof(text), "its executor (pid %u on node %u) was killed by signal %d%s",
+                 lost->pid, node, lost->signal,
+                 lost->signal == 11  ? " (a bad access or a stack overflow)"
+                 : lost->signal == 6 ? " (abort)"
+                                     : "");
+    else
+        snprintf(text, sizeof(text),
+                 "its executor (pid %u on node %u) exited with status %d in the middle of it",
+                 lost->pid, node, lost->exit_status);
+    struct rtci_fail fail = {.code = lost->code ? lost->code : RTC_E_CRASHED,
+                             .exit_status = lost->exit_status,
+                             .signal = lost->signal,
+                             .pid = lost->pid,
+                             .node = node};
+    uint32_t index = lost->claimed.client ? head_find(core, lost->claimed) : 0;
+    if (index && head_entry(core, index)->slot == number &&
+        head_entry(core, index)->attempt == lost->claimed_attempt)
+        head_attempt_failed(core, index, &fail, text, (const char *)(lost + 1), lost->log_len);
+    /* The others never began: they go back to the front, the newest first so that order stays. An
+     * executor that could not even start costs the first of them an attempt, or it would go on for
+     * ever. */
+    bool blame =
+        !lost->claimed.client && (lost->code == RTC_E_NO_REGISTER || lost->code == RTC_E_OS);
+    while (core->slots[number].used && core->slots[number].head) {
+        uint32_t at = blame ? core->slots[number].head : core->slots[number].tail;
+        struct entry *entry = head_entry(core, at);
+        if (blame || entry->state == RTCI_TASK_CANCELLING || entry->state == RTCI_TASK_RUNNING) {
+            blame = false;
+            head_attempt_failed(core, at, &fail, text, (const char *)(lost + 1), lost->log_len);
+            continue;
+        }
+        head_slot_take(core, at);
+        entry->attempt--;
+        head_make_ready(core, at, true);
+    }
+    if (core->slots[number].used)
+        head_slot_release(core, number, false);
+}
+
+void head_returned(struct rtci_head_core *core, uint32_t node, const struct rtci_returned *ret)
+{
+    if (!ret->slot || ret->slot >= core->n_slots || !core->slots[ret->slot].used ||
+        core->slots[ret->slot].node != node)
+        return;
+    core->slots[ret->slot].recalling = false;
+    const struct rtci_held *held = (const struct rtci_held *)(ret + 1);
+    for (uint32_t i = ret->n; i-- > 0;) { /* newest first: the front ends up in the old order */
+        uint32_t index = head_find(core, held[i].id);
+        if (!index)
+            continue;
+        struct entry *entry = head_entry(core, index);
+        if (entry->slot != ret->slot || entry->attempt != held[i].attempt)
+            continue;
+        if (entry->state == RTCI_TASK_CANCELLING) {
+            end_cancelled(core, index, entry->flags & EF_DEADLINE ? RTCI_CANCEL_DEADLINE : 0);
+            continue;
+        }
+        if (entry->state != RTCI_TASK_LEASED)
+            continue;
+        head_slot_take(core, index);
+        entry->attempt--; /* it never began */
+        head_make_ready(core, index, true);
+    }
+    head_slot_check(core, ret->slot);
+}
+
+/* After a restart of the head: an executor still has these. */
+void head_slot_held(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_held *held)
+{
+    const struct rtci_held *row = (const struct rtci_held *)(held + 1);
+    uint32_t number = held->slot;
+    struct client *shaper = head_client(core, held->shape_client);
+    uint32_t cls = 0;
+    for (uint32_t i = 0; i < held->n && !cls; i++) {
+        uint32_t index = head_find(core, row[i].id);
+        cls = index ? head_entry(core, index)->cls : 0;
+    }
+    if (!cls && shaper && held->shape < shaper->n_shapes)
+        cls = shaper->shapes[held->shape];
+    if (!number || number > 1000000 || !cls ||
+        (number < core->n_slots && core->slots[number].used)) {
+        struct rtci_slot_msg *out = head_out(core, node, RTCI_R_SLOT_FREE, sizeof(*out));
+        if (out)
+            out->slot = number;
+        return;
+    }
+    head_slot_make(core, number, node, cls);
+    core->slots[number].client = held->client;
+    for (uint32_t i = 0; i < held->n; i++) {
+        uint32_t index = head_find(core, row[i].id);
+        struct entry *entry = index ? head_entry(core, index) : NULL;
+        if (!entry || entry->kind != ENTRY_TASK || entry->state != RTCI_TASK_READY)
+            continue; /* ended, or its completion comes next */
+        head_ready_remove(core, index);
+        head_move(core, index, RTCI_TASK_LEASED);
+        entry->attempt = row[i].attempt;
+        head_slot_add(core, number, index);
+        if (row[i].claimed)
+            head_move(core, index, RTCI_TASK_RUNNING);
+    }
+    if (held->blocked)
+        head_slot_blocked(core, number, true);
+    else
+        head_slot_check(core, number);
+}

@@ -1,0 +1,306 @@
+/* Inside of the head core. Tables are arrays of indexes that grow; 0 is "none" everywhere, so that
+ * zeroed memory is a valid empty link. Nothing is ordered by address. */
+#ifndef RTCI_CORE_HEAD_INTERNAL_H
+#define RTCI_CORE_HEAD_INTERNAL_H
+
+#include <rtc/error.h>
+#include "runtime/base/bounds.h"
+#include "runtime/core/core.h"
+
+enum entry_kind { ENTRY_TASK = 1, ENTRY_PUT = 2 };
+
+enum entry_flags {
+    EF_UNDELIVERED = 1u,  /* stands in the undelivered list of its creator */
+    EF_RELEASED = 2u,     /* the creator dropped everything */
+    EF_WAITED = 4u,       /* a blocked task waits for it */
+    EF_DEADLINE = 8u,     /* the pending cancel is the deadline's */
+    EF_PINNED_DEPS = 16u, /* its reference arguments are pinned by it */
+};
+
+/* A task, or an object that was put. */
+struct entry {
+    uint64_t seq;
+    uint32_t client;   /* number */
+    uint8_t kind;      /* enum entry_kind */
+    uint8_t state;     /* enum rtci_task_state; puts: DONE */
+    uint16_t flags;    /* enum entry_flags */
+    uint32_t holds;    /* returns the creator still holds */
+    uint32_t ext;      /* nodes that hold it explicitly: edges in ext_edges */
+    uint32_t ext_edges;
+    uint32_t pins;     /* pending tasks and containers that need it */
+    uint32_t deps;     /* arguments not resolved yet */
+    uint32_t edges;    /* first edge to who waits: dependants and WANTing clients */
+    uint32_t cls;
+    uint32_t slot;
+    uint32_t next, prev; /* ready queue of the class, or tasks of the slot */
+    uint32_t und_next;   /* undelivered list */
+    uint32_t child, sib_next, sib_prev; /* children that are not terminal */
+    uint32_t parent;
+    uint32_t attempt; /* of the current or last execution; counts from 1 */
+    uint32_t failures; /* attempts that ended badly */
+    uint32_t heap;    /* place in the deadline heap, 0 = not there */
+    struct rtci_spec *spec;
+    struct rtci_done *result;
+    struct rtci_put *put;
+    uint64_t deadline_ns, submitted_ns, started_ns, ended_ns;
+    double progress;
+};
+
+enum edge_kind { EDGE_DEP = 1, EDGE_WANT = 2, EDGE_NODE = 3 };
+struct edge {
+    uint32_t next;
+    uint32_t who; /* entry index, client number or node number */
+    uint32_t kind;
+};
+
+#define PAGE_SHIFT 10
+#define PAGE_SIZE  (1u << PAGE_SHIFT)
+struct page {
+    uint32_t used;
+    uint32_t at[PAGE_SIZE];
+};
+struct client {
+    uint32_t number, node, job, role, pid;
+    bool alive, reported;
+    uint64_t last_seq;
+    struct page **pages;
+    uint64_t first_page; /* seq >> PAGE_SHIFT of pages[0] */
+    uint32_t n_pages, cap_pages;
+    uint32_t *shapes; /* class index + 1 */
+    uint32_t n_shapes;
+    int64_t credit;
+    uint32_t und_head, und_tail; /* terminal entries not pushed yet for lack of credit */
+    struct rtci_buf shape_recs;  /* SHAPE records, for snapshots */
+    char name[64];
+};
+
+struct bucket {
+    int32_t prio;
+    uint32_t head, tail, n;
+};
+#define CUSTOM_MAX RTCI_CUSTOM_MAX
+struct cls {
+    uint32_t job;
+    bool command;
+    struct rtci_shape shape;
+    struct rtci_custom custom[RTCI_CUSTOM_MAX];
+    struct rtci_label labels[RTCI_LABELS_MAX];
+    struct bucket *buckets; /* by priority, highest first */
+    uint32_t n_buckets, cap_buckets;
+    uint32_t n_ready, n_slots;
+    uint32_t slot_head;  /* slots of the class */
+    uint32_t hungry;     /* first slot that may take more */
+    uint64_t mean_ns;    /* of its tasks; 0 = unknown */
+    uint64_t starving_ns;/* since when it found no room; 0 = it does not starve */
+    uint32_t cursor;     /* where the search for a node goes on */
+    uint32_t active_at;  /* place in the active list + 1 */
+    uint32_t twin;       /* the class of commands of this shape */
+    bool noticed, infeasible;
+    uint32_t shape_client, shape_number;
+};
+
+struct slot {
+    uint32_t node, cls, client;
+    uint32_t inflight, head, tail; /* tasks, oldest first */
+    uint64_t bytes;
+    uint64_t since_ns;
+    uint32_t cls_next, cls_prev, hungry_next;
+    uint32_t node_next, node_prev;
+    bool used, blocked, draining, hungry, recalling, held;
+};
+
+struct node {
+    uint32_t state; /* enum rtci_node_state */
+    bool hello, ready, cordoned, dirty;
+    uint64_t incarnation;
+    int64_t cpu, gpu, mem, gpu_mem;           /* total */
+    int64_t cpu_free, gpu_free, mem_free, gpu_mem_free;
+    uint64_t store;
+    struct rtci_custom custom[RTCI_CUSTOM_MAX];
+    int64_t custom_free[RTCI_CUSTOM_MAX];
+    struct rtci_label labels[RTCI_LABELS_MAX];
+    uint32_t n_custom, n_labels;
+    uint32_t slots, n_slots, n_blocked;
+    uint32_t out; /* place in actions->out + 1 */
+    char name[64];
+};
+
+struct job {
+    uint32_t number, driver, node;
+    bool alive, used;
+    uint64_t id_hi, id_lo, started_ns;
+    uint64_t done, failed;
+    char name[64], ns[64];
+};
+
+struct function {
+    uint64_t hash;
+    char *name;
+};
+struct kv {
+    char *key; /* ns, NUL, key */
+    uint32_t key_len, ns_len;
+    uint32_t size;
+    uint8_t *value;
+};
+struct sub {
+    uint32_t client;
+    uint64_t request, newer_than;
+};
+struct named {
+    char *name; /* ns, NUL, name */
+    uint32_t len, job;
+    uint64_t version;
+    struct rtci_id id;
+    struct sub *subs;
+    uint32_t n_subs, cap_subs;
+};
+
+struct rtci_head_core {
+    struct rtci_head_config config;
+    uint64_t now_ns;
+    bool replaying, recovering;
+    uint64_t hold_until_ns;
+    struct entry *entries;
+    uint32_t n_entries, cap_entries, free_entry;
+    struct edge *edges;
+    uint32_t n_edges, cap_edges, free_edge;
+    struct client **clients; /* by number */
+    uint32_t n_clients, cap_clients;
+    struct cls **classes;
+    uint32_t n_classes, cap_classes;
+    uint32_t *active;
+    uint32_t n_active, cap_active;
+    struct slot *slots;
+    uint32_t n_slots, cap_slots, free_slot;
+    struct node *nodes;
+    uint32_t n_nodes, cap_nodes;
+    uint32_t *dirty;
+    uint32_t n_dirty, cap_dirty;
+    struct job *jobs;
+    uint32_t n_jobs, cap_jobs;
+    struct function *functions;
+    uint32_t n_functions, cap_functions;
+    struct kv *kvs; /* sorted by key */
+    uint32_t n_kvs, cap_kvs;
+    struct named *nameds;
+    uint32_t n_nameds, cap_nameds;
+    uint32_t *heap; /* entries by deadline */
+    uint32_t n_heap, cap_heap;
+    uint32_t *waited; /* ready tasks that a blocked one waits for */
+    uint32_t n_waited, cap_waited;
+    struct rtci_head_stats stats;
+    struct rtci_row_status info;
+    struct rtci_head_actions *actions; /* of the call under way */
+};
+
+/* Grows `array` of `cap` elements so that index `n` exists. False when memory is out. */
+bool head_grow(void *array, uint32_t *cap, uint32_t n, size_t size);
+#define HEAD_GROW(array, cap, n) head_grow(&(array), &(cap), (n), sizeof(*(array)))
+
+/* head_tasks.c */
+struct entry *head_entry(struct rtci_head_core *core, uint32_t index);
+uint32_t head_find(struct rtci_head_core *core, struct rtci_id id);
+uint32_t head_entry_new(struct rtci_head_core *core, struct client *client, uint64_t seq, int kind);
+void head_entry_try_free(struct rtci_head_core *core, uint32_t index);
+void head_move(struct rtci_head_core *core, uint32_t index, uint32_t state);
+void head_submit(struct rtci_head_core *core, struct client *client, const struct rtci_spec *spec);
+void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_done *done);
+void head_fail(struct rtci_head_core *core, uint32_t index, uint32_t state,
+               const struct rtci_fail *fail, const char *text, const char *log, size_t log_len);
+void head_fail_simple(struct rtci_head_core *core, uint32_t index, uint32_t state, int code,
+                      const char *text);
+void head_make_ready(struct rtci_head_core *core, uint32_t index, bool front);
+const char *head_function_name(struct rtci_head_core *core, const struct entry *entry, size_t *len);
+bool head_terminal(const struct entry *entry);
+
+/* head_refs.c */
+void head_release(struct rtci_head_core *core, struct client *client, const struct rtci_range *range);
+void head_put(struct rtci_head_core *core, struct client *client, const struct rtci_put *put);
+void head_want(struct rtci_head_core *core, struct client *client, const struct rtci_ids *ids);
+void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client,
+               const struct rtci_ids *ids, bool hold);
+void head_pin(struct rtci_head_core *core, const struct rtci_id *ids, uint32_t n);
+void head_unpin(struct rtci_head_core *core, const struct rtci_id *ids, uint32_t n);
+void head_push(struct rtci_head_core *core, uint32_t index);
+void head_push_to(struct rtci_head_core *core, struct client *client, uint32_t index);
+void head_flush_undelivered(struct rtci_head_core *core, struct client *client);
+void head_edge_add(struct rtci_head_core *core, uint32_t *list, uint32_t kind, uint32_t who);
+void head_edges_free(struct rtci_head_core *core, uint32_t *list);
+uint32_t head_pin_contained(struct rtci_head_core *core, uint32_t index, bool pin);
+
+/* head_clients.c */
+struct client *head_client(struct rtci_head_core *core, uint32_t number);
+void head_client_new(struct rtci_head_core *core, uint32_t node, const struct rtci_client_new *rec);
+void head_client_gone(struct rtci_head_core *core, uint32_t number);
+void head_shape(struct rtci_head_core *core, struct client *client, const struct rtci_shape *shape);
+void head_function(struct rtci_head_core *core, const struct rtci_function *function);
+struct client *head_client_make(struct rtci_head_core *core, uint32_t number);
+uint32_t head_command_class(struct rtci_head_core *core, uint32_t number);
+uint32_t head_job_make(struct rtci_head_core *core, uint32_t number);
+
+/* head_place.c */
+void head_ready_push(struct rtci_head_core *core, uint32_t index, bool front);
+void head_ready_remove(struct rtci_head_core *core, uint32_t index);
+void head_place(struct rtci_head_core *core);
+void head_slot_take(struct rtci_head_core *core, uint32_t index); /* task leaves its slot */
+void head_slot_add(struct rtci_head_core *core, uint32_t slot, uint32_t index);
+void head_slot_check(struct rtci_head_core *core, uint32_t slot); /* free it or call it hungry */
+void head_slot_release(struct rtci_head_core *core, uint32_t slot, bool tell);
+uint32_t head_slot_make(struct rtci_head_core *core, uint32_t number, uint32_t node, uint32_t cls);
+void head_slot_blocked(struct rtci_head_core *core, uint32_t slot, bool blocked);
+void head_node_dirty(struct rtci_head_core *core, uint32_t node);
+bool head_feasible(struct rtci_head_core *core, const struct cls *cls);
+int head_why_class(struct rtci_head_core *core, const struct cls *cls, char *text, size_t size);
+uint32_t head_class_depth(const struct cls *cls);
+
+/* head_fail.c */
+void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode);
+void head_cancel_children(struct rtci_head_core *core, uint32_t index, uint32_t mode);
+void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost);
+void head_returned(struct rtci_head_core *core, uint32_t node, const struct rtci_returned *ret);
+void head_slot_held(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_held *held);
+void head_deadline_add(struct rtci_head_core *core, uint32_t index);
+void head_deadline_remove(struct rtci_head_core *core, uint32_t index);
+void head_deadlines(struct rtci_head_core *core);
+void head_attempt_failed(struct rtci_head_core *core, uint32_t index, const struct rtci_fail *fail,
+                         const char *text, const char *log, size_t log_len);
+
+/* head_kv.c */
+void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec);
+void head_kv_set(struct rtci_head_core *core, const char *key, uint32_t key_len, uint32_t ns_len,
+                 const void *value, uint32_t size, bool present);
+void head_publish(struct rtci_head_core *core, struct client *client, const struct rtci_named *rec);
+void head_subscribe(struct rtci_head_core *core, struct client *client, const struct rtci_named *rec);
+void head_named_set(struct rtci_head_core *core, const char *name, uint32_t len, uint32_t job,
+                    uint64_t version, struct rtci_id id);
+void head_named_job_end(struct rtci_head_core *core, uint32_t job);
+void head_reply(struct rtci_head_core *core, struct client *client, uint64_t request, int status,
+                uint32_t n, uint64_t cursor, struct rtci_id id, const void *data, uint32_t size);
+
+/* head_query.c */
+void head_query(struct rtci_head_core *core, struct client *client, const struct rtci_query *query);
+
+/* head_journal.c: what changed, written as it changes (nothing while replaying) */
+void head_j_client(struct rtci_head_core *core, const struct client *client);
+void head_j_client_gone(struct rtci_head_core *core, uint32_t number);
+void head_j_job(struct rtci_head_core *core, const struct job *job);
+void head_j_record(struct rtci_head_core *core, uint32_t client, const struct rtci_rec *rec);
+void head_j_attempt(struct rtci_head_core *core, const struct entry *entry);
+void head_j_named(struct rtci_head_core *core, const struct named *named);
+void head_j_kv(struct rtci_head_core *core, const struct kv *kv, bool present);
+void head_j_node_hold(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids,
+                      bool hold);
+
+/* head.c: output */
+void *head_out(struct rtci_head_core *core, uint32_t node, uint16_t type, size_t size);
+/* Room for a record of `size` bytes to one client; NULL when it is not attached. */
+void *head_out_client(struct rtci_head_core *core, const struct client *client, uint16_t type,
+                      size_t size);
+void head_trace(struct rtci_head_core *core, const char *fmt, ...) RTCI_PRINTF(2, 3);
+static inline struct node *head_node(struct rtci_head_core *core, uint32_t node)
+{
+    return node < core->n_nodes ? &core->nodes[node] : NULL;
+}
+
+#endif

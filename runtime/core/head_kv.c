@@ -1,0 +1,298 @@
+/* The durable key-value store and the named, versioned objects. */
+#include <stdlib.h>
+
+#include "runtime/core/head_internal.h"
+
+void head_reply(struct rtci_head_core *core, struct client *client, uint64_t request, int status,
+                uint32_t n, uint64_t cursor, struct rtci_id id, const void *data, uint32_t size)
+{
+    struct rtci_reply *out = head_out_client(core, client, RTCI_R_REPLY, sizeof(*out) + size);
+    if (!out)
+        return;
+    out->request = request;
+    out->status = status;
+    out->n = n;
+    out->cursor = cursor;
+    out->id = id;
+    out->size = size;
+    out->pad = 0;
+    if (size)
+        memcpy(out + 1, data, size);
+}
+
+static int compare(const struct kv *kv, const char *key, uint32_t len)
+{
+    uint32_t n = kv->key_len < len ? kv->key_len : len;
+    int c = memcmp(kv->key, key, n);
+    return c ? c : kv->key_len < len ? -1 : kv->key_len > len;
+}
+
+/* First key that is not less. */
+static uint32_t lower_bound(const struct rtci_head_core *core, const char *key, uint32_t len)
+{
+    uint32_t lo = 0, hi = core->n_kvs;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (compare(&core->kvs[mid], key, len) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static struct kv *kv_find(struct rtci_head_core *core, const char *key, uint32_t len)
+{
+    uint32_t at = lower_bound(core, key, len);
+    return at < core->n_kvs && !compare(&core->kvs[at], key, len) ? &core->kvs[at] : NULL;
+}
+
+void head_kv_set(struct rtci_head_core *core, const char *key, uint32_t key_len, uint32_t ns_len,
+                 const void *value, uint32_t size, bool present)
+{
+    uint32_t at = lower_bound(core, key, key_len);
+    struct kv *kv =
+        at < core->n_kvs && !compare(&core->kvs[at], key, key_len) ? &core->kvs[at] : NULL;
+    if (kv) {
+        core->stats.kv_bytes -= kv->size + kv->key_len;
+        core->stats.bytes_alive -= kv->size + kv->key_len;
+        free(kv->value);
+        kv->value = NULL;
+    }
+    if (!present) {
+        if (kv) {
+            free(kv->key);
+            memmove(kv, kv + 1, (--core->n_kvs - at) * sizeof(*kv));
+        }
+        return;
+    }
+    if (!kv) {
+        HEAD_GROW(core->kvs, core->cap_kvs, core->n_kvs);
+        kv = &core->kvs[at];
+        memmove(kv + 1, kv, (core->n_kvs++ - at) * sizeof(*kv));
+        *kv = (struct kv){.key = malloc(key_len + 1), .key_len = key_len, .ns_len = ns_len};
+        RTCI_ASSERT(kv->key);
+        memcpy(kv->key, key, key_len);
+        kv->key[key_len] = 0;
+    }
+    kv->size = size;
+    kv->value = malloc(size + 1);
+    RTCI_ASSERT(kv->value);
+    if (size)
+        memcpy(kv->value, value, size);
+    core->stats.kv_bytes += size + key_len;
+    core->stats.bytes_alive += size + key_len;
+}
+
+#define LIST_PAGE_BYTES (256 * 1024)
+
+static void kv_list(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec,
+                    const char *prefix, uint32_t len, const char *after, uint32_t after_len)
+{
+    struct rtci_buf buf = {0};
+    uint32_t n = 0, at = lower_bound(core, prefix, len);
+    uint64_t more = 0;
+    if (after_len > len - rec->key_len) { /* the last key seen, with its namespace in front */
+        at = lower_bound(core, after, after_len);
+        if (at < core->n_kvs && !compare(&core->kvs[at], after, after_len))
+            at++;
+    }
+    for (; at < core->n_kvs; at++) {
+        const struct kv *kv = &core->kvs[at];
+        if (kv->key_len < len || memcmp(kv->key, prefix, len))
+            break;
+        if (buf.len > LIST_PAGE_BYTES) {
+            more = 1;
+            break;
+        }
+        uint16_t key_len = (uint16_t)(kv->key_len - kv->ns_len - 1);
+        rtci_buf_put(&buf, &key_len, sizeof(key_len));
+        rtci_buf_put(&buf, &kv->size, sizeof(kv->size));
+        rtci_buf_put(&buf, kv->key + kv->ns_len + 1, key_len);
+        rtci_buf_put(&buf, kv->value, kv->size);
+        n++;
+    }
+    head_reply(core, client, rec->request, 0, n, more, (struct rtci_id){0}, buf.data,
+               (uint32_t)buf.len);
+    rtci_buf_fini(&buf);
+}
+
+void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec)
+{
+    char key[RTCI_KV_KEY_MAX * 2 + 2], after[RTCI_KV_KEY_MAX * 2 + 2];
+    const char *ns = (const char *)(rec + 1), *name = ns + rec->ns_len;
+    const uint8_t *value = (const uint8_t *)name + rec->key_len;
+    struct rtci_id none = {0};
+    if (rec->ns_len > RTCI_KV_KEY_MAX || rec->key_len > RTCI_KV_KEY_MAX ||
+        rec->value_len > RTCI_KV_VALUE_MAX) {
+        head_reply(core, client, rec->request, RTC_E_TOO_LARGE, 0, 0, none, NULL, 0);
+        return;
+    }
+    memcpy(key, ns, rec->ns_len);
+    key[rec->ns_len] = 0;
+    memcpy(key + rec->ns_len + 1, name, rec->key_len);
+    uint32_t len = rec->ns_len + 1u + rec->key_len;
+    struct kv *kv = rec->op == RTCI_KV_LIST ? NULL : kv_find(core, key, len);
+    int status = 0;
+    switch (rec->op) {
+    case RTCI_KV_GET:
+        head_reply(core, client, rec->request, kv ? 0 : RTC_E_NOT_FOUND, kv ? 1 : 0, 0, none,
+                   kv ? kv->value : NULL, kv ? kv->size : 0);
+        return;
+    case RTCI_KV_LIST: {
+        uint32_t after_len = rec->ns_len + 1u;
+        if (rec->value_len > RTCI_KV_KEY_MAX)
+            break;
+        memcpy(after, key, after_len);
+        memcpy(after + after_len, value, rec->value_len);
+        kv_list(core, client, rec, key, len, after, after_len + rec->value_len);
+        return;
+    }
+    case RTCI_KV_PUT_NEW:
+        if (kv) { /* a repeated request finds its own value: that is a success */
+            bool same = kv->size == rec->value_len && !memcmp(kv->value, value, kv->size);
+            status = same && rec->rec.flags ? 0 : RTC_E_EXISTS;
+            break;
+        }
+        /* fall through */
+    case RTCI_KV_PUT:
+        if (core->stats.kv_bytes + rec->value_len > RTCI_KV_TOTAL_MAX) {
+            status = RTC_E_TOO_LARGE;
+            break;
+        }
+        head_kv_set(core, key, len, rec->ns_len, value, rec->value_len, true);
+        head_j_kv(core, kv_find(core, key, len), true);
+        break;
+    case RTCI_KV_DELETE:
+        if (!kv) {
+            status = RTC_E_NOT_FOUND;
+            break;
+        }
+        head_j_kv(core, kv, false);
+        head_kv_set(core, key, len, rec->ns_len, NULL, 0, false);
+        break;
+    default: status = RTC_E_INVALID; break;
+    }
+    head_reply(core, client, rec->request, status, 0, 0, none, NULL, 0);
+}
+
+/* ---- Named objects ---- */
+
+static struct named *named_find(struct rtci_head_core *core, const char *name, uint32_t len,
+                                bool make)
+{
+    for (uint32_t i = 0; i < core->n_nameds; i++) {
+        if (core->nameds[i].len == len && !memcmp(core->nameds[i].name, name, len))
+            return &core->nameds[i];
+    }
+    if (!make)
+        return NULL;
+    HEAD_GROW(core->nameds, core->cap_nameds, core->n_nameds);
+    struct named *named = &core->nameds[core->n_nameds++];
+    *named = (struct named){.name = malloc(len + 1), .len = len};
+    RTCI_ASSERT(named->name);
+    memcpy(named->name, name, len);
+    return named;
+}
+
+static uint32_t full_name(const struct rtci_named *rec, char *out, size_t size)
+{
+    const char *ns = (const char *)(rec + 1);
+    uint32_t len = rec->ns_len + 1u + rec->name_len;
+    if (len > size)
+        return 0;
+    memcpy(out, ns, rec->ns_len);
+    out[rec->ns_len] = 0;
+    memcpy(out + rec->ns_len + 1, ns + rec->ns_len, rec->name_len);
+    return len;
+}
+
+void head_named_set(struct rtci_head_core *core, const char *name, uint32_t len, uint32_t job,
+                    uint64_t version, struct rtci_id id)
+{
+    struct named *named = named_find(core, name, len, true);
+    struct rtci_id old = named->id;
+    named->version = version;
+    named->job = job;
+    named->id = id;
+    head_pin(core, &id, id.client ? 1 : 0);
+    head_unpin(core, &old, old.client ? 1 : 0);
+}
+
+static void answer_newest(struct rtci_head_core *core, const struct named *named,
+                          struct client *client, uint64_t request)
+{
+    struct rtci_ids ids[2];
+    memset(ids, 0, sizeof(ids));
+    ids[0].n = 1;
+    memcpy(&ids[1], &named->id, sizeof(named->id));
+    _Static_assert(sizeof(struct rtci_ids) == sizeof(struct rtci_id), "one id follows the header");
+    head_hold(core, client->node, client, ids, true); /* before the reader hears of it */
+    head_reply(core, client, request, 0, 1, named->version, named->id, NULL, 0);
+}
+
+void head_publish(struct rtci_head_core *core, struct client *client, const struct rtci_named *rec)
+{
+    char name[512];
+    uint32_t len = full_name(rec, name, sizeof(name));
+    struct rtci_id none = {0};
+    if (!len || !head_find(core, rec->id)) {
+        head_reply(core, client, rec->request, len ? RTC_E_NOT_FOUND : RTC_E_TOO_LARGE, 0, 0, none,
+                   NULL, 0);
+        return;
+    }
+    struct named *named = named_find(core, name, len, true);
+    if (!rtci_id_equal(named->id, rec->id) || !named->version) {
+        uint64_t version = rec->version > named->version ? rec->version : named->version + 1;
+        head_named_set(core, name, len, client->job, version, rec->id);
+        head_j_named(core, named);
+    }
+    head_reply(core, client, rec->request, 0, 0, named->version, none, NULL, 0);
+    uint32_t keep = 0;
+    for (uint32_t i = 0; i < named->n_subs; i++) {
+        struct sub sub = named->subs[i];
+        struct client *reader = head_client(core, sub.client);
+        if (sub.newer_than >= named->version)
+            named->subs[keep++] = sub;
+        else if (reader && reader->alive)
+            answer_newest(core, named, reader, sub.request);
+    }
+    named->n_subs = keep;
+}
+
+void head_subscribe(struct rtci_head_core *core, struct client *client,
+                    const struct rtci_named *rec)
+{
+    char name[512];
+    uint32_t len = full_name(rec, name, sizeof(name));
+    struct rtci_id none = {0};
+    struct named *named = len ? named_find(core, name, len, true) : NULL;
+    if (!named) {
+        head_reply(core, client, rec->request, RTC_E_TOO_LARGE, 0, 0, none, NULL, 0);
+    } else if (named->version > rec->version && named->id.client) {
+        answer_newest(core, named, client, rec->request);
+    } else if (rec->flags & RTCI_NAMED_NOWAIT) {
+        head_reply(core, client, rec->request, RTC_E_NOT_FOUND, 0, 0, none, NULL, 0);
+    } else {
+        for (uint32_t i = 0; i < named->n_subs; i++) {
+            if (named->subs[i].client == client->number && named->subs[i].request == rec->request)
+                return; /* asked again after a restart */
+        }
+        HEAD_GROW(named->subs, named->cap_subs, named->n_subs);
+        named->subs[named->n_subs++] = (struct sub){client->number, rec->request, rec->version};
+    }
+}
+
+void head_named_job_end(struct rtci_head_core *core, uint32_t job)
+{
+    for (uint32_t i = 0; i < core->n_nameds; i++) {
+        struct named *named = &core->nameds[i];
+        if (named->job != job || !named->id.client)
+            continue;
+        struct rtci_id old = named->id;
+        named->id = (struct rtci_id){0};
+        named->job = 0;
+        head_j_named(core, named);
+        head_unpin(core, &old, 1);
+    }
+}
