@@ -18,6 +18,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Names a future, a task's result, or an object. A plain number: copying it adds no reference.
  * Each one got from a call is released once, with rtc_release(). {0} is "none". */
@@ -177,6 +178,7 @@ int rtc_value_at(const struct rtc_value *value, size_t i, struct rtc_value *ret_
 int rtc_value_find(const struct rtc_value *map, const char *key, struct rtc_value *ret_item);
 const char *rtc_type_name(enum rtc_type type);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

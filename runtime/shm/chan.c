@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "include/rtc/error.h"
+#include <rtc/error.h>
 #include "runtime/base/bounds.h"
 #include "runtime/wire/wire.h"
 
@@ -302,6 +302,21 @@ void rtci_chan_consume(struct rtci_chan *chan)
     }
 }
 
+uint64_t rtci_chan_position(struct rtci_chan *chan)
+{
+    return chan->in_read;
+}
+
+void rtci_chan_consume_to(struct rtci_chan *chan, uint64_t position)
+{
+    if (position - chan->in_consumed > chan->in_read - chan->in_consumed ||
+        position == chan->in_consumed)
+        return;
+    RTCI_ASSERT(chan->end == RTCI_CHAN_CLIENT && position % 8 == 0);
+    chan->in_consumed = position;
+    atomic_store_explicit(&chan->in_words->tail, position, memory_order_release);
+}
+
 bool rtci_chan_readable(struct rtci_chan *chan)
 {
     if (chan->in_head != chan->in_read)
@@ -418,6 +433,19 @@ int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, ui
     if (chan->out_published - at > chan->cap || at % 8)
         return RTC_E_PROTOCOL;
     uint32_t n = 0;
+    volatile struct rtci_chan_info *info = &chan->hdr->info;
+    uint32_t running = info->running_client;
+    atomic_thread_fence(memory_order_acquire); /* written last by the executor */
+    if (running != 0) {
+        if (n < cap)
+            ret_tasks[n] = (struct rtci_chan_task){.position = at,
+                                                   .seq = info->running_seq,
+                                                   .client = running,
+                                                   .attempt = info->running_attempt,
+                                                   .slot = info->running_slot,
+                                                   .state = RTCI_CLAIM_CLAIMED};
+        n++;
+    }
     while (at != chan->out_published) {
         uint8_t *rec_at = chan->out + (at & (chan->cap - 1));
         struct rtci_spec spec;

@@ -1,0 +1,267 @@
+/* The client library, seen from inside: one struct rtc, one mutex.
+ *
+ * Whoever holds `lock` owns everything in struct rtc, the producer side of the channel and, unless
+ * another thread is the *poller*, its consumer side too. A thread that has to wait becomes the
+ * poller (unlocks, sleeps in rtci_chan_wait, locks, drains for everybody) or, when there is one
+ * already, sleeps on `cond`. Functions named *_locked and everything that takes a struct slot need
+ * the lock.
+ */
+#ifndef RTCI_CLIENT_CLIENT_H
+#define RTCI_CLIENT_CLIENT_H
+
+#include <pthread.h>
+#include <rtc/rtc.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "runtime/base/assert.h"
+#include "runtime/base/bounds.h"
+#include "runtime/base/buf.h"
+#include "runtime/client/error.h"
+#include "runtime/client/slot.h"
+#include "runtime/client/value.h"
+#include "runtime/shm/chan.h"
+#include "runtime/wire/wire.h"
+
+/* Values of puts up to this size are copied into the tasks that take them. */
+#define RTCI_ARG_INLINE_MAX 4096u
+/* Inline bytes in one task or completion before further large values go to the arena. */
+#define RTCI_SPEC_INLINE_MAX (512 * RTCI_KIB)
+#define RTCI_RELEASE_RANGES  64u
+#define RTCI_RELEASE_LAZY    256u
+
+/* ---- A request whose answer is awaited by a caller; lives on that caller's stack. ---- */
+enum request_kind { REQUEST_REPLY, REQUEST_GRANT };
+struct request {
+    struct request *next;
+    enum request_kind kind;
+    uint64_t number;    /* REPLY */
+    struct rtci_id id;  /* GRANT */
+    const void *record; /* what was sent, to repeat it after a restart of the daemon */
+    size_t size;
+    bool done;
+    int status;
+    struct rtci_reply reply;
+    struct rtci_grant grant;
+    void *data; /* malloc'ed copy of the bytes behind a reply; the caller frees it */
+};
+
+struct shape {
+    uint64_t hash;
+    uint32_t offset, size; /* of the record in struct rtc.shape_bytes */
+};
+
+struct function {
+    uint64_t hash;
+    const struct rtc_task_def *def; /* NULL: another program's */
+    bool declared;                  /* the head knows the name */
+};
+
+struct then {
+    struct then *next;
+    rtc_ref ref;
+    void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg);
+    void *arg;
+};
+
+struct progress {
+    struct progress *next;
+    rtc_ref ref;
+    double fraction;
+    char text[];
+};
+
+/* The task that this executor runs now; zero in drivers. Written by the executor's loop only. */
+struct running {
+    struct rtci_id id;
+    uint32_t slot;
+    uint64_t deadline_ns;
+    uint32_t depth;
+    uint32_t attempt;
+};
+
+/* An unfinished TASK record in the ring of an executor. */
+struct queued {
+    void *record;
+    uint64_t position; /* where it begins: what lies before it may be given back */
+};
+
+struct rtc {
+    pthread_mutex_t lock;
+    pthread_cond_t cond; /* CLOCK_MONOTONIC: "the poller drained or left" */
+    struct rtci_chan *chan;
+    uint64_t next_seq;
+    struct slots slots; /* own tasks and puts */
+    struct borrowed_map borrowed;
+    bool polling;
+    bool quiet;
+    bool fd_mode; /* rtc_fd() was called: keep the descriptor honest */
+    bool in_callbacks;
+    int dead; /* negative RTC_E_*: the connection is over; why is in dead_text */
+    uint32_t waiters;
+    uint32_t n_blocked; /* callers inside a blocking get of this executor */
+    uint32_t epoch;     /* last seen info.daemon_epoch */
+    uint32_t stamp;
+    bool blocked_told; /* BLOCKED was sent; what it said: */
+    struct rtci_buf blocked_ids;
+    uint32_t blocked_wanted;
+    uint64_t changes; /* counts results, grants and replies that came in */
+    size_t read_since_ring;
+    size_t want_room; /* a thread that is not the poller waits for room in the ring */
+
+    struct rtci_range ranges[RTCI_RELEASE_RANGES];
+    uint32_t n_ranges, n_lazy;
+
+    struct request *requests;
+    uint64_t next_request;
+
+    struct function *functions; /* open addressing, power of two */
+    uint32_t n_functions, cap_functions;
+    struct shape *shapes;
+    uint32_t n_shapes, cap_shapes;
+    struct rtci_buf shape_bytes;
+    struct rtc_options last_options; /* scalars only: no custom resources, no labels */
+    uint32_t last_shape;
+    bool has_last;
+
+    struct then *thens, *thens_ready, **thens_tail;
+    struct progress *progress_ready, **progress_tail;
+    void (*on_progress)(void *arg, rtc_ref task, double fraction, const char *text);
+    void *on_progress_arg;
+
+    /* Executors. */
+    bool executor;
+    struct running running;
+    struct queued *queue; /* ring buffer of unfinished TASK records, power of two */
+    uint32_t queue_head, queue_len, queue_cap;
+    bool run_in_ring; /* the running task's record is the first of the queue */
+    bool run_told;    /* … or was freed, and info.running_* names it */
+    bool shut;        /* SHUTDOWN was read */
+
+    uint32_t client, job, node;
+    uint64_t fork_generation;
+    int sock, wake_fd, bell_fd;
+    uint8_t *arena;          /* writable */
+    const uint8_t *arena_ro; /* what readers see */
+    uint64_t arena_bytes;
+    uint64_t *populated; /* bit per 2 MiB of the writable mapping */
+    pid_t daemon_pid;    /* embedded: the keeper, our child; else 0 */
+    char space[64];
+    char name[64];
+    char dead_text[256];
+};
+
+/* ---- life.c: entering and leaving public calls ---- */
+/* Locks; negative (and unlocked) when rtc is NULL, shut down, forked away or disconnected. */
+int rtci_enter(struct rtc *rtc) RTCI_MUST_USE;
+/* Unlocks and runs the callbacks that became ready. */
+void rtci_leave(struct rtc *rtc);
+void rtci_run_callbacks(struct rtc *rtc);
+/* Marks the connection as over, with a sentence. Returns code. */
+int rtci_die(struct rtc *rtc, int code, const char *fmt, ...) RTCI_PRINTF(3, 4);
+uint64_t rtci_now_ns(void);
+/* Absolute time of a timeout from now: UINT64_MAX for RTC_FOREVER. */
+uint64_t rtci_deadline(int64_t timeout);
+uint64_t rtci_fork_generation(void);
+
+/* ---- pump.c: reading the channel, waiting ---- */
+/* Handles everything that stands in the ring. Nothing when another thread is the poller. */
+int rtci_drain(struct rtc *rtc);
+/* Waits until something may have changed (or `room` bytes may be free in the ring), or the
+ * deadline: RTC_E_TIMEOUT. May drop and retake the lock. Spurious returns of 0 are usual. */
+int rtci_block(struct rtc *rtc, size_t room, uint64_t deadline_ns) RTCI_MUST_USE;
+/* Room for one record; waits for the daemon to take some out when the ring is full.
+ * RTC_E_AGAIN when the deadline passes. Not yet published. */
+int rtci_reserve(struct rtc *rtc, size_t size, uint64_t deadline_ns,
+                 void **ret_record) RTCI_MUST_USE;
+/* Publishes what was reserved and wakes the daemon. */
+void rtci_send(struct rtc *rtc);
+/* Sends a copy of a complete record, waiting for room for ever. */
+int rtci_send_record(struct rtc *rtc, const void *record) RTCI_MUST_USE;
+/* Sends the record (again after a restart of the daemon) and waits for its answer. */
+int rtci_request(struct rtc *rtc, struct request *request, uint64_t deadline_ns) RTCI_MUST_USE;
+/* Executor: gives back the ring's room that no unfinished task holds. */
+void rtci_consume_finished(struct rtc *rtc);
+
+/* ---- results.c ---- */
+void rtci_on_result(struct rtc *rtc, const struct rtci_done *done);
+
+/* ---- refs.c ---- */
+/* The slot of a reference, or NULL with the sentence set and *ret_rc. A foreign one that is not
+ * known yet is made known (and asked for) when `want`. */
+struct slot *rtci_find(struct rtc *rtc, rtc_ref ref, bool want, int *ret_rc);
+int rtci_release_locked(struct rtc *rtc, rtc_ref ref);
+void rtci_flush_releases(struct rtc *rtc);
+int rtci_send_ids(struct rtc *rtc, uint16_t type, const struct rtci_id *ids, uint32_t n,
+                  uint32_t arg);
+/* Frees what the slot points to, unpinning what it contains. */
+void rtci_slot_clear(struct rtc *rtc, struct slot *slot);
+/* References contained in the value of a READY slot. */
+void rtci_slot_contained(struct rtc *rtc, const struct slot *slot, const struct rtci_id **ret_ids,
+                         size_t *ret_n);
+/* The slot became READY with a value that contains references: they live as long as it. */
+void rtci_pin_contained(struct rtc *rtc, const struct slot *slot);
+/* A pinned slot outlives its release. The slot must be the one of `ref`. */
+void rtci_unpin(struct rtc *rtc, struct slot *slot, rtc_ref ref);
+/* Where the bytes of a slot's value are; its size is slot->size. */
+const void *rtci_slot_bytes(const struct rtc *rtc, const struct slot *slot);
+/* Executor, at the end of a task: forgets borrowed values nobody retained. */
+void rtci_drop_borrowed(struct rtc *rtc);
+
+/* ---- wait.c ---- */
+/* Waits until the slot is done; it stays valid meanwhile. The caller pins it. */
+int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadline_ns) RTCI_MUST_USE;
+/* Value of a done slot, or the code of its failure with the sentence set. */
+int rtci_slot_value(struct rtc *rtc, const struct slot *slot, struct rtc_value *ret_value);
+/* Sets the sentence of a failed slot and returns its code. */
+int rtci_slot_failure(const struct slot *slot);
+static inline bool rtci_slot_done(const struct slot *slot)
+{
+    return slot->state == SLOT_READY || slot->state == SLOT_FAILED;
+}
+/* Around waits of an executor's running task, so that its CPUs are lent out. */
+void rtci_blocked_begin(struct rtc *rtc, const struct rtci_id *ids, uint32_t n, uint32_t wanted);
+void rtci_blocked_end(struct rtc *rtc);
+
+/* ---- put.c, arena.c ---- */
+/* A new object from a value; small ones stay in the process. */
+int rtci_put_locked(struct rtc *rtc, const struct rtc_value *value, rtc_ref *ret_ref) RTCI_MUST_USE;
+/* Makes the object known to the head, with everything it contains. Nothing if it is already. */
+int rtci_publish(struct rtc *rtc, struct slot *slot, rtc_ref ref) RTCI_MUST_USE;
+int rtci_publish_contained(struct rtc *rtc, const struct rtci_id *ids, uint32_t n) RTCI_MUST_USE;
+/* Room of `size` bytes in the arena for the object. */
+int rtci_arena_alloc(struct rtc *rtc, struct rtci_id id, uint64_t size,
+                     uint64_t *ret_offset) RTCI_MUST_USE;
+int rtci_arena_seal(struct rtc *rtc, struct rtci_id id, uint64_t offset, uint64_t size,
+                    const struct rtci_id *ids, uint32_t n_ids) RTCI_MUST_USE;
+int rtci_arena_map(struct rtc *rtc, int fd, uint64_t bytes) RTCI_MUST_USE;
+void rtci_arena_unmap(struct rtc *rtc);
+/* Writes a value of more than RTCI_INLINE_MAX bytes as the object `id` and seals it. */
+int rtci_arena_write(struct rtc *rtc, struct rtci_id id, const struct rtc_value *value,
+                     const struct value_plan *plan, uint64_t *ret_offset) RTCI_MUST_USE;
+
+/* ---- options.c, functions.c ---- */
+int rtci_shape_of(struct rtc *rtc, const struct rtc_options *options,
+                  uint32_t *ret_shape) RTCI_MUST_USE;
+int rtci_options_check(const struct rtc_options *options) RTCI_MUST_USE;
+/* Finds a registered function and makes sure the head knows its name. */
+int rtci_function_of(struct rtc *rtc, const char *name,
+                     const struct function **ret_function) RTCI_MUST_USE;
+const struct rtc_task_def *rtci_task_by_hash(uint64_t hash);
+/* Two tasks of the same name, and the like: found at registration, told at rtc_init(). */
+int rtci_task_registry_check(void);
+int rtci_signature_check(const struct rtc_task_def *def, const struct rtc_value *args, size_t n,
+                         uint32_t returns) RTCI_MUST_USE;
+/* Does the declared type of argument i say that the reference itself is wanted? */
+bool rtci_signature_wants_ref(const char *signature, size_t i);
+int rtci_signature_check_returns(const struct rtc_task_def *def, size_t i,
+                                 const struct rtc_value *value) RTCI_MUST_USE;
+/* Number of returns a signature declares; -1 when it declares none of them. */
+int rtci_signature_returns(const char *signature);
+
+/* ---- notices.c ---- */
+void rtci_on_notice(struct rtc *rtc, const struct rtci_notice *notice);
+void rtci_on_progress(struct rtc *rtc, const struct rtci_progress *progress);
+void rtci_on_done_slot(struct rtc *rtc, rtc_ref ref);
+
+#endif

@@ -1,0 +1,485 @@
+/* Submitting: the spec is built in the ring itself. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/client/client.h"
+#include "runtime/client/submit.h"
+
+#define ARGS_ON_STACK 32
+#define PUBLISH_EVERY 64
+
+/* How one argument travels. */
+struct arg_plan {
+    const struct rtc_value
+        *value;        /* written by rtci_value_write; NULL: from bytes, or a reference */
+    const void *bytes; /* an own small put: its bytes are copied */
+    struct value_plan plan;
+    rtc_ref ref;
+    bool is_ref;
+    bool temporary; /* the reference was made for this task: released when it is submitted */
+};
+struct task_plan {
+    struct arg_plan *args;
+    size_t n_args;
+    uint64_t data_size;
+    uint32_t n_refs;
+    uint32_t n_temporary;
+};
+
+/* ---- What is the same for all tasks of a call ---- */
+int rtci_job_of(struct rtc *rtc, const struct rtc_options *options, struct job *ret_job)
+{
+    static const struct rtc_options defaults;
+    const struct rtc_options *o = options ? options : &defaults;
+    struct job job = {.priority = o->priority, .n_returns = o->returns ? o->returns : 1};
+    RTCI_TRY(rtci_shape_of(rtc, o, &job.shape));
+    job.retries = o->retries == 0 ? 3 : o->retries == RTC_NO_RETRY ? 0 : o->retries;
+    job.flags =
+        (uint16_t)((o->retry_on_error ? RTCI_SPEC_RETRY_ON_ERROR : 0) |
+                   (o->detached ? RTCI_SPEC_DETACHED : 0) | (o->name ? RTCI_SPEC_NAMED : 0));
+    job.name = o->name;
+    job.name_len = o->name ? (uint32_t)strlen(o->name) : 0;
+    job.deadline_ns = rtc->running.deadline_ns;
+    if (o->deadline > 0) {
+        uint64_t own = rtci_deadline(o->deadline);
+        if (job.deadline_ns == 0 || own < job.deadline_ns)
+            job.deadline_ns = own;
+    }
+    job.submit_deadline_ns = o->submit_timeout == RTC_NO_WAIT ? 0
+                             : o->submit_timeout == 0         ? UINT64_MAX
+                                                              : rtci_deadline(o->submit_timeout);
+    *ret_job = job;
+    return 0;
+}
+
+/* ---- Arguments ---- */
+static int plan_ref(struct rtc *rtc, const struct job *job, size_t i, rtc_ref ref,
+                    struct arg_plan *arg, struct task_plan *task)
+{
+    int rc = 0;
+    struct slot *slot = rtci_find(rtc, ref, false, &rc);
+    if (!slot)
+        return rtci_error_within(rc, "argument %zu", i);
+    if (slot->state == SLOT_WRITING)
+        return rtci_error(RTC_E_INVALID,
+                          "argument %zu: the object was created and not sealed: rtc_seal() "
+                          "it first",
+                          i);
+    bool small = (slot->flags & (SLOT_PUT | SLOT_CONTAINS | SLOT_AT_HEAD)) == SLOT_PUT &&
+                 slot->state == SLOT_READY && slot->size <= RTCI_ARG_INLINE_MAX &&
+                 task->data_size < RTCI_SPEC_INLINE_MAX;
+    if (small &&
+        !(job->def && job->def->signature && rtci_signature_wants_ref(job->def->signature, i))) {
+        arg->bytes = rtci_slot_bytes(rtc, slot);
+        arg->plan.size = slot->size;
+        task->data_size += RTCI_ALIGN8(slot->size);
+        return 0;
+    }
+    RTCI_TRY(rtci_publish(rtc, slot, ref));
+    arg->is_ref = true;
+    arg->ref = ref;
+    task->n_refs++;
+    return 0;
+}
+
+/* Too large for the spec, or containing references that must be pinned: travels as an object. */
+static int plan_object(struct rtc *rtc, size_t i, const struct rtc_value *value,
+                       struct arg_plan *arg, struct task_plan *task)
+{
+    int rc = rtci_put_locked(rtc, value, &arg->ref);
+    if (rc < 0)
+        return rtci_error_within(rc, "argument %zu", i);
+    arg->temporary = true;
+    task->n_temporary++;
+    struct slot *slot = rtci_find(rtc, arg->ref, false, &rc);
+    RTCI_ASSERT(slot);
+    rc = rtci_publish(rtc, slot, arg->ref);
+    if (rc < 0)
+        return rtci_error_within(rc, "argument %zu", i);
+    arg->is_ref = true;
+    task->n_refs++;
+    return 0;
+}
+
+static int plan_args(struct rtc *rtc, const struct job *job, const struct rtc_args *args,
+                     struct task_plan *task)
+{
+    for (size_t i = 0; i < task->n_args; i++) {
+        const struct rtc_value *value = &args->items[i];
+        struct arg_plan *arg = &task->args[i];
+        arg->is_ref = arg->temporary = false;
+        arg->value = NULL;
+        arg->bytes = NULL;
+        if (value->type == RTC_REF) {
+            RTCI_TRY(plan_ref(rtc, job, i, value->as.ref, arg, task));
+            continue;
+        }
+        int rc = rtci_value_plan(value, &arg->plan);
+        if (rc < 0)
+            return rtci_error_within(rc, "argument %zu", i);
+        bool crowded =
+            task->data_size + arg->plan.size > RTCI_SPEC_INLINE_MAX && arg->plan.size > 1024;
+        if (arg->plan.n_refs || arg->plan.size > RTCI_INLINE_MAX || crowded) {
+            RTCI_TRY(plan_object(rtc, i, value, arg, task));
+            continue;
+        }
+        arg->value = value;
+        task->data_size += RTCI_ALIGN8(arg->plan.size);
+    }
+    return 0;
+}
+
+static void drop_temporaries(struct rtc *rtc, struct task_plan *task)
+{
+    for (size_t i = 0; task->n_temporary && i < task->n_args; i++) {
+        if (task->args[i].temporary) {
+            task->args[i].temporary = false;
+            task->n_temporary--;
+            RTCI_IGNORE(rtci_release_locked(rtc, task->args[i].ref));
+        }
+    }
+}
+
+/* ---- Writing ---- */
+static void write_head(struct rtc *rtc, const struct job *job, struct rtci_spec *spec, size_t size,
+                       uint32_t n_args, uint32_t n_refs, uint64_t data_size)
+{
+    *spec = (struct rtci_spec){
+        .rec = {.size = (uint32_t)size, .type = RTCI_R_SUBMIT},
+        .seq = rtc->next_seq,
+        .client = rtc->client,
+        .shape = job->shape,
+        .function = job->function,
+        .parent_seq = rtc->running.id.seq,
+        .parent_client = rtc->running.id.client,
+        .n_returns = (uint16_t)job->n_returns,
+        .flags = job->flags,
+        .priority = job->priority,
+        .retries = job->retries,
+        .deadline_ns = job->deadline_ns,
+        .depth = rtc->running.id.client ? rtc->running.depth + 1 : 0,
+        .n_refs = n_refs,
+        .n_args = n_args,
+        .data_size = (uint32_t)data_size,
+        .name_len = job->name_len,
+    };
+}
+
+static void write_name(const struct job *job, uint8_t *at)
+{
+    if (job->name_len == 0)
+        return;
+    memset(at + RTCI_ALIGN8(job->name_len) - 8, 0, 8);
+    memcpy(at, job->name, job->name_len);
+}
+
+static void write_args(const struct task_plan *task, struct rtci_spec *spec)
+{
+    struct rtci_id *refs = (struct rtci_id *)(spec + 1);
+    struct rtci_arg *rows = (struct rtci_arg *)(refs + task->n_refs);
+    uint8_t *data = (uint8_t *)(rows + task->n_args);
+    uint32_t ref = 0, off = 0;
+    for (size_t i = 0; i < task->n_args; i++) {
+        const struct arg_plan *arg = &task->args[i];
+        if (arg->is_ref) {
+            refs[ref] = rtci_id_of(arg->ref);
+            rows[i] = (struct rtci_arg){RTCI_ARG_REF, ref++};
+            continue;
+        }
+        uint32_t size = (uint32_t)arg->plan.size;
+        rows[i] = (struct rtci_arg){size, off};
+        if (size & 7u)
+            memset(data + off + (size & ~7u), 0, 8);
+        if (arg->value)
+            rtci_value_write(arg->value, &arg->plan, data + off);
+        else
+            memcpy(data + off, arg->bytes, size);
+        off += RTCI_ALIGN8(size);
+    }
+}
+
+/* Makes the futures of the task that is about to be written. */
+static int new_futures(struct rtc *rtc, const struct job *job, rtc_ref *ret_refs)
+{
+    struct multi *multi = NULL;
+    if (RTCI_UNLIKELY(job->n_returns > 1)) {
+        multi = calloc(1, sizeof(*multi) + job->n_returns * sizeof(struct slot));
+        if (!multi)
+            return rtci_error(RTC_E_NOMEM, "out of memory for %u futures", job->n_returns);
+        multi->n = job->n_returns;
+    }
+    struct slot *slot = rtci_slots_add(&rtc->slots, rtc->next_seq);
+    if (!slot) {
+        free(multi);
+        return rtci_error(RTC_E_NOMEM, "out of memory for a future");
+    }
+    slot->state = SLOT_PENDING;
+    slot->flags = SLOT_AT_HEAD;
+    for (uint32_t i = 0; i < job->n_returns; i++)
+        ret_refs[i] = (rtc_ref){rtc->next_seq, rtc->client, i};
+    if (multi) {
+        slot->where = WHERE_MULTI;
+        slot->u.multi = multi;
+        for (uint32_t i = 0; i < multi->n; i++) {
+            multi->slot[i].state = SLOT_PENDING;
+            multi->slot[i].flags = SLOT_AT_HEAD;
+        }
+    }
+    return 0;
+}
+
+static int submit_planned(struct rtc *rtc, const struct job *job, const struct task_plan *task,
+                          rtc_ref *ret_refs)
+{
+    uint64_t size = sizeof(struct rtci_spec) + task->n_refs * sizeof(struct rtci_id) +
+                    task->n_args * sizeof(struct rtci_arg) + task->data_size +
+                    RTCI_ALIGN8(job->name_len);
+    if (size > RTCI_RECORD_MAX)
+        return rtci_error(
+            RTC_E_TOO_LARGE,
+            "the arguments make %llu bytes beside the large objects; at most %llu are "
+            "possible: put some into a list or an array",
+            (unsigned long long)size, (unsigned long long)RTCI_RECORD_MAX);
+    void *at;
+    RTCI_TRY(rtci_reserve(rtc, size, job->submit_deadline_ns, &at));
+    int rc = new_futures(rtc, job, ret_refs);
+    if (rc < 0) {
+        rtci_chan_unreserve(rtc->chan, size);
+        return rc;
+    }
+    write_head(rtc, job, at, size, (uint32_t)task->n_args, task->n_refs, task->data_size);
+    write_args(task, at);
+    write_name(job, (uint8_t *)at + size - RTCI_ALIGN8(job->name_len));
+    rtc->next_seq++;
+    return 0;
+}
+
+/* The common case: few arguments, all scalars. */
+static bool all_scalar(const struct rtc_args *args)
+{
+    if (args->n > 16)
+        return false;
+    for (size_t i = 0; i < args->n; i++) {
+        if (!rtci_value_is_scalar(&args->items[i]))
+            return false;
+    }
+    return true;
+}
+
+static int submit_scalars(struct rtc *rtc, const struct job *job, const struct rtc_args *args,
+                          rtc_ref *ret_refs)
+{
+    uint32_t n = (uint32_t)args->n;
+    size_t data_size = n * RTCI_SCALAR_SIZE;
+    size_t size = sizeof(struct rtci_spec) + n * sizeof(struct rtci_arg) + data_size +
+                  RTCI_ALIGN8(job->name_len);
+    void *at;
+    RTCI_TRY(rtci_reserve(rtc, size, job->submit_deadline_ns, &at));
+    int rc = new_futures(rtc, job, ret_refs);
+    if (RTCI_UNLIKELY(rc < 0)) {
+        rtci_chan_unreserve(rtc->chan, size);
+        return rc;
+    }
+    struct rtci_spec *spec = at;
+    write_head(rtc, job, spec, size, n, 0, data_size);
+    struct rtci_arg *rows = (struct rtci_arg *)(spec + 1);
+    uint8_t *data = (uint8_t *)(rows + n);
+    for (uint32_t i = 0; i < n; i++) {
+        rows[i] = (struct rtci_arg){RTCI_SCALAR_SIZE, i * RTCI_SCALAR_SIZE};
+        rtci_scalar_write(&args->items[i], data + i * RTCI_SCALAR_SIZE);
+    }
+    write_name(job, data + data_size);
+    rtc->next_seq++;
+    return 0;
+}
+
+int rtci_submit_one(struct rtc *rtc, const struct job *job, const struct rtc_args *args,
+                    rtc_ref *ret_refs)
+{
+    static const struct rtc_args none;
+    const struct rtc_args *a = args ? args : &none;
+    if (RTCI_LIKELY(all_scalar(a)))
+        return submit_scalars(rtc, job, a, ret_refs);
+    if (a->n > RTCI_ARGS_MAX)
+        return rtci_error(RTC_E_TOO_LARGE, "%zu arguments; at most %d are possible", a->n,
+                          RTCI_ARGS_MAX);
+    struct arg_plan on_stack[ARGS_ON_STACK];
+    struct task_plan task = {.args = on_stack, .n_args = a->n};
+    if (a->n > ARGS_ON_STACK) {
+        task.args = malloc(a->n * sizeof(*task.args));
+        if (!task.args)
+            return rtci_error(RTC_E_NOMEM, "out of memory for %zu arguments", a->n);
+    }
+    for (size_t i = 0; i < a->n; i++)
+        task.args[i].temporary = false;
+    int rc = plan_args(rtc, job, a, &task);
+    if (rc == 0)
+        rc = submit_planned(rtc, job, &task, ret_refs);
+    drop_temporaries(rtc, &task);
+    if (task.args != on_stack)
+        free(task.args);
+    return rc;
+}
+
+static int check_args(const struct job *job, const struct rtc_args *args)
+{
+    if (args && !args->items && args->n)
+        return rtci_error(RTC_E_INVALID, "args has %zu items, but items is NULL", args->n);
+    if (!job->def->signature)
+        return 0;
+    return rtci_signature_check(job->def, args ? args->items : NULL, args ? args->n : 0,
+                                job->n_returns);
+}
+
+static int job_of_task(struct rtc *rtc, const char *task, const struct rtc_options *options,
+                       struct job *ret_job)
+{
+    const struct function *function;
+    RTCI_TRY(rtci_function_of(rtc, task, &function));
+    uint64_t hash = function->hash;
+    const struct rtc_task_def *def = function->def;
+    RTCI_TRY(rtci_job_of(rtc, options, ret_job));
+    ret_job->function = hash;
+    ret_job->def = def;
+    return 0;
+}
+
+int rtc_submit(struct rtc *rtc, const char *task, const struct rtc_args *args,
+               const struct rtc_options *options, rtc_ref *ret_refs)
+{
+    if (RTCI_UNLIKELY(!ret_refs))
+        return rtci_error(RTC_E_INVALID, "ret_refs is NULL");
+    RTCI_TRY(rtci_enter(rtc));
+    struct job job;
+    int rc = job_of_task(rtc, task, options, &job);
+    if (RTCI_LIKELY(rc == 0))
+        rc = check_args(&job, args);
+    if (RTCI_LIKELY(rc == 0))
+        rc = rtci_submit_one(rtc, &job, args, ret_refs);
+    if (RTCI_LIKELY(rc == 0))
+        rtci_send(rtc);
+    rtci_leave(rtc);
+    return rc;
+}
+
+/* Everything that can be wrong with the arguments, before the first task is sent. */
+static int check_all(struct rtc *rtc, const struct job *job, const struct rtc_args *args, size_t n)
+{
+    for (size_t t = 0; t < n; t++) {
+        const struct rtc_args *a = args ? &args[t] : NULL;
+        int rc = check_args(job, a);
+        for (size_t i = 0; rc == 0 && a && i < a->n; i++) {
+            struct value_plan plan;
+            if (a->items[i].type == RTC_REF)
+                RTCI_IGNORE(rtci_find(rtc, a->items[i].as.ref, false, &rc));
+            else if (!rtci_value_is_scalar(&a->items[i]))
+                rc = rtci_value_plan(&a->items[i], &plan);
+        }
+        if (rc < 0)
+            return rtci_error_within(rc, "task %zu of %zu", t, n);
+    }
+    return 0;
+}
+
+/* None was sent, or all will be: only the wait for the first room has the caller's timeout. */
+static void undo(struct rtc *rtc, const struct job *job, const rtc_ref *refs, size_t n)
+{
+    char why[256];
+    strncpy(why, rtc_last_error(), sizeof(why) - 1);
+    why[sizeof(why) - 1] = '\0';
+    for (size_t t = 0; t < n && rtc->dead == 0; t++) {
+        RTCI_IGNORE(rtci_cancel_locked(rtc, refs[t * job->n_returns], 0));
+        for (uint32_t i = 0; i < job->n_returns; i++)
+            RTCI_IGNORE(rtci_release_locked(rtc, refs[t * job->n_returns + i]));
+    }
+    rtci_error(0, "%s", why);
+}
+
+static int submit_many_locked(struct rtc *rtc, struct job *job, const struct rtc_args *args,
+                              size_t n, rtc_ref *ret_refs)
+{
+    if (args)
+        RTCI_TRY(check_all(rtc, job, args, n));
+    else if (job->def->signature)
+        RTCI_TRY(check_args(job, NULL));
+    for (size_t t = 0; t < n; t++) {
+        int rc = rtci_submit_one(rtc, job, args ? &args[t] : NULL, &ret_refs[t * job->n_returns]);
+        if (RTCI_UNLIKELY(rc < 0)) {
+            undo(rtc, job, ret_refs, t);
+            return rtci_error_within(rc, "task %zu of %zu", t, n);
+        }
+        job->submit_deadline_ns = UINT64_MAX;
+        if (t % PUBLISH_EVERY == PUBLISH_EVERY - 1)
+            rtci_send(rtc);
+    }
+    rtci_send(rtc);
+    return 0;
+}
+
+int rtc_submit_many(struct rtc *rtc, const char *task, const struct rtc_args *args, size_t n,
+                    const struct rtc_options *options, rtc_ref *ret_refs)
+{
+    if (!ret_refs && n)
+        return rtci_error(RTC_E_INVALID, "ret_refs is NULL");
+    RTCI_TRY(rtci_enter(rtc));
+    struct job job;
+    int rc = job_of_task(rtc, task, options, &job);
+    if (rc == 0)
+        rc = submit_many_locked(rtc, &job, args, n, ret_refs);
+    rtci_leave(rtc);
+    return rc;
+}
+
+/* ---- Cancel ---- */
+int rtci_cancel_locked(struct rtc *rtc, rtc_ref ref, unsigned flags)
+{
+    int rc = 0;
+    struct slot *slot = rtci_find(rtc, ref, false, &rc);
+    if (!slot)
+        return rc;
+    if (rtci_slot_done(slot) || (slot->flags & SLOT_PUT))
+        return 0; /* finished: nothing to cancel */
+    struct rtci_cancel cancel = {.rec = {.size = sizeof(cancel), .type = RTCI_R_CANCEL},
+                                 .id = rtci_id_of(ref),
+                                 .mode = flags};
+    cancel.id.index = 0;
+    return rtci_send_record(rtc, &cancel);
+}
+
+int rtc_cancel(struct rtc *rtc, rtc_ref ref, unsigned flags)
+{
+    if (flags & ~(unsigned)(RTC_CANCEL_FORCE | RTC_CANCEL_NO_CHILDREN))
+        return rtci_error(RTC_E_INVALID, "flags = %u are unknown", flags);
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = rtci_cancel_locked(rtc, ref, flags);
+    rtci_leave(rtc);
+    return rc;
+}
+
+static int flush_locked(struct rtc *rtc, uint64_t deadline_ns)
+{
+    rtci_flush_releases(rtc);
+    rtci_send(rtc);
+    uint64_t target = rtci_chan_written(rtc->chan);
+    for (;;) {
+        uint64_t consumed = rtci_chan_consumed(rtc->chan);
+        if (consumed >= target)
+            return 0;
+        /* Wakes when the daemon has taken out everything up to the target. */
+        size_t room = rtci_chan_room(rtc->chan) + (size_t)(target - consumed);
+        int rc = rtci_block(rtc, room, deadline_ns);
+        if (rc == RTC_E_TIMEOUT && rtci_chan_consumed(rtc->chan) < target)
+            return rtci_error(rc,
+                              "not everything was acknowledged: the timeout of the call passed");
+        if (rc < 0 && rc != RTC_E_TIMEOUT)
+            return rc;
+    }
+}
+
+int rtc_flush(struct rtc *rtc, int64_t timeout)
+{
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = flush_locked(rtc, rtci_deadline(timeout));
+    rtci_leave(rtc);
+    return rc;
+}

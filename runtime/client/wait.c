@@ -1,0 +1,298 @@
+/* Getting and waiting. */
+#include <string.h>
+
+#include "runtime/client/client.h"
+
+#define BLOCKED_IDS_MAX 1024u
+
+void rtci_blocked_begin(struct rtc *rtc, const struct rtci_id *ids, uint32_t n, uint32_t wanted)
+{
+    if (!rtc->executor || rtc->running.id.client == 0 || rtc->n_blocked++ > 0)
+        return;
+    rtci_buf_clear(&rtc->blocked_ids);
+    rtci_buf_put(&rtc->blocked_ids, ids, n * sizeof(*ids));
+    rtc->blocked_wanted = wanted;
+    rtc->blocked_told = rtci_send_ids(rtc, RTCI_R_BLOCKED, ids, n, wanted) == 0;
+}
+
+void rtci_blocked_end(struct rtc *rtc)
+{
+    if (!rtc->executor || rtc->running.id.client == 0 || --rtc->n_blocked > 0 || !rtc->blocked_told)
+        return;
+    rtc->blocked_told = false;
+    void *at;
+    if (rtci_reserve(rtc, sizeof(struct rtci_ids), UINT64_MAX, &at) < 0)
+        return;
+    *(struct rtci_ids *)at =
+        (struct rtci_ids){.rec = {.size = sizeof(struct rtci_ids), .type = RTCI_R_UNBLOCKED}};
+    rtci_send(rtc);
+}
+
+int rtci_slot_failure(const struct slot *slot)
+{
+    if (slot->where == WHERE_SHARED || slot->size < sizeof(struct rtci_fail))
+        return rtci_error(RTC_E_NOMEM, "out of memory for the failure of the task");
+    const struct rtci_fail *fail =
+        slot->where == WHERE_HEAP ? slot->u.heap : (const void *)slot->u.bytes;
+    const char *function = (const char *)(fail + 1), *text = function + fail->function_len;
+    int code = fail->code < 0 ? fail->code : RTC_E_TASK_FAILED;
+    const char *says = fail->text_len ? text : rtc_error_text(code);
+    int says_len = fail->text_len ? fail->text_len : (int)strlen(says);
+    if (fail->function_len)
+        return rtci_error(code, "task \"%.*s\": %.*s", fail->function_len, function, says_len,
+                          says);
+    return rtci_error(code, "%.*s", says_len, says);
+}
+
+int rtci_slot_value(struct rtc *rtc, const struct slot *slot, struct rtc_value *ret_value)
+{
+    if (RTCI_UNLIKELY(slot->state == SLOT_FAILED))
+        return rtci_slot_failure(slot);
+    return rtci_value_view(rtci_slot_bytes(rtc, slot), slot->size, ret_value);
+}
+
+static int timed_out(size_t n_done, size_t n)
+{
+    if (n == 1)
+        return rtci_error(RTC_E_TIMEOUT, "the task is not done yet: the timeout of the call passed "
+                                         "(rtc_why() tells what it waits for)");
+    return rtci_error(RTC_E_TIMEOUT, "%zu of %zu are done: the timeout of the call passed", n_done,
+                      n);
+}
+
+int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadline_ns)
+{
+    if (RTCI_LIKELY(rtci_slot_done(slot)))
+        return 0;
+    if (slot->state == SLOT_WRITING)
+        return rtci_error(RTC_E_INVALID,
+                          "the object was created and not sealed: rtc_seal() it first");
+    int rc = rtci_drain(rtc);
+    if (rc < 0 || rtci_slot_done(slot))
+        return rc;
+    struct rtci_id id = rtci_id_of(ref);
+    slot->pins++;
+    rtci_blocked_begin(rtc, &id, 1, 1);
+    while (rc == 0 && !rtci_slot_done(slot))
+        rc = rtci_block(rtc, 0, deadline_ns);
+    rtci_blocked_end(rtc);
+    if (rtci_slot_done(slot))
+        rc = 0;
+    else if (rc == RTC_E_TIMEOUT)
+        rc = timed_out(0, 1);
+    /* Released by another thread meanwhile: the view could not be handed out safely. */
+    if (rc == 0 && (slot->flags & SLOT_RELEASED) && slot->pins == 1)
+        rc = rtci_error(RTC_E_RELEASED, "another thread released the reference meanwhile");
+    rtci_unpin(rtc, slot, ref);
+    return rc;
+}
+
+static int get_locked(struct rtc *rtc, rtc_ref ref, uint64_t deadline_ns,
+                      struct rtc_value *ret_value)
+{
+    int rc = 0;
+    struct slot *slot = rtci_find(rtc, ref, true, &rc);
+    if (!slot)
+        return rc;
+    RTCI_TRY(rtci_await(rtc, slot, ref, deadline_ns));
+    return rtci_slot_value(rtc, slot, ret_value);
+}
+
+int rtc_get(struct rtc *rtc, rtc_ref ref, int64_t timeout, struct rtc_value *ret_value)
+{
+    struct rtc_value unused;
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = 0;
+    struct slot *slot = rtci_find(rtc, ref, true, &rc);
+    if (RTCI_LIKELY(slot && rtci_slot_done(slot)))
+        rc = rtci_slot_value(rtc, slot, ret_value ? ret_value : &unused);
+    else if (slot)
+        rc = get_locked(rtc, ref, rtci_deadline(timeout), ret_value ? ret_value : &unused);
+    rtci_leave(rtc);
+    return rc;
+}
+
+/* Pending ones of the list, for BLOCKED; asks for those that are others'. */
+static int collect_pending(struct rtc *rtc, const rtc_ref *refs, size_t n, struct rtci_id *ids,
+                           uint32_t *ret_n)
+{
+    uint32_t n_ids = 0;
+    for (size_t i = 0; i < n; i++) {
+        int rc = 0;
+        struct slot *slot = rtci_find(rtc, refs[i], true, &rc);
+        if (!slot)
+            return rtci_error_within(rc, "reference %zu of %zu", i, n);
+        if (!rtci_slot_done(slot) && n_ids < BLOCKED_IDS_MAX)
+            ids[n_ids++] = rtci_id_of(refs[i]);
+    }
+    *ret_n = n_ids;
+    return 0;
+}
+
+static int get_many_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, uint64_t deadline_ns,
+                           struct rtc_value *ret_values)
+{
+    struct rtci_id ids[BLOCKED_IDS_MAX];
+    uint32_t n_ids = 0;
+    RTCI_TRY(rtci_drain(rtc));
+    RTCI_TRY(collect_pending(rtc, refs, n, ids, &n_ids));
+    if (n_ids)
+        rtci_blocked_begin(rtc, ids, n_ids, n_ids);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct slot *slot = rtci_find(rtc, refs[i], true, &rc);
+        if (slot && !rtci_slot_done(slot))
+            rc = rtci_await(rtc, slot, refs[i], deadline_ns);
+    }
+    if (n_ids)
+        rtci_blocked_end(rtc);
+    RTCI_TRY(rc);
+    for (size_t i = 0; i < n; i++) {
+        struct rtc_value unused;
+        struct slot *slot = rtci_find(rtc, refs[i], true, &rc);
+        if (slot)
+            rc = rtci_slot_value(rtc, slot, ret_values ? &ret_values[i] : &unused);
+        if (rc < 0)
+            return rtci_error_within(rc, "reference %zu of %zu", i, n);
+    }
+    return 0;
+}
+
+int rtc_get_many(struct rtc *rtc, const rtc_ref *refs, size_t n, int64_t timeout,
+                 struct rtc_value *ret_values)
+{
+    if (!refs && n)
+        return rtci_error(RTC_E_INVALID, "refs is NULL");
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = get_many_locked(rtc, refs, n, rtci_deadline(timeout), ret_values);
+    rtci_leave(rtc);
+    return rc;
+}
+
+int rtc_get_i64(struct rtc *rtc, rtc_ref ref, int64_t timeout, int64_t *ret_x)
+{
+    struct rtc_value value;
+    RTCI_TRY(rtc_get(rtc, ref, timeout, &value));
+    return rtc_value_i64(&value, ret_x);
+}
+
+int rtc_get_f64(struct rtc *rtc, rtc_ref ref, int64_t timeout, double *ret_x)
+{
+    struct rtc_value value;
+    RTCI_TRY(rtc_get(rtc, ref, timeout, &value));
+    return rtc_value_f64(&value, ret_x);
+}
+
+/* One pass over the list: counts the done ones and writes the first num_ready of them. The stamp
+ * finds duplicates without a set: each pass that checks has a number of its own. */
+static int scan(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready, bool check,
+                size_t *ret_ready, size_t *ret_n)
+{
+    size_t found = 0;
+    uint32_t stamp = check ? ++rtc->stamp : 0;
+    for (size_t i = 0; i < n; i++) {
+        struct slot *slot = NULL;
+        if (RTCI_LIKELY(refs[i].client == rtc->client && refs[i].index == 0 &&
+                        refs[i].seq < rtc->next_seq))
+            slot = rtci_slots_find(&rtc->slots, refs[i].seq);
+        if (RTCI_UNLIKELY(!slot || slot->where == WHERE_MULTI || slot->state == SLOT_NONE ||
+                          slot->state == SLOT_GONE)) {
+            int rc = 0;
+            slot = rtci_find(rtc, refs[i], true, &rc);
+            if (!slot)
+                return rtci_error_within(rc, "reference %zu of %zu", i, n);
+        }
+        if (check) {
+            if (RTCI_UNLIKELY(slot->stamp == stamp))
+                return rtci_error(RTC_E_INVALID, "reference %zu of %zu stands in the list twice", i,
+                                  n);
+            slot->stamp = stamp;
+        }
+        if (rtci_slot_done(slot)) {
+            if (found < num_ready)
+                ret_ready[found] = i;
+            found++;
+            if (!check && found >= num_ready)
+                break;
+        }
+    }
+    *ret_n = found < num_ready ? found : num_ready;
+    return 0;
+}
+
+static int wait_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready,
+                       uint64_t deadline_ns, size_t *ret_ready, size_t *ret_n)
+{
+    size_t found = 0;
+    RTCI_TRY(rtci_drain(rtc));
+    RTCI_TRY(scan(rtc, refs, n, num_ready, true, ret_ready, &found));
+    if (found < num_ready) {
+        struct rtci_id ids[BLOCKED_IDS_MAX];
+        uint32_t n_ids = 0;
+        if (rtc->executor)
+            RTCI_TRY(collect_pending(rtc, refs, n, ids, &n_ids));
+        rtci_blocked_begin(rtc, ids, n_ids, (uint32_t)(num_ready - found));
+        int rc = 0;
+        while (rc == 0 && found < num_ready) {
+            uint64_t changes = rtc->changes;
+            rc = rtci_block(rtc, 0, deadline_ns);
+            if (rtc->changes != changes || rc < 0) {
+                int scanned = scan(rtc, refs, n, num_ready, false, ret_ready, &found);
+                rc = scanned < 0 ? scanned : rc;
+            }
+        }
+        rtci_blocked_end(rtc);
+        if (rc < 0 && rc != RTC_E_TIMEOUT)
+            return rc;
+    }
+    *ret_n = found;
+    return found < num_ready ? timed_out(found, n) : 0;
+}
+
+int rtc_wait(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready, int64_t timeout,
+             size_t *ret_ready, size_t *ret_n)
+{
+    if (num_ready > n)
+        return rtci_error(RTC_E_INVALID, "num_ready is %zu, but there are only %zu references",
+                          num_ready, n);
+    if ((!refs && n) || (!ret_ready && num_ready) || !ret_n)
+        return rtci_error(RTC_E_INVALID, "refs, ret_ready or ret_n is NULL");
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = wait_locked(rtc, refs, n, num_ready, rtci_deadline(timeout), ret_ready, ret_n);
+    rtci_leave(rtc);
+    return rc;
+}
+
+int rtc_failure_of(struct rtc *rtc, rtc_ref ref, struct rtc_failure *ret_failure)
+{
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = rtci_drain(rtc);
+    struct slot *slot = rc < 0 ? NULL : rtci_find(rtc, ref, true, &rc);
+    if (slot && slot->state != SLOT_FAILED)
+        rc = rtci_error(RTC_E_NOT_FOUND, "the reference has not failed");
+    else if (slot && (slot->where == WHERE_SHARED || slot->size < sizeof(struct rtci_fail)))
+        rc = rtci_error(RTC_E_NOMEM, "the failure could not be kept: out of memory");
+    if (slot && rc == 0) {
+        const struct rtci_fail *fail = rtci_slot_bytes(rtc, slot);
+        const char *function = (const char *)(fail + 1);
+        const char *text = function + fail->function_len, *log = text + fail->text_len;
+        struct rtc_failure f = {.code = fail->code,
+                                .user_code = fail->user_code,
+                                .exit_status = fail->exit_status,
+                                .signal = fail->signal,
+                                .pid = fail->pid,
+                                .node = fail->node,
+                                .attempts = fail->attempts,
+                                .origin = rtci_ref_of(fail->origin)};
+        size_t n =
+            fail->function_len < sizeof(f.function) ? fail->function_len : sizeof(f.function) - 1;
+        memcpy(f.function, function, n);
+        n = fail->text_len < sizeof(f.text) ? fail->text_len : sizeof(f.text) - 1;
+        memcpy(f.text, text, n);
+        n = fail->log_len < sizeof(f.log) ? fail->log_len : sizeof(f.log) - 1;
+        memcpy(f.log, log + fail->log_len - n, n);
+        *ret_failure = f;
+    }
+    rtci_leave(rtc);
+    return rc;
+}

@@ -1,0 +1,67 @@
+/* The executor's side: a process that runs tasks, one at a time. */
+#ifndef RTCI_EXEC_EXEC_H
+#define RTCI_EXEC_EXEC_H
+
+#include "runtime/client/client.h"
+
+/* The task loop of an executor; ends the process. */
+__attribute__((noreturn)) void rtci_exec_main(void);
+/* The same in the `rtc` program, which runs commands. Returns an exit status when the process is no
+ * executor. */
+int rtci_exec_command_main(void);
+
+/* One running task. Everything it points to is private memory of this process or the arena. */
+struct rtc_call {
+    struct rtc *rtc;
+    const struct rtc_task_def *def;
+    const struct rtci_spec *spec; /* a copy: its record in the ring may be freed before the end */
+    uint32_t n_returned;
+    uint32_t n_rows;      /* returns declared by the submitter */
+    struct rtci_buf done; /* the DONE record while it grows */
+    int fail_code;        /* enum rtc_error_code: what the head is told; 0 = none */
+    int user_code;
+    int exit_status, signal; /* of a command */
+    char fail_text[RTCI_ERROR_TEXT_MAX];
+    char fail_log[RTCI_ERROR_LOG_MAX];
+    size_t fail_log_len;
+};
+
+/* ---- returns.c ---- */
+void rtci_call_begin(struct rtc_call *call);
+/* Completes the DONE record for what the function returned and sends it. The lock is held. */
+int rtci_call_end(struct rtc_call *call, int rc, uint64_t run_ns) RTCI_MUST_USE;
+int rtci_call_fail(struct rtc_call *call, int code, int user_code, const char *fmt, ...)
+    RTCI_PRINTF(4, 5);
+
+/* ---- call.c ---- */
+/* Fetches the arguments that did not come with the task. The lock is held. */
+int rtci_call_fetch(struct rtc_call *call) RTCI_MUST_USE;
+
+/* ---- command.c, command_process.c, command_files.c ---- */
+int rtci_command_run(struct rtc_call *call);
+
+/* A command being run. Strings are borrowed from the task's argument. */
+struct command {
+    char **argv;
+    char **envp;      /* NULL: the executor's */
+    const char *path; /* argv[0], found */
+    const char *cwd;
+    int stdin_fd;
+    size_t output_max;
+    struct rtc_call *call;
+    /* Filled by the run. */
+    int exit_status, signal;
+    double seconds;
+    struct rtci_buf out, err;
+};
+/* Runs it to its end, or kills it when the task is cancelled. */
+int rtci_command_process(struct command *command) RTCI_MUST_USE;
+/* argv[0] looked up in PATH; the caller frees it. NULL with the sentence set. */
+char *rtci_command_find(const char *name, const char *cwd);
+int rtci_files_write(const char *dir, const struct rtc_value *files, struct rtc *rtc) RTCI_MUST_USE;
+/* Reads the named files; data[i] is malloc'ed, NULL when the file is not there. */
+int rtci_files_collect(const char *dir, const struct rtc_value *names, void **data,
+                       size_t *size) RTCI_MUST_USE;
+void rtci_files_remove(const char *dir);
+
+#endif

@@ -1,0 +1,254 @@
+/* Return values and failures become the DONE record: rows first, as many as the submitter wants,
+ * then the bytes. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/exec/exec.h"
+
+static size_t rows_end(const struct rtc_call *call)
+{
+    return sizeof(struct rtci_done) + call->n_rows * sizeof(struct rtci_resolved);
+}
+
+static struct rtci_resolved *row_of(struct rtc_call *call, uint32_t i)
+{
+    return (struct rtci_resolved *)(call->done.data + sizeof(struct rtci_done)) + i;
+}
+
+void rtci_call_begin(struct rtc_call *call)
+{
+    call->n_rows = call->spec->n_returns ? call->spec->n_returns : 1;
+    call->n_returned = 0;
+    call->fail_code = 0;
+    call->user_code = 0;
+    call->exit_status = -1;
+    call->signal = 0;
+    call->fail_log_len = 0;
+    rtci_buf_clear(&call->done);
+    void *head = rtci_buf_add(&call->done, rows_end(call));
+    if (head)
+        memset(head, 0, rows_end(call));
+}
+
+/* ---- Returning ---- */
+static int return_large(struct rtc_call *call, const struct rtc_value *value,
+                        const struct value_plan *plan)
+{
+    struct rtci_id id = {call->spec->seq, call->spec->client, call->n_returned};
+    uint64_t offset;
+    RTCI_TRY(rtci_arena_write(call->rtc, id, value, plan, &offset));
+    *row_of(call, call->n_returned) = (struct rtci_resolved){
+        .kind = RTCI_KIND_ARENA, .n_refs = plan->n_refs, .size = plan->size, .offset = offset};
+    return 0;
+}
+
+static int return_inline(struct rtc_call *call, const struct rtc_value *value,
+                         const struct value_plan *plan)
+{
+    size_t ids_size = plan->n_refs * sizeof(struct rtci_id), begin = call->done.len;
+    uint8_t *at = rtci_buf_add(&call->done, ids_size + RTCI_ALIGN8(plan->size));
+    if (!at)
+        return rtci_error(RTC_E_NOMEM, "out of memory for a return value of %llu bytes",
+                          (unsigned long long)plan->size);
+    uint8_t *bytes = at + ids_size;
+    if (plan->size & 7u)
+        memset(bytes + (plan->size & ~7ull), 0, 8);
+    rtci_value_write(value, plan, bytes);
+    if (plan->n_refs) {
+        memcpy(at, bytes + plan->ids_at, ids_size);
+        RTCI_TRY(rtci_publish_contained(call->rtc, (const struct rtci_id *)at, plan->n_refs));
+    }
+    *row_of(call, call->n_returned) = (struct rtci_resolved){
+        .kind = RTCI_KIND_INLINE, .n_refs = plan->n_refs, .size = plan->size, .offset = begin};
+    return 0;
+}
+
+static int return_locked(struct rtc_call *call, const struct rtc_value *value)
+{
+    if (call->done.failed)
+        return rtci_error(RTC_E_NOMEM, "out of memory for the return values");
+    if (call->n_returned >= call->n_rows)
+        return rtci_call_fail(
+            call, RTC_E_RETURNS, 0,
+            "task \"%s\" returned more than the %u value%s its submitter asked for "
+            "(options.returns)",
+            call->def->name, call->n_rows, call->n_rows == 1 ? "" : "s");
+    int rc = rtci_signature_check_returns(call->def, call->n_returned, value);
+    if (rc < 0)
+        return rtci_call_fail(call, rc, 0, "%s", rtc_last_error());
+    struct value_plan plan;
+    rc = rtci_value_plan(value, &plan);
+    if (rc == 0) {
+        bool crowded = call->done.len + plan.size > RTCI_SPEC_INLINE_MAX && plan.size > 1024;
+        bool large = plan.size + plan.n_refs * sizeof(struct rtci_id) > RTCI_INLINE_MAX || crowded;
+        rc = large ? return_large(call, value, &plan) : return_inline(call, value, &plan);
+    }
+    if (rc < 0)
+        return rtci_error_within(rc, "task \"%s\", return value %u", call->def->name,
+                                 call->n_returned);
+    call->n_returned++;
+    return 0;
+}
+
+int rtc_return(struct rtc_call *call, const struct rtc_value *value)
+{
+    if (!value)
+        return rtci_error(RTC_E_INVALID, "value is NULL");
+    RTCI_TRY(rtci_enter(call->rtc));
+    int rc = return_locked(call, value);
+    rtci_leave(call->rtc);
+    return rc;
+}
+
+int rtc_return_i64(struct rtc_call *call, int64_t x)
+{
+    struct rtc_value v = rtc_i64(x);
+    return rtc_return(call, &v);
+}
+
+int rtc_return_f64(struct rtc_call *call, double x)
+{
+    struct rtc_value v = rtc_f64(x);
+    return rtc_return(call, &v);
+}
+
+int rtc_return_str(struct rtc_call *call, const char *text)
+{
+    struct rtc_value v = rtc_str(text);
+    return rtc_return(call, &v);
+}
+
+int rtc_return_bytes(struct rtc_call *call, const void *data, size_t size)
+{
+    struct rtc_value v = rtc_bytes(data, size);
+    return rtc_return(call, &v);
+}
+
+/* ---- Failing ---- */
+static int fail_with(struct rtc_call *call, int code, int user_code, const char *fmt, va_list args)
+{
+    if (call->fail_code == 0) { /* the first says why */
+        call->fail_code = code;
+        call->user_code = user_code;
+        vsnprintf(call->fail_text, sizeof(call->fail_text), fmt, args);
+    }
+    return code;
+}
+
+int rtci_call_fail(struct rtc_call *call, int code, int user_code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int rc = fail_with(call, code, user_code, fmt, args);
+    va_end(args);
+    return rtci_error(rc, "%s", call->fail_text);
+}
+
+int rtc_fail(struct rtc_call *call, int code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fail_with(call, RTC_E_TASK_FAILED, code < 0 ? code : RTC_E_TASK_FAILED, fmt ? fmt : "", args);
+    va_end(args);
+    rtci_error(code, "%s", call->fail_text);
+    return code < 0 ? code : RTC_E_TASK_FAILED;
+}
+
+static void judge(struct rtc_call *call, int rc)
+{
+    if (call->fail_code != 0)
+        return;
+    const char *why = rtc_last_error();
+    if (rc < 0 && rc >= -(38) && why[0])
+        rtci_call_fail(call, RTC_E_TASK_FAILED, rc, "%s", why);
+    else if (rc < 0 && rc >= -(38))
+        rtci_call_fail(call, RTC_E_TASK_FAILED, rc, "it returned %s (%s)", rtc_error_name(rc),
+                       rtc_error_text(rc));
+    else if (rc < 0)
+        rtci_call_fail(call, RTC_E_TASK_FAILED, rc, "it returned %d", rc);
+    else if (call->n_returned < call->n_rows && call->def &&
+             !(call->n_returned == 0 && call->n_rows == 1 && call->def->signature &&
+               rtci_signature_returns(call->def->signature) == 0))
+        rtci_call_fail(
+            call, RTC_E_RETURNS, 0,
+            "it ended with %u of the %u values that its submitter wants%s%s: each is returned "
+            "with rtc_return() or a sister of it",
+            call->n_returned, call->n_rows, call->def->signature ? "; it is declared " : "",
+            call->def->signature ? call->def->signature : "");
+}
+
+static int send_done(struct rtc_call *call, uint64_t run_ns, uint32_t n_rows)
+{
+    struct rtc *rtc = call->rtc;
+    size_t size = RTCI_ALIGN8(call->done.len);
+    void *at;
+    if (size > RTCI_RECORD_MAX)
+        return RTC_E_TOO_LARGE;
+    RTCI_TRY(rtci_reserve(rtc, size, UINT64_MAX, &at));
+    struct rtci_done *done = (struct rtci_done *)call->done.data;
+    *done = (struct rtci_done){.rec = {.size = (uint32_t)size, .type = RTCI_R_DONE},
+                               .seq = call->spec->seq,
+                               .client = call->spec->client,
+                               .attempt = call->spec->attempt,
+                               .status = call->fail_code,
+                               .n_returns = n_rows,
+                               .run_ns = run_ns};
+    memcpy(at, done, size);
+    rtci_send(rtc);
+    return 0;
+}
+
+static int send_failure(struct rtc_call *call, uint64_t run_ns)
+{
+    const char *function = call->def ? call->def->name : "";
+    struct rtci_fail fail = {.code = call->fail_code,
+                             .user_code = call->user_code,
+                             .exit_status = call->exit_status,
+                             .signal = call->signal,
+                             .pid = (uint32_t)getpid(),
+                             .node = call->rtc->node,
+                             .origin = {call->spec->seq, call->spec->client, 0},
+                             .attempts = (uint16_t)call->spec->attempt,
+                             .text_len = (uint16_t)strlen(call->fail_text),
+                             .log_len = (uint16_t)call->fail_log_len};
+    size_t function_len = strlen(function);
+    fail.function_len = (uint16_t)(function_len < RTCI_NAME_MAX ? function_len : RTCI_NAME_MAX);
+    struct rtci_resolved row = {.kind = RTCI_KIND_ERROR,
+                                .size =
+                                    sizeof(fail) + fail.function_len + fail.text_len + fail.log_len,
+                                .offset = sizeof(struct rtci_done) + sizeof(row)};
+    struct rtci_buf *buf = &call->done;
+    rtci_buf_clear(buf);
+    RTCI_IGNORE(rtci_buf_add(buf, sizeof(struct rtci_done)));
+    rtci_buf_put(buf, &row, sizeof(row));
+    rtci_buf_put(buf, &fail, sizeof(fail));
+    rtci_buf_put(buf, function, fail.function_len);
+    rtci_buf_put(buf, call->fail_text, fail.text_len);
+    rtci_buf_put(buf, call->fail_log, fail.log_len);
+    static const uint8_t zero[8];
+    rtci_buf_put(buf, zero, -buf->len & 7u);
+    if (buf->failed)
+        return rtci_error(RTC_E_NOMEM, "out of memory for the failure of a task");
+    return send_done(call, run_ns, 1);
+}
+
+int rtci_call_end(struct rtc_call *call, int rc, uint64_t run_ns)
+{
+    judge(call, rc);
+    if (call->fail_code == 0 && call->done.failed)
+        rtci_call_fail(call, RTC_E_NOMEM, 0, "out of memory for the return values");
+    if (call->fail_code == 0 && call->n_returned < call->n_rows) {
+        struct rtc_value nil = rtc_nil(); /* declared to return nothing */
+        if (return_locked(call, &nil) < 0)
+            rtci_call_fail(call, RTC_E_NOMEM, 0, "%s", rtc_last_error());
+    }
+    if (call->fail_code == 0 && call->done.len > RTCI_RECORD_MAX)
+        rtci_call_fail(
+            call, RTC_E_TOO_LARGE, 0,
+            "the return values make %zu bytes beside the large objects: put some into a list "
+            "or an array",
+            call->done.len);
+    return call->fail_code ? send_failure(call, run_ns) : send_done(call, run_ns, call->n_rows);
+}
