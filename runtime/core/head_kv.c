@@ -117,6 +117,17 @@ static void kv_list(struct rtci_head_core *core, struct client *client, const st
     rtci_buf_fini(&buf);
 }
 
+/* Executors do not know the namespace: empty means the one of their job. */
+static const char *namespace_of(struct rtci_head_core *core, const struct client *client,
+                                const char *given, uint32_t *len)
+{
+    if (*len || !client->job)
+        return given;
+    const char *ns = core->jobs[client->job].ns;
+    *len = (uint32_t)strlen(ns);
+    return ns;
+}
+
 void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec)
 {
     char key[RTCI_KV_KEY_MAX * 2 + 2], after[RTCI_KV_KEY_MAX * 2 + 2];
@@ -128,10 +139,12 @@ void head_kv(struct rtci_head_core *core, struct client *client, const struct rt
         head_reply(core, client, rec->request, RTC_E_TOO_LARGE, 0, 0, none, NULL, 0);
         return;
     }
-    memcpy(key, ns, rec->ns_len);
-    key[rec->ns_len] = 0;
-    memcpy(key + rec->ns_len + 1, name, rec->key_len);
-    uint32_t len = rec->ns_len + 1u + rec->key_len;
+    uint32_t ns_len = rec->ns_len;
+    ns = namespace_of(core, client, ns, &ns_len);
+    memcpy(key, ns, ns_len);
+    key[ns_len] = 0;
+    memcpy(key + ns_len + 1, name, rec->key_len);
+    uint32_t len = ns_len + 1u + rec->key_len;
     struct kv *kv = rec->op == RTCI_KV_LIST ? NULL : kv_find(core, key, len);
     int status = 0;
     switch (rec->op) {
@@ -140,7 +153,7 @@ void head_kv(struct rtci_head_core *core, struct client *client, const struct rt
                    kv ? kv->value : NULL, kv ? kv->size : 0);
         return;
     case RTCI_KV_LIST: {
-        uint32_t after_len = rec->ns_len + 1u;
+        uint32_t after_len = ns_len + 1u;
         if (rec->value_len > RTCI_KV_KEY_MAX)
             break;
         memcpy(after, key, after_len);
@@ -160,7 +173,7 @@ void head_kv(struct rtci_head_core *core, struct client *client, const struct rt
             status = RTC_E_TOO_LARGE;
             break;
         }
-        head_kv_set(core, key, len, rec->ns_len, value, rec->value_len, true);
+        head_kv_set(core, key, len, ns_len, value, rec->value_len, true);
         head_j_kv(core, kv_find(core, key, len), true);
         break;
     case RTCI_KV_DELETE:
@@ -169,7 +182,7 @@ void head_kv(struct rtci_head_core *core, struct client *client, const struct rt
             break;
         }
         head_j_kv(core, kv, false);
-        head_kv_set(core, key, len, rec->ns_len, NULL, 0, false);
+        head_kv_set(core, key, len, ns_len, NULL, 0, false);
         break;
     default: status = RTC_E_INVALID; break;
     }
@@ -195,15 +208,18 @@ static struct named *named_find(struct rtci_head_core *core, const char *name, u
     return named;
 }
 
-static uint32_t full_name(const struct rtci_named *rec, char *out, size_t size)
+static uint32_t full_name(struct rtci_head_core *core, const struct client *client,
+                          const struct rtci_named *rec, char *out, size_t size)
 {
-    const char *ns = (const char *)(rec + 1);
-    uint32_t len = rec->ns_len + 1u + rec->name_len;
+    const char *given = (const char *)(rec + 1), *name = given + rec->ns_len;
+    uint32_t ns_len = rec->ns_len;
+    const char *ns = namespace_of(core, client, given, &ns_len);
+    uint32_t len = ns_len + 1u + rec->name_len;
     if (len > size)
         return 0;
-    memcpy(out, ns, rec->ns_len);
-    out[rec->ns_len] = 0;
-    memcpy(out + rec->ns_len + 1, ns + rec->ns_len, rec->name_len);
+    memcpy(out, ns, ns_len);
+    out[ns_len] = 0;
+    memcpy(out + ns_len + 1, name, rec->name_len);
     return len;
 }
 
@@ -234,7 +250,7 @@ static void answer_newest(struct rtci_head_core *core, const struct named *named
 void head_publish(struct rtci_head_core *core, struct client *client, const struct rtci_named *rec)
 {
     char name[512];
-    uint32_t len = full_name(rec, name, sizeof(name));
+    uint32_t len = full_name(core, client, rec, name, sizeof(name));
     struct rtci_id none = {0};
     if (!len || !head_find(core, rec->id)) {
         head_reply(core, client, rec->request, len ? RTC_E_NOT_FOUND : RTC_E_TOO_LARGE, 0, 0, none,
@@ -264,7 +280,7 @@ void head_subscribe(struct rtci_head_core *core, struct client *client,
                     const struct rtci_named *rec)
 {
     char name[512];
-    uint32_t len = full_name(rec, name, sizeof(name));
+    uint32_t len = full_name(core, client, rec, name, sizeof(name));
     struct rtci_id none = {0};
     struct named *named = len ? named_find(core, name, len, true) : NULL;
     if (!named) {
