@@ -241,6 +241,7 @@ static uint32_t fixed_size(uint16_t type)
     case RTCI_R_CORDON:
     case RTCI_R_STOP: return sizeof(struct rtci_slot_msg);
     case RTCI_R_CREDIT: return sizeof(struct rtci_credit);
+    case RTCI_R_SLOT_OPEN: return sizeof(struct rtci_slot_open);
     default: return 0;
     }
 }

@@ -69,7 +69,8 @@
     X(80, CORDON, "C>N>H: lease nothing to a node (op 1) or again (op 0); struct rtci_slot_msg")   \
     X(81, OBJECT_HELD, "N>H: after a restart: an object in my arena; struct rtci_put")             \
     X(82, STOP, "C>N: stop the daemon; struct rtci_slot_msg (op 1 = now)")                         \
-    X(83, STARTED, "N>H: an executor claimed the task; struct rtci_cancel")
+    X(83, STARTED, "N>H: an executor claimed the task; struct rtci_cancel")                        \
+    X(84, SLOT_OPEN, "H>N: a new slot and its resources, before its first TASK; struct rtci_slot_open")
 
 enum rtci_rec_type {
 #define X(value, name, text) RTCI_R_##name = (value),
@@ -157,7 +158,7 @@ struct rtci_spec {
     struct rtci_rec rec;
     uint64_t seq;      /* with client: the id */
     uint32_t client;   /* submitter; the node overwrites what the peer wrote with the channel's */
-    uint32_t shape;    /* client-scoped number */
+    uint32_t shape;    /* client-scoped number; in a TASK: whole CPUs | whole GPUs << 16 */
     uint64_t function; /* rtci_function_hash(name); 0 for commands */
     uint64_t parent_seq; /* task that submitted this one; parent_client 0 = the driver's main */
     uint32_t parent_client;
@@ -451,6 +452,15 @@ struct rtci_slot_msg { /* SLOT_FREE, RECALL, SLOT_BLOCKED, CORDON, STOP */
     struct rtci_rec rec;
     uint32_t slot; /* CORDON: node */
     uint32_t op;   /* RECALL: most to give back, 0 = all; SLOT_BLOCKED, CORDON: 1 or 0 */
+};
+/* A TASK for a slot that was not opened, or was lost since, is one that crossed the SLOT_LOST: the
+ * node drops it. So the number of a slot comes again only long after it ended. */
+struct rtci_slot_open {
+    struct rtci_rec rec;
+    uint32_t slot, job;
+    uint32_t shape_client, shape;
+    uint32_t cpu, gpu; /* 1/10,000 */
+    uint64_t gpu_mem;
 };
 struct rtci_returned { /* struct rtci_held[n] follow */
     struct rtci_rec rec;

@@ -310,6 +310,11 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
         ((struct rtci_query *)at)->limit = rng_below(rng, 100);
         return sizeof(struct rtci_query);
     case RTCI_R_CREDIT: return sizeof(struct rtci_credit);
+    case RTCI_R_SLOT_OPEN:
+        ((struct rtci_slot_open *)at)->slot = 1 + rng_below(rng, 5);
+        ((struct rtci_slot_open *)at)->job = 1 + rng_below(rng, 3);
+        ((struct rtci_slot_open *)at)->cpu = 10000;
+        return sizeof(struct rtci_slot_open);
     case RTCI_R_CLIENT_ID: return sizeof(struct rtci_client_id);
     case RTCI_R_CLIENT_GONE:
     case RTCI_R_JOB_END:
