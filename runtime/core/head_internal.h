@@ -38,6 +38,7 @@ struct entry {
     uint32_t parent;
     uint32_t attempt; /* of the current or last execution; counts from 1 */
     uint32_t failures; /* attempts that ended badly */
+    uint32_t node;    /* where it ran; its large results lie there */
     uint32_t heap;    /* place in the deadline heap, 0 = not there */
     struct rtci_spec *spec;
     struct rtci_done *result;

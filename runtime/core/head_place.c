@@ -442,6 +442,13 @@ static void write_resolved(struct rtci_head_core *core, struct rtci_spec *out)
     }
 }
 
+/* What the node needs to know of the resources to set up an executor: see struct rtci_spec. */
+static uint32_t profile(const struct cls *cls)
+{
+    uint32_t cpus = (cls->shape.cpu + 9999) / 10000, gpus = (cls->shape.gpu + 9999) / 10000;
+    return (cpus ? cpus & 0xffff : 1) | (gpus & 0xffff) << 16;
+}
+
 static void send_task(struct rtci_head_core *core, uint32_t number, uint32_t index)
 {
     struct entry *entry = head_entry(core, index);
@@ -464,6 +471,7 @@ static void send_task(struct rtci_head_core *core, uint32_t number, uint32_t ind
     out->slot = number;
     out->job = class_at(core, slot->cls)->job;
     out->deadline_ns = entry->deadline_ns;
+    out->shape = profile(class_at(core, slot->cls));
     if (spec->n_refs)
         write_resolved(core, out);
 }

@@ -101,6 +101,27 @@ uint32_t head_entry_new(struct rtci_head_core *core, struct client *client, uint
     return index;
 }
 
+static void free_copy(struct rtci_head_core *core, uint32_t node, struct rtci_id id)
+{
+    struct rtci_ids *out = head_out(core, node, RTCI_R_OBJECT_FREE, sizeof(*out) + sizeof(id));
+    if (!out)
+        return;
+    out->n = 1;
+    memcpy(out + 1, &id, sizeof(id));
+}
+
+/* Tells the node that holds large values of the entry to delete them. */
+static void free_copies(struct rtci_head_core *core, const struct entry *entry, uint32_t node)
+{
+    if (entry->put && entry->put->kind == RTCI_KIND_ARENA)
+        free_copy(core, node, entry->put->id);
+    for (uint32_t i = 0; entry->result && i < entry->result->n_returns; i++) {
+        if (rtci_done_returns(entry->result)[i].kind == RTCI_KIND_ARENA)
+            free_copy(core, entry->node ? entry->node : node,
+                      (struct rtci_id){entry->seq, entry->client, i});
+    }
+}
+
 /* An entry goes when nobody can ask for it any more. */
 void head_entry_try_free(struct rtci_head_core *core, uint32_t index)
 {
@@ -116,6 +137,7 @@ void head_entry_try_free(struct rtci_head_core *core, uint32_t index)
         core->stats.objects--;
     struct client *client = head_client(core, entry->client);
     seq_clear(client, entry->seq);
+    free_copies(core, entry, client->node);
     head_pin_contained(core, index, false);
     entry = head_entry(core, index);
     if (entry->spec)
@@ -392,6 +414,8 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
     }
     if (entry->state == RTCI_TASK_READY)
         head_ready_remove(core, index); /* requeued while its completion was on the way */
+    if (slot)
+        entry->node = core->slots[slot].node;
     head_slot_take(core, index);
     if (retry) {
         head_move(core, index, RTCI_TASK_RETRYING);
