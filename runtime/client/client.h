@@ -30,6 +30,9 @@
 #define RTCI_RELEASE_RANGES  64u
 #define RTCI_RELEASE_LAZY    256u
 
+/* Flag of a request's record that is sent again after a restart of the daemon. */
+#define RTCI_REC_REPEATED 1u
+
 /* ---- A request whose answer is awaited by a caller; lives on that caller's stack. ---- */
 enum request_kind { REQUEST_REPLY, REQUEST_GRANT };
 struct request {

@@ -18,6 +18,8 @@ int rtci_query_rows(struct rtc *rtc, uint32_t what, struct rtc_ref ref, size_t r
                     int (*fn)(void *arg, const void *row), void *arg) RTCI_MUST_USE;
 /* Sends STOP to the daemon and waits until it is gone. */
 int rtci_client_stop(struct rtc *rtc, bool now, int64_t timeout) RTCI_MUST_USE;
+/* Text of the state of a struct rtci_row_task or rtci_row_object. */
+const char *rtci_row_state_name(uint32_t state);
 uint32_t rtci_client_number(const struct rtc *rtc);
 const char *rtci_client_space(const struct rtc *rtc);
 

@@ -80,7 +80,11 @@ int rtci_request(struct rtc *rtc, struct request *request, uint64_t deadline_ns)
 static void repeat_requests(struct rtc *rtc)
 {
     for (struct request *q = rtc->requests; q; q = q->next) {
-        if (!q->done && send_copy(rtc, q->record, q->size) < 0)
+        if (q->done)
+            continue;
+        /* The head takes a value that stands there already for this very request's. */
+        ((struct rtci_rec *)(uintptr_t)q->record)->flags |= RTCI_REC_REPEATED;
+        if (send_copy(rtc, q->record, q->size) < 0)
             return;
     }
     for (uint32_t i = 0; i < rtc->borrowed.cap; i++) {

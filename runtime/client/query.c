@@ -8,6 +8,13 @@
 
 #define PAGE_ROWS 1024u
 
+const char *rtci_row_state_name(uint32_t state)
+{
+    static const char *const names[] = {"waiting",  "ready", "leased", "running",  "cancelling",
+                                        "retrying", "done",  "failed", "cancelled"};
+    return state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
+}
+
 static int ask_page(struct rtc *rtc, uint32_t what, rtc_ref ref, uint64_t cursor, struct request *q)
 {
     struct rtci_query query = {.rec = {.size = sizeof(query), .type = RTCI_R_QUERY},
@@ -119,7 +126,12 @@ int rtc_why(struct rtc *rtc, rtc_ref ref, char *ret_text, size_t size)
     if (q.reply.n == 1 && q.reply.size >= sizeof(struct rtci_row_task)) {
         struct rtci_row_task row;
         memcpy(&row, q.data, sizeof(row));
-        snprintf(ret_text, size, "%.160s", row.why);
+        if (row.why[0])
+            snprintf(ret_text, size, "%.160s", row.why);
+        else if (row.node && row.ended_ns == 0)
+            snprintf(ret_text, size, "it runs on node %u, attempt %u", row.node, row.attempt);
+        else
+            snprintf(ret_text, size, "it is %s", rtci_row_state_name(row.state));
     } else {
         snprintf(ret_text, size, "%.*s", (int)q.reply.size, q.data ? (const char *)q.data : "");
     }

@@ -38,13 +38,6 @@ static void put_id(struct rtci_buf *b, const char *key, struct rtci_id id)
     put(b, "\"%s\":\"%u.%llu.%u\"", key, id.client, (unsigned long long)id.seq, id.index);
 }
 
-static const char *task_state(uint32_t state)
-{
-    static const char *const names[] = {"waiting",  "ready", "leased", "running",  "cancelling",
-                                        "retrying", "done",  "failed", "cancelled"};
-    return state < sizeof(names) / sizeof(names[0]) ? names[state] : "?";
-}
-
 static void begin_row(struct rtci_buf *b)
 {
     if (b->len > 1)
@@ -117,7 +110,7 @@ static int json_task(void *arg, const void *data)
     put_id(b, "id", r.id);
     put(b, ",");
     put_text(b, "name", r.name, sizeof(r.name));
-    put(b, ",\"state\":\"%s\",", task_state(r.state));
+    put(b, ",\"state\":\"%s\",", rtci_row_state_name(r.state));
     if (r.parent.client) {
         put_id(b, "parent", r.parent);
         put(b, ",");
@@ -144,7 +137,7 @@ static int json_object(void *arg, const void *data)
     memcpy(&r, data, sizeof(r));
     begin_row(b);
     put_id(b, "id", r.id);
-    put(b, ",\"state\":\"%s\",", task_state(r.state));
+    put(b, ",\"state\":\"%s\",", rtci_row_state_name(r.state));
     U64(b, "size", r.size);
     U64(b, "job", r.job);
     U64(b, "node", r.node);
