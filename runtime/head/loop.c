@@ -1,0 +1,352 @@
+/* The daemon's loop. One turn: read rings → cores → commit → send → acknowledge.
+ *
+ * What a turn changes is one journal record, committed before any byte of the turn leaves and
+ * before the rings' entries that caused it are taken out. A daemon killed at any instruction finds
+ * them there again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <rtc/error.h>
+#include <rtc/rtc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/base/log.h"
+#include "runtime/head/head.h"
+#include "runtime/node/daemon.h"
+
+#define ROUNDS_MAX 16 /* head and node talk back and forth at most so often before rings are read \
+                       */
+#define SPIN_NS      15000
+#define LOGS_NS      (50 * RTCI_NS_PER_MS)
+#define FOLD_BYTES   (256 * RTCI_MIB)
+#define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
+#define TAG_KEEPER   1u
+#define TAG_LISTEN   2u
+#define TAG_BELL     3u
+#define TAG_SIGNAL   4u
+
+struct head {
+    struct rtci_daemon daemon;
+    struct rtci_head_core *core;
+    struct rtci_head_actions actions;
+    struct rtci_store *store;
+    struct rtci_buf to_head;
+    uint64_t info_ns, fold_bytes_alive;
+    int signal_fd;
+    bool warned_disk;
+    uint32_t spin_hits;
+};
+
+uint64_t rtci_daemon_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * RTCI_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+bool rtci_daemon_watch(struct rtci_daemon *daemon, int fd, uint64_t tag)
+{
+    struct epoll_event event = {.events = EPOLLIN | (tag == TAG_BELL ? EPOLLET : 0u),
+                                .data.u64 = tag};
+    return epoll_ctl(daemon->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* ---- The turn ---- */
+
+/* Nothing of the turn leaves before this; on a full disk it stays here and tries again. */
+static void commit(struct head *h)
+{
+    struct rtci_buf *persist = &h->actions.persist;
+    RTCI_ASSERT(!persist->failed);
+    while (persist->len && rtci_store_commit(h->store, persist->data, persist->len)) {
+        if (!h->warned_disk)
+            RTCI_LOG(ERROR, HEAD, "nothing is accepted until this is mended: %s",
+                     rtci_store_error(h->store));
+        h->warned_disk = true;
+        struct signalfd_siginfo info;
+        struct timespec pause = {0, 20 * 1000 * 1000};
+        if (h->daemon.stop_now || read(h->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+            exit(1);
+        nanosleep(&pause, NULL);
+    }
+    h->warned_disk = false;
+    rtci_buf_clear(persist);
+}
+
+static bool round_trip(struct head *h)
+{
+    struct rtci_daemon *d = &h->daemon;
+    struct rtci_buf swap = h->to_head;
+    h->to_head = d->actions.to_head;
+    d->actions.to_head = swap;
+    rtci_buf_clear(&d->actions.to_head);
+    if (h->to_head.len)
+        rtci_head_core_receive(h->core, d->now_ns, 1, 1, h->to_head.data, h->to_head.len,
+                               &h->actions);
+    rtci_head_core_tick(h->core, d->now_ns, &h->actions);
+    commit(h);
+    for (uint32_t i = 0; i < h->actions.n_out; i++)
+        rtci_node_core_head_span(d->node, d->now_ns, h->actions.out[i].buf.data,
+                                 h->actions.out[i].buf.len, &d->actions);
+    rtci_head_actions_clear(&h->actions);
+    rtci_daemon_perform(d);
+    return d->actions.to_head.len != 0;
+}
+
+static bool turn(struct head *h)
+{
+    struct rtci_daemon *d = &h->daemon;
+    bool any = false;
+    d->now_ns = rtci_daemon_now();
+    for (uint32_t i = 0; i < d->n_tokens; i++) {
+        uint32_t token = d->tokens[i];
+        struct rtci_process *p = &d->process[token];
+        if (!p->chan)
+            continue;
+        if (!p->ready && p->blob.role == RTCI_ROLE_EXECUTOR && rtci_chan_info(p->chan)->attached) {
+            p->ready = any = true;
+            rtci_node_core_executor_ready(d->node, d->now_ns, token, rtci_chan_info(p->chan)->pid,
+                                          &d->actions);
+        }
+        any |= rtci_daemon_read(d, token);
+    }
+    rtci_node_core_tick(d->node, d->now_ns, &d->actions);
+    rtci_daemon_perform(d);
+    any |= d->actions.to_head.len != 0;
+    for (int round = 0; round < ROUNDS_MAX && round_trip(h); round++) {
+    }
+    uint64_t node_deadline = d->actions.deadline_ns;
+    struct rtci_buf left = d->actions.to_head; /* what the rounds did not reach waits a turn */
+    d->actions.to_head = (struct rtci_buf){0};
+    rtci_daemon_flush(d);
+    struct rtci_buf credits = d->actions.to_head;
+    d->actions.to_head = left;
+    rtci_buf_put(&d->actions.to_head, credits.data, credits.len);
+    rtci_buf_fini(&credits);
+    d->actions.n_out = 0;
+    d->actions.deadline_ns = node_deadline;
+    return any || d->actions.to_head.len;
+}
+
+/* ---- Between turns ---- */
+
+static int emit(void *store, const void *data, size_t len)
+{
+    return rtci_store_fold_chunk(store, data, len);
+}
+
+static void fold(struct head *h)
+{
+    RTCI_IGNORE(rtci_store_poll(h->store));
+    uint64_t bytes = rtci_store_journal_bytes(h->store);
+    if (bytes < FOLD_BYTES || bytes < 2 * h->fold_bytes_alive)
+        return;
+    struct rtci_head_stats stats;
+    rtci_head_core_stats(h->core, &stats);
+    h->fold_bytes_alive = stats.bytes_alive;
+    if (bytes < 2 * stats.bytes_alive || rtci_store_fold_begin(h->store))
+        return;
+    if (!rtci_head_core_snapshot(h->core, emit, h->store))
+        RTCI_IGNORE(rtci_store_fold_end(h->store));
+}
+
+static void tell_info(struct head *h)
+{
+    struct rtci_row_status info = {.pid = (uint64_t)getpid(),
+                                   .started_ns = h->info_ns,
+                                   .journal_turns = rtci_store_turns(h->store),
+                                   .journal_bytes = rtci_store_journal_bytes(h->store)};
+    snprintf(info.state_dir, sizeof(info.state_dir), "%.127s", h->daemon.state_dir);
+    snprintf(info.version, sizeof(info.version), "%s", RTC_VERSION_STRING);
+    rtci_head_core_set_info(h->core, &info);
+}
+
+static void on_event(struct head *h, uint64_t tag)
+{
+    struct rtci_daemon *d = &h->daemon;
+    if (tag == TAG_KEEPER) {
+        rtci_daemon_keeper_event(d);
+    } else if (tag == TAG_LISTEN) {
+        rtci_daemon_accept(d);
+    } else if (tag == TAG_SIGNAL) {
+        struct signalfd_siginfo info;
+        if (read(h->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+            d->stopping = true;
+    } else if (tag >= RTCI_KEY_CLIENT) {
+        rtci_daemon_conn_event(d, (uint32_t)(tag - RTCI_KEY_CLIENT));
+    }
+}
+
+static int timeout_ms(struct head *h)
+{
+    struct rtci_daemon *d = &h->daemon;
+    uint64_t deadline = h->actions.deadline_ns < d->actions.deadline_ns ? h->actions.deadline_ns
+                                                                        : d->actions.deadline_ns;
+    bool executors = false, owed = false;
+    for (uint32_t i = 0; i < d->n_tokens; i++) {
+        struct rtci_process *p = &d->process[d->tokens[i]];
+        executors |= p->blob.role == RTCI_ROLE_EXECUTOR;
+        /* A client that reads does not ring: while much is unread, look again soon. */
+        owed |= p->chan && !p->gone &&
+                (p->later.len || rtci_chan_written(p->chan) - p->read_seen > RTCI_CREDIT_BYTES / 4);
+    }
+    uint64_t now = rtci_daemon_now(), wait = deadline > now ? deadline - now : 0;
+    uint64_t most = owed ? RTCI_NS_PER_MS : executors || d->stopping ? 2 * LOGS_NS : RTCI_NS_PER_S;
+    wait = wait > most ? most : wait;
+    return (int)((wait + RTCI_NS_PER_MS - 1) / RTCI_NS_PER_MS);
+}
+
+static bool readable(struct rtci_daemon *d)
+{
+    for (uint32_t i = 0; i < d->n_tokens; i++) {
+        struct rtci_process *p = &d->process[d->tokens[i]];
+        if (p->chan && !p->gone && rtci_chan_readable(p->chan))
+            return true;
+    }
+    return false;
+}
+
+/* A short spin before sleeping, as long as it pays more often than not. */
+static bool spin(struct head *h)
+{
+    if (h->spin_hits < 64 && (h->spin_hits++ & 15))
+        return false;
+    uint64_t until = rtci_daemon_now() + SPIN_NS;
+    do {
+        for (int i = 0; i < 32; i++) {
+            if (readable(&h->daemon)) {
+                h->spin_hits += h->spin_hits < 256 ? 16 : 0;
+                return true;
+            }
+        }
+    } while (rtci_daemon_now() < until);
+    h->spin_hits -= h->spin_hits / 4;
+    return false;
+}
+
+static void wait_events(struct head *h, bool busy)
+{
+    struct rtci_daemon *d = &h->daemon;
+    struct epoll_event events[32];
+    int timeout = 0;
+    if (!busy && !spin(h)) {
+        timeout = timeout_ms(h);
+        if (rtci_daemon_pending(d))
+            timeout = 0;
+    } else if (busy && h->info_ns && (rtci_store_turns(h->store) & 15)) {
+        return; /* sockets are looked at every few turns while rings are busy */
+    }
+    int n = epoll_wait(d->epoll, events, 32, timeout);
+    for (uint32_t i = 0; i < d->n_tokens; i++) {
+        if (d->process[d->tokens[i]].chan)
+            rtci_chan_disarm(d->process[d->tokens[i]].chan);
+    }
+    d->now_ns = rtci_daemon_now();
+    for (int i = 0; i < n; i++)
+        on_event(h, events[i].data.u64);
+    if (d->now_ns - d->logs_ns > LOGS_NS) {
+        d->logs_ns = d->now_ns;
+        rtci_daemon_logs(d);
+        fold(h);
+        tell_info(h);
+    }
+}
+
+static bool finished(struct head *h)
+{
+    struct rtci_daemon *d = &h->daemon;
+    struct rtci_head_stats stats;
+    if (!d->stopping)
+        return false;
+    if (!d->stop_ns)
+        d->stop_ns = rtci_daemon_now();
+    rtci_head_core_stats(h->core, &stats);
+    return d->stop_now || !stats.tasks_leased || rtci_daemon_now() - d->stop_ns > STOP_WAIT_NS;
+}
+
+/* ---- Start ---- */
+
+static int replay(void *arg, const void *data, size_t len)
+{
+    const char *text = NULL;
+    return rtci_head_core_replay(arg, data, len, &text);
+}
+
+int rtci_head_open(const char *dir, uint64_t now_ns, struct rtci_store **ret_store,
+                   struct rtci_head_core **ret_core)
+{
+    char text[512] = "";
+    struct rtci_store_config config = {.dir = dir};
+    int rc = rtci_store_open(&config, ret_store, text, sizeof(text));
+    if (rc) {
+        fprintf(stderr, "rtc head: %s\n", text);
+        return rc;
+    }
+    struct rtci_head_config head = {.epoch = rtci_store_epoch(*ret_store), .now_ns = now_ns};
+    rc = rtci_head_core_create(&head, ret_core);
+    if (!rc)
+        rc = rtci_store_replay(*ret_store, replay, *ret_core, text, sizeof(text));
+    if (text[0])
+        fprintf(stderr, "rtc head: %s\n", text);
+    if (!rc)
+        rtci_head_core_recovered(*ret_core, now_ns, 10 * RTCI_NS_PER_S);
+    return rc;
+}
+
+static int run_loop(struct head *h)
+{
+    struct rtci_daemon *d = &h->daemon;
+    struct rtci_keeper_msg ready = {.type = RTCI_KM_READY};
+    d->now_ns = rtci_daemon_now();
+    h->info_ns = d->now_ns;
+    tell_info(h);
+    rtci_head_core_node_up(h->core, d->now_ns, 1, 1, &h->actions);
+    rtci_daemon_survivors(d);
+    rtci_node_core_hello(d->node, d->now_ns, &d->actions);
+    /* Completions that stand in rings come before any placement: read them in the same turn. */
+    bool busy = turn(h);
+    rtci_head_bury(d);
+    busy |= turn(h);
+    RTCI_IGNORE(rtci_keeper_send(d->keeper, &ready, NULL, NULL, 0));
+    while (!finished(h)) {
+        wait_events(h, busy);
+        busy = turn(h);
+    }
+    turn(h);
+    rtci_daemon_logs(d);
+    rtci_daemon_flush(d);
+    return 0;
+}
+
+int rtci_daemon_run(const struct rtci_daemon_options *options)
+{
+    static struct head h;
+    h.daemon.options = *options;
+    int rc = rtci_head_prepare(&h.daemon, &h.signal_fd);
+    if (rc)
+        return 2;
+    if (rtci_head_open(h.daemon.state_dir, rtci_daemon_now(), &h.store, &h.core)) {
+        rtci_head_cleanup(&h.daemon);
+        return 2;
+    }
+    rtci_daemon_watch(&h.daemon, h.daemon.keeper, TAG_KEEPER);
+    rtci_daemon_watch(&h.daemon, h.daemon.bell, TAG_BELL);
+    rtci_daemon_watch(&h.daemon, h.signal_fd, TAG_SIGNAL);
+    if (h.daemon.listen_fd >= 0)
+        rtci_daemon_watch(&h.daemon, h.daemon.listen_fd, TAG_LISTEN);
+    run_loop(&h);
+    rtci_store_close(h.store);
+    rtci_head_cleanup(&h.daemon);
+    struct rtci_keeper_msg quit = {.type = RTCI_KM_QUIT, .value = 0};
+    RTCI_IGNORE(rtci_keeper_send(h.daemon.keeper, &quit, NULL, NULL, 0));
+    return 0;
+}

@@ -1,0 +1,106 @@
+/* The daemon of a host: everything that touches the world, around the two cores. One thread. */
+#ifndef RTCI_NODE_DAEMON_H
+#define RTCI_NODE_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/base/bounds.h"
+#include "runtime/core/core.h"
+#include "runtime/keeper/keeper.h"
+#include "runtime/shm/chan.h"
+#include "runtime/shm/local.h"
+
+#define RTCI_LOG_CAP (16 * RTCI_MIB) /* an executor's output file starts anew beyond */
+
+struct rtci_daemon_options {
+    const char *state_dir; /* NULL: private, removed at the end */
+    const char *socket_path;
+    const char *name;
+    bool embedded;
+    double cpus, gpus;
+    uint64_t mem, store;
+    struct rtci_custom custom[RTCI_CUSTOM_MAX];
+    struct rtci_label labels[RTCI_LABELS_MAX];
+    uint32_t n_custom, n_labels;
+};
+
+/* What the keeper keeps beside the descriptors of a client. */
+struct rtci_client_blob {
+    uint32_t role, pid;
+    uint64_t job_hi, job_lo;
+    char name[64], ns[64], exe[256], cwd[256];
+};
+
+/* A client or executor, by token. */
+struct rtci_process {
+    bool used, ready, hello, survivor, gone, spawned;
+    struct rtci_client_blob blob;
+    struct rtci_chan *chan;
+    int chan_fd, conn_fd, wake_fd, exe_fd, log_fd;
+    uint32_t pid, driver;  /* driver: token whose terminal gets the output */
+    uint64_t log_at;       /* forwarded so far */
+    uint64_t read_seen;    /* of what was written to it, told as read */
+    struct rtci_buf later; /* did not fit its ring */
+    bool wrote;            /* ring its bell at the end of the turn */
+};
+
+struct rtci_daemon {
+    struct rtci_daemon_options options;
+    char state_dir[256], run_dir[256];
+    bool own_state;
+    int keeper, bell, listen_fd, arena_fd, table_fd, epoll;
+    uint64_t arena_bytes;
+    uint32_t starts; /* how often the keeper started a daemon */
+    struct rtci_arena_entry *table;
+    struct rtci_process *process; /* RTCI_CLIENTS_MAX of them */
+    uint32_t tokens[RTCI_CLIENTS_MAX];
+    uint32_t n_tokens;
+    uint32_t embedded_token;
+    struct rtci_node_core *node;
+    struct rtci_node_actions actions;
+    struct rtci_buf turn; /* private copy of a span */
+    uint64_t now_ns;
+    bool stopping, stop_now, stopped;
+    uint64_t stop_ns, logs_ns;
+};
+
+uint64_t rtci_daemon_now(void);
+bool rtci_daemon_watch(struct rtci_daemon *daemon, int fd, uint64_t tag);
+
+/* clients.c */
+void rtci_daemon_accept(struct rtci_daemon *daemon);
+void rtci_daemon_adopt_conn(struct rtci_daemon *daemon, int fd, bool embedded);
+void rtci_daemon_conn_event(struct rtci_daemon *daemon, uint32_t token);
+void rtci_daemon_welcome(struct rtci_daemon *daemon, const struct rtci_node_action *act);
+void rtci_daemon_close(struct rtci_daemon *daemon, uint32_t token);
+struct rtci_process *rtci_daemon_process(struct rtci_daemon *daemon, uint32_t token);
+struct rtci_process *rtci_daemon_process_new(struct rtci_daemon *daemon, uint32_t token);
+bool rtci_daemon_restore(struct rtci_daemon *daemon, const struct rtci_keeper_msg *msg,
+                         const void *blob, const int *fds, uint32_t n_fds);
+void rtci_daemon_deposit(struct rtci_daemon *daemon, uint32_t token);
+void rtci_daemon_survivors(struct rtci_daemon *daemon);
+
+/* rings.c */
+bool rtci_daemon_read(struct rtci_daemon *daemon, uint32_t token); /* true: something was there */
+void rtci_daemon_flush(struct rtci_daemon *daemon); /* outs into rings, bells, consume */
+bool rtci_daemon_pending(struct rtci_daemon *daemon);
+void rtci_daemon_disconnect(struct rtci_daemon *daemon, uint32_t token, int code);
+
+/* executors.c */
+void rtci_daemon_spawn(struct rtci_daemon *daemon, const struct rtci_node_action *act);
+void rtci_daemon_kill(struct rtci_daemon *daemon, uint32_t token, int sig);
+void rtci_daemon_recall(struct rtci_daemon *daemon, uint32_t token, uint32_t most);
+void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, int spawn_errno);
+void rtci_daemon_logs(struct rtci_daemon *daemon);
+void rtci_daemon_keeper_event(struct rtci_daemon *daemon);
+uint32_t rtci_daemon_held(struct rtci_daemon *daemon, uint32_t token, struct rtci_held **ret_held,
+                          uint32_t *ret_slot);
+
+/* Performs node actions; true if there were some. */
+bool rtci_daemon_perform(struct rtci_daemon *daemon);
+
+/* head/loop.c */
+int rtci_daemon_run(const struct rtci_daemon_options *options);
+
+#endif

@@ -1,0 +1,355 @@
+/* Executors: starting, output, ends, and what their rings tell after a death. */
+#include <errno.h>
+#include <fcntl.h>
+#include <rtc/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/base/log.h"
+#include "runtime/node/daemon.h"
+
+extern char **environ;
+
+static void put_text(struct rtci_buf *buf, const char *text)
+{
+    rtci_buf_put(buf, text, strlen(text) + 1);
+}
+
+static bool overridden(const char *variable)
+{
+    static const char *const names[] = {
+        "RTC_EXECUTOR=",        "RTC_ADDRESS=",          "RTC_KEEPER_FD=",
+        "OMP_NUM_THREADS=",     "OPENBLAS_NUM_THREADS=", "MKL_NUM_THREADS=",
+        "NUMEXPR_NUM_THREADS=", "CUDA_VISIBLE_DEVICES="};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (!strncmp(variable, names[i], strlen(names[i])))
+            return true;
+    }
+    return false;
+}
+
+static void put_env(struct rtci_daemon *daemon, struct rtci_buf *blob,
+                    const struct rtci_node_action *act)
+{
+    static const char *const threads[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                                          "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"};
+    char text[512];
+    for (char **at = environ; *at; at++) {
+        if (**at && !overridden(*at))
+            put_text(blob, *at);
+    }
+    for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++) {
+        snprintf(text, sizeof(text), "%s=%u", threads[i], act->profile_cpus);
+        put_text(blob, text);
+    }
+    int n = snprintf(text, sizeof(text), "CUDA_VISIBLE_DEVICES=");
+    for (uint32_t i = 0; i < 64; i++) {
+        if (act->profile_gpus >> i & 1)
+            n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%u", text[n - 1] == '=' ? "" : ",",
+                          i);
+    }
+    put_text(blob, text);
+    if (daemon->options.socket_path) {
+        snprintf(text, sizeof(text), "RTC_ADDRESS=unix:%s", daemon->options.socket_path);
+        put_text(blob, text);
+    }
+    put_text(blob, RTCI_EXEC_ENV "=1");
+    put_text(blob, "");
+}
+
+static int open_log(struct rtci_daemon *daemon, uint32_t client)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/logs", daemon->state_dir);
+    mkdir(path, 0700);
+    snprintf(path, sizeof(path), "%s/logs/executor-%u.log", daemon->state_dir, client);
+    return open(path, O_RDWR | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC, 0600);
+}
+
+static bool prepare(struct rtci_daemon *daemon, struct rtci_process *p,
+                    const struct rtci_node_action *act)
+{
+    p->blob.role = RTCI_ROLE_EXECUTOR;
+    p->driver = act->driver_token;
+    p->hello = true;
+    p->chan_fd = rtci_chan_create(RTCI_RING_BYTES);
+    p->log_fd = open_log(daemon, act->client);
+    if (p->chan_fd < 0 || p->log_fd < 0 ||
+        rtci_chan_open(p->chan_fd, RTCI_CHAN_DAEMON, -1, -1, &p->chan))
+        return false;
+    volatile struct rtci_chan_info *info = rtci_chan_info(p->chan);
+    info->role = RTCI_ROLE_EXECUTOR;
+    info->client = act->client;
+    info->job = act->job;
+    info->profile_cpus = act->profile_cpus;
+    info->profile_gpus = act->profile_gpus;
+    info->driver_token = act->driver_token;
+    info->daemon_epoch = daemon->starts;
+    return true;
+}
+
+void rtci_daemon_spawn(struct rtci_daemon *daemon, const struct rtci_node_action *act)
+{
+    struct rtci_process *p = rtci_daemon_process_new(daemon, act->token);
+    struct rtci_process *driver = rtci_daemon_process(daemon, act->driver_token);
+    bool ok = prepare(daemon, p, act) && (driver || !act->driver_token);
+    int self = act->driver_token ? -1 : open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct rtci_buf blob = {0};
+    put_text(&blob, driver ? driver->blob.cwd : "/");
+    put_text(&blob, driver ? driver->blob.exe : "rtc");
+    put_text(&blob, driver ? driver->blob.exe : "rtc");
+    if (!driver)
+        put_text(&blob, "executor");
+    put_text(&blob, "");
+    put_env(daemon, &blob, act);
+    rtci_daemon_deposit(daemon, act->token);
+    int fds[] = {driver ? driver->exe_fd : self,
+                 null,
+                 p->log_fd,
+                 p->log_fd,
+                 p->chan_fd,
+                 daemon->arena_fd,
+                 daemon->bell};
+    struct rtci_keeper_msg msg = {
+        .type = RTCI_KM_SPAWN, .key = RTCI_KEY_CLIENT + act->token, .blob_len = (uint32_t)blob.len};
+    int rc = ok ? rtci_keeper_send(daemon->keeper, &msg, blob.data, fds, 7) : RTC_E_OS;
+    p->spawned = rc == 0;
+    rtci_buf_fini(&blob);
+    if (self >= 0)
+        close(self);
+    close(null);
+    if (rc) {
+        RTCI_LOG(WARN, NODE, "an executor could not be started token=%u errno=%d", act->token,
+                 errno);
+        rtci_daemon_exited(daemon, act->token, 0, errno ? errno : EIO);
+    }
+}
+
+void rtci_daemon_kill(struct rtci_daemon *daemon, uint32_t token, int sig)
+{
+    struct rtci_keeper_msg msg = {
+        .type = RTCI_KM_KILL, .flags = 1, .key = RTCI_KEY_CLIENT + token, .value = sig};
+    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+}
+
+/* The newest of the claimed ones runs; those before it have their completions in the other ring. */
+static void running_of(struct rtci_process *p, const struct rtci_chan_task *tasks, uint32_t n,
+                       struct rtci_held *ret, uint32_t *ret_slot)
+{
+    volatile struct rtci_chan_info *info = rtci_chan_info(p->chan);
+    memset(ret, 0, sizeof(*ret));
+    for (uint32_t i = 0; i < n; i++) {
+        if (tasks[i].state != RTCI_CLAIM_CLAIMED)
+            continue;
+        *ret = (struct rtci_held){{tasks[i].seq, tasks[i].client, 0}, tasks[i].attempt, 1};
+        *ret_slot = tasks[i].slot;
+    }
+    if (info->running_client) { /* its record was freed before its end */
+        *ret = (struct rtci_held){
+            {info->running_seq, info->running_client, 0}, info->running_attempt, 1};
+        *ret_slot = info->running_slot;
+    }
+}
+
+static uint32_t ring_tasks(struct rtci_process *p, struct rtci_chan_task **ret_tasks)
+{
+    uint32_t cap = 1024;
+    *ret_tasks = calloc(cap, sizeof(**ret_tasks));
+    int n = *ret_tasks ? rtci_chan_tasks(p->chan, *ret_tasks, cap) : 0;
+    return n < 0 ? 0 : (uint32_t)n > cap ? cap : (uint32_t)n;
+}
+
+/* What an executor's ring holds: the running task first, then the unclaimed, oldest first. */
+uint32_t rtci_daemon_held(struct rtci_daemon *daemon, uint32_t token, struct rtci_held **ret_held,
+                          uint32_t *ret_slot)
+{
+    struct rtci_process *p = &daemon->process[token];
+    struct rtci_chan_task *tasks;
+    uint32_t n = ring_tasks(p, &tasks), out = 0;
+    struct rtci_held running, *held = calloc(n + 1, sizeof(*held));
+    *ret_slot = 0;
+    running_of(p, tasks, n, &running, ret_slot);
+    if (held && running.id.client)
+        held[out++] = running;
+    for (uint32_t i = 0; held && i < n; i++) {
+        if (tasks[i].state != RTCI_CLAIM_QUEUED)
+            continue;
+        held[out++] = (struct rtci_held){{tasks[i].seq, tasks[i].client, 0}, tasks[i].attempt, 0};
+        *ret_slot = tasks[i].slot;
+    }
+    free(tasks);
+    *ret_held = held;
+    return out;
+}
+
+void rtci_daemon_recall(struct rtci_daemon *daemon, uint32_t token, uint32_t most)
+{
+    struct rtci_process *p = rtci_daemon_process(daemon, token);
+    if (!p || !p->chan)
+        return;
+    struct rtci_chan_task *tasks;
+    uint32_t n = ring_tasks(p, &tasks), out = 0;
+    struct rtci_held *held = calloc(n + 1, sizeof(*held));
+    for (uint32_t i = n; held && i-- > 0 && (!most || out < most);) { /* from the newest */
+        if (tasks[i].state == RTCI_CLAIM_QUEUED && rtci_chan_recall(p->chan, &tasks[i]))
+            held[n - ++out] =
+                (struct rtci_held){{tasks[i].seq, tasks[i].client, 0}, tasks[i].attempt, 0};
+    }
+    rtci_node_core_recalled(daemon->node, daemon->now_ns, token, held ? held + n - out : NULL, out,
+                            &daemon->actions);
+    free(held);
+    free(tasks);
+}
+
+static uint32_t last_lines(struct rtci_process *p, char *out, uint32_t size)
+{
+    struct stat st;
+    if (p->log_fd < 0 || fstat(p->log_fd, &st) || !st.st_size)
+        return 0;
+    off_t from = st.st_size > (off_t)size ? st.st_size - (off_t)size : 0;
+    ssize_t n = pread(p->log_fd, out, size, from);
+    return n < 0 ? 0 : (uint32_t)n;
+}
+
+void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, int spawn_errno)
+{
+    struct rtci_process *p = rtci_daemon_process(daemon, token);
+    if (!p)
+        return;
+    p->gone = false; /* what it completed counts, however it ended */
+    while (p->chan && rtci_daemon_read(daemon, token)) {
+    }
+    char log[RTCI_ERROR_LOG_MAX];
+    struct rtci_held *held = NULL;
+    uint32_t slot, n = p->chan ? rtci_daemon_held(daemon, token, &held, &slot) : 0;
+    bool running = n && held[0].claimed;
+    struct rtci_gone gone = {.token = token,
+                             .code = spawn_errno ? RTC_E_OS : RTC_E_CRASHED,
+                             .exit_status = spawn_errno         ? spawn_errno
+                                            : WIFEXITED(status) ? WEXITSTATUS(status)
+                                                                : -1,
+                             .signal = !spawn_errno && WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                             .unclaimed = held ? held + running : NULL,
+                             .n_unclaimed = n - running,
+                             .log = log,
+                             .log_len = last_lines(p, log, sizeof(log))};
+    if (running)
+        gone.claimed = held[0];
+    rtci_daemon_logs(daemon);
+    rtci_node_core_gone(daemon->node, daemon->now_ns, &gone, &daemon->actions);
+    free(held);
+    struct rtci_keeper_msg msg = {.type = RTCI_KM_FORGET, .key = RTCI_KEY_CLIENT + token};
+    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+}
+
+/* ---- Output ---- */
+
+static void forward(struct rtci_daemon *daemon, struct rtci_process *p, const char *text,
+                    uint32_t len)
+{
+    struct rtci_process *driver = rtci_daemon_process(daemon, p->driver);
+    if (!driver || !driver->chan || driver->gone || driver->later.len)
+        return;
+    size_t size = RTCI_ALIGN8(sizeof(struct rtci_notice) + len);
+    struct rtci_notice *out = rtci_chan_reserve(driver->chan, size);
+    if (!out)
+        return; /* its ring is full of results: output is the lesser */
+    memset(out, 0, size);
+    out->rec = (struct rtci_rec){(uint32_t)size, RTCI_R_LOG, 0};
+    out->pid = p->pid;
+    out->stream = 1;
+    out->text_len = len;
+    out->job = 0;
+    memcpy(out + 1, text, len);
+    rtci_chan_publish(driver->chan);
+    driver->wrote = true;
+}
+
+static void forward_new(struct rtci_daemon *daemon, struct rtci_process *p)
+{
+    char text[8192];
+    struct stat st;
+    if (p->log_fd < 0 || fstat(p->log_fd, &st) || (uint64_t)st.st_size <= p->log_at)
+        return;
+    ssize_t n = pread(p->log_fd, text, sizeof(text), (off_t)p->log_at);
+    if (n <= 0)
+        return;
+    ssize_t whole = n; /* whole lines, unless one is longer than all */
+    while (whole && text[whole - 1] != '\n')
+        whole--;
+    n = whole ? whole : n;
+    forward(daemon, p, text, (uint32_t)n);
+    p->log_at += (uint64_t)n;
+    if (p->log_at > RTCI_LOG_CAP && !ftruncate(p->log_fd, 0))
+        p->log_at = 0;
+}
+
+void rtci_daemon_logs(struct rtci_daemon *daemon)
+{
+    for (uint32_t i = 0; i < daemon->n_tokens; i++) {
+        struct rtci_process *p = &daemon->process[daemon->tokens[i]];
+        if (p->blob.role == RTCI_ROLE_EXECUTOR)
+            forward_new(daemon, p);
+    }
+}
+
+void rtci_daemon_keeper_event(struct rtci_daemon *daemon)
+{
+    static char blob[RTCI_KEEPER_BLOB_MAX];
+    for (;;) {
+        struct rtci_keeper_msg msg;
+        int fds[RTCI_KEEPER_FDS];
+        uint32_t n_fds = 0;
+        int rc = rtci_keeper_recv(daemon->keeper, &msg, blob, sizeof(blob), fds, &n_fds, false);
+        if (rc == RTC_E_DISCONNECTED)
+            _exit(1); /* without the keeper nothing goes on */
+        if (rc)
+            return;
+        for (uint32_t i = 0; i < n_fds; i++)
+            close(fds[i]);
+        uint32_t token = (uint32_t)(msg.key - RTCI_KEY_CLIENT);
+        struct rtci_process *p = rtci_daemon_process(daemon, token);
+        if (msg.type == RTCI_KM_SPAWNED && p && msg.pid)
+            p->pid = (uint32_t)msg.pid;
+        else if (msg.type == RTCI_KM_SPAWNED && p)
+            rtci_daemon_exited(daemon, token, 0, msg.value ? msg.value : EIO);
+        else if (msg.type == RTCI_KM_EXITED)
+            rtci_daemon_exited(daemon, token, msg.value, 0);
+    }
+}
+
+bool rtci_daemon_perform(struct rtci_daemon *daemon)
+{
+    bool any = daemon->actions.n_act != 0;
+    /* Actions may add actions: the array can move. */
+    for (uint32_t i = 0; i < daemon->actions.n_act; i++) {
+        struct rtci_node_action act = daemon->actions.act[i];
+        switch (act.type) {
+        case RTCI_NA_WELCOME: rtci_daemon_welcome(daemon, &act); break;
+        case RTCI_NA_SPAWN: rtci_daemon_spawn(daemon, &act); break;
+        case RTCI_NA_KILL: rtci_daemon_kill(daemon, act.token, act.signal); break;
+        case RTCI_NA_RECALL: rtci_daemon_recall(daemon, act.token, act.count); break;
+        case RTCI_NA_CLOSE: rtci_daemon_close(daemon, act.token); break;
+        case RTCI_NA_STORE_SET: {
+            const struct rtci_arena_entry *entry =
+                rtci_node_core_arena_entry(daemon->node, act.object);
+            struct rtci_arena_entry copy = *entry;
+            copy.state = 0; /* a daemon killed in the middle leaves a free entry */
+            daemon->table[act.object] = copy;
+            __atomic_store_n(&daemon->table[act.object].state, entry->state, __ATOMIC_RELEASE);
+            break;
+        }
+        case RTCI_NA_STOP:
+            daemon->stopping = true;
+            daemon->stop_now |= act.status != 0;
+            break;
+        default: break;
+        }
+    }
+    daemon->actions.n_act = 0;
+    return any;
+}
