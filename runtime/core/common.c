@@ -1,4 +1,4 @@
-/* What both machines share: names of states, life of action lists. */
+/* Names of states, and the life of the head's action lists. */
 #include <stdlib.h>
 
 #include "runtime/core/core.h"
@@ -29,25 +29,4 @@ void rtci_head_actions_fini(struct rtci_head_actions *actions)
     free(actions->out);
     actions->out = NULL;
     actions->n_out = actions->cap_out = 0;
-}
-
-void rtci_node_actions_clear(struct rtci_node_actions *actions)
-{
-    rtci_buf_clear(&actions->to_head);
-    rtci_buf_clear(&actions->trace);
-    actions->n_out = 0;
-    actions->n_act = 0;
-}
-
-void rtci_node_actions_fini(struct rtci_node_actions *actions)
-{
-    rtci_buf_fini(&actions->to_head);
-    rtci_buf_fini(&actions->trace);
-    for (uint32_t i = 0; i < actions->cap_out; i++)
-        rtci_buf_fini(&actions->out[i].buf);
-    free(actions->out);
-    free(actions->act);
-    actions->out = NULL;
-    actions->act = NULL;
-    actions->n_out = actions->cap_out = actions->n_act = actions->cap_act = 0;
 }

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/bounds.h"
 #include "runtime/base/buf.h"
 #include "runtime/wire/wire.h"
 
@@ -140,7 +141,7 @@ enum rtci_node_action_type {
     RTCI_NA_KILL,        /* signal an executor's process group */
     RTCI_NA_RECALL,      /* take back unclaimed tasks of this executor's ring (compare-and-swap, from
                             the newest); answer with rtci_node_core_recalled */
-    RTCI_NA_CLOSE,       /* forget the client: free its channel */
+    RTCI_NA_CLOSE,       /* forget the client: free its channel. status != 0: say why */
     RTCI_NA_STORE_SET,   /* write arena table entry (adoptable after a restart) */
     RTCI_NA_STOP,        /* stop the daemon */
 };
@@ -183,8 +184,11 @@ void rtci_node_core_destroy(struct rtci_node_core *core);
 void rtci_node_core_hello(struct rtci_node_core *core, uint64_t now_ns,
                           struct rtci_node_actions *actions);
 
-/* A process attached (token is the loop's: 1..RTCI_CLIENTS_MAX-1, reusable after CLOSE). For a
- * survivor of a restart, `survivor` holds what its channel header kept, else NULL. */
+/* A process attached. Tokens of drivers and tools are the loop's, 1..RTCI_TOKEN_EXEC-1; those of
+ * executors are chosen by the node core (SPAWN tells them), RTCI_TOKEN_EXEC..RTCI_CLIENTS_MAX-1. A
+ * token is free again after its CLOSE. For a survivor of a restart, `survivor` holds what its channel
+ * header kept, under the token it had; else NULL. Survivors attach before hello. */
+#define RTCI_TOKEN_EXEC (RTCI_CLIENTS_MAX / 2 + 1)
 struct rtci_attach {
     uint32_t token, role, pid;
     uint64_t job_hi, job_lo;

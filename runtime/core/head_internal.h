@@ -173,7 +173,8 @@ struct rtci_head_core {
     uint32_t *active;
     uint32_t n_active, cap_active;
     struct slot *slots;
-    uint32_t n_slots, cap_slots, free_slot;
+    uint32_t n_slots, cap_slots;
+    uint32_t free_slot, free_slot_last, n_free_slots; /* oldest first, linked by hungry_next */
     struct node *nodes;
     uint32_t n_nodes, cap_nodes;
     uint32_t *dirty;

@@ -235,23 +235,61 @@ static void unhungry(struct rtci_head_core *core, uint32_t number)
     slot->hungry = false;
 }
 
+/* A number rests before it comes again: what crosses the end of its slot must not meet the next. */
+#define SLOTS_RESTING 256
+
+static void slot_free(struct rtci_head_core *core, uint32_t number)
+{
+    core->slots[number] = (struct slot){0};
+    if (core->n_free_slots++)
+        core->slots[core->free_slot_last].hungry_next = number;
+    else
+        core->free_slot = number;
+    core->free_slot_last = number;
+}
+
+static void slot_unfree(struct rtci_head_core *core, uint32_t number)
+{
+    uint32_t last = 0, *at = &core->free_slot;
+    while (*at && *at != number) {
+        last = *at;
+        at = &core->slots[*at].hungry_next;
+    }
+    RTCI_ASSERT(*at);
+    *at = core->slots[number].hungry_next;
+    if (core->free_slot_last == number)
+        core->free_slot_last = last;
+    core->n_free_slots--;
+}
+
+static void tell_open(struct rtci_head_core *core, uint32_t number)
+{
+    const struct slot *slot = &core->slots[number];
+    const struct cls *cls = class_at(core, slot->cls);
+    struct rtci_slot_open *out = head_out(core, slot->node, RTCI_R_SLOT_OPEN, sizeof(*out));
+    if (!out)
+        return;
+    out->slot = number;
+    out->job = cls->job;
+    out->shape_client = cls->shape_client;
+    out->shape = cls->shape_number;
+    out->cpu = cls->shape.cpu;
+    out->gpu = cls->shape.gpu;
+    out->gpu_mem = cls->shape.gpu_mem;
+}
+
 uint32_t head_slot_make(struct rtci_head_core *core, uint32_t number, uint32_t node_number,
                         uint32_t cls_number)
 {
-    if (number) { /* one that survived a restart */
+    bool survivor = number != 0;
+    if (survivor) {
         HEAD_GROW(core->slots, core->cap_slots, number);
-        for (; core->n_slots <= number; core->n_slots++) {
-            core->slots[core->n_slots].hungry_next = core->free_slot;
-            core->free_slot = core->n_slots;
-        }
-        uint32_t *at = &core->free_slot;
-        while (*at && *at != number)
-            at = &core->slots[*at].hungry_next;
-        RTCI_ASSERT(*at);
-        *at = core->slots[number].hungry_next;
-    } else if (core->free_slot) {
+        while (core->n_slots <= number)
+            slot_free(core, core->n_slots++);
+        slot_unfree(core, number);
+    } else if (core->n_free_slots > SLOTS_RESTING) {
         number = core->free_slot;
-        core->free_slot = core->slots[number].hungry_next;
+        slot_unfree(core, number);
     } else {
         number = core->n_slots;
         HEAD_GROW(core->slots, core->cap_slots, number);
@@ -273,6 +311,8 @@ uint32_t head_slot_make(struct rtci_head_core *core, uint32_t number, uint32_t n
     node->slots = number;
     node->n_slots++;
     take(node, cls, 1);
+    if (!survivor)
+        tell_open(core, number);
     return number;
 }
 
@@ -302,8 +342,7 @@ void head_slot_release(struct rtci_head_core *core, uint32_t number, bool tell)
             out->slot = number;
     }
     head_node_dirty(core, slot->node);
-    *slot = (struct slot){.hungry_next = core->free_slot};
-    core->free_slot = number;
+    slot_free(core, number);
 }
 
 /* After a task left it: is it to be refilled, or to end? */

@@ -99,6 +99,8 @@ void rtci_daemon_survivors(struct rtci_daemon *daemon)
     for (uint32_t i = 0; i < daemon->n_tokens; i++) {
         uint32_t token = daemon->tokens[i];
         struct rtci_process *p = &daemon->process[token];
+        if (!p->survivor || !p->chan)
+            continue;
         volatile struct rtci_chan_info *info = rtci_chan_info(p->chan);
         struct rtci_attach attach = {.token = token,
                                      .role = p->blob.role,

@@ -1,0 +1,264 @@
+/* Inside of the node core. One table of local processes indexed by token, one of slots, one of jobs,
+ * one of holds, and the arena. Links are indexes, 0 is "none" (token 0, slot 0, … are never used).
+ *
+ * Life of an executor: NUMBERING (the head is asked for its number) → STARTING (SPAWN was asked for)
+ * → READY → ENDING (told to stop, or killed) → its gone() frees the token. Tasks wait in their slot
+ * until its executor is READY.
+ */
+#ifndef RTCI_CORE_NODE_H
+#define RTCI_CORE_NODE_H
+
+#include <rtc/error.h>
+
+#include "runtime/base/bounds.h"
+#include "runtime/base/map.h"
+#include "runtime/core/core.h"
+
+#define NODE_GPUS_MAX      64u
+#define NODE_STARTED_NS    (10 * RTCI_NS_PER_MS) /* a task this long at the front is told STARTED */
+#define NODE_CREDIT_CHUNK  (64 * RTCI_KIB)
+#define NODE_NEVER         UINT64_MAX
+#define ARENA_ALIGN        64u
+#define ARENA_LARGE        RTCI_MIB         /* objects from this size on … */
+#define ARENA_LARGE_ALIGN  (2 * RTCI_MIB)   /* … begin and end at multiples of this */
+#define ARENA_BINS         512u
+
+/* What becomes of a client's record: on to the head, nothing, or the end of the client. */
+enum node_verdict { NODE_PASS, NODE_DROP, NODE_BAD };
+enum proc_state { PROC_FREE, PROC_NUMBERING, PROC_ATTACHED, PROC_STARTING, PROC_READY, PROC_ENDING };
+
+/* A local process: driver, tool or executor. */
+struct proc {
+    uint8_t state; /* enum proc_state; drivers and tools: NUMBERING, ATTACHED */
+    uint8_t role;
+    bool gone;        /* died before it had a number: forgotten when that comes */
+    bool bye;
+    bool ending;      /* executor: to end as soon as it has a number */
+    bool no_register; /* killed because it did not reach rtc_init() */
+    bool bad;         /* executor: wrote nonsense; being killed */
+    bool command;     /* executor of the built-in command runner */
+    bool idle;        /* executor: stands in its job's list of those without a slot */
+    bool credit_due;  /* stands in core->credit */
+    uint8_t kill_stage;
+    uint32_t number, job, pid;
+    uint32_t slot;       /* index of the executor's slot */
+    uint32_t cpus, gpu;  /* profile: whole CPUs, and GPUs in 1/10,000 */
+    uint64_t gpus;       /* bit mask */
+    uint32_t next, prev; /* idle list */
+    uint32_t out;        /* where its bytes stood last in actions->out */
+    uint32_t holds;      /* first of its explicit references */
+    uint32_t objects;    /* first of its objects that may yet be taken back; entry index + 1 */
+    uint32_t n_cancels;
+    uint64_t read;       /* bytes read, not yet told as credit */
+    uint64_t since_ns;   /* idle since, started at */
+    uint64_t kill_ns;    /* ENDING: when to be less polite */
+    uint64_t job_hi, job_lo;
+    char name[64], ns[64];
+};
+
+/* A first-in first-out of the tasks of a slot. */
+struct tasks {
+    struct rtci_held *at;
+    uint32_t head, len, cap; /* cap: power of two */
+};
+struct slot {
+    uint32_t number; /* the head's; 0 = free entry */
+    uint32_t proc;   /* its executor; 0 = none could be had yet */
+    uint32_t job, cpus, gpu;
+    uint32_t shape_client, shape;
+    uint32_t next_free;
+    bool blocked, command;
+    bool decided; /* its first task came: it is known which program runs */
+    bool told;       /* STARTED was said of the front task */
+    bool recall_asked; /* the head waits for a RETURNED */
+    uint64_t front_ns; /* since when the front task is the front */
+    uint64_t gpus;
+    struct tasks tasks;
+    struct rtci_buf pending; /* TASK records, while the executor is not ready */
+};
+struct job {
+    uint32_t number; /* 0 = free entry */
+    uint32_t driver;
+    uint32_t idle, idle_last; /* executors without a slot, the last used first */
+    uint32_t n_idle, n_execs;
+    uint32_t next_free;
+};
+struct hold {
+    struct rtci_id id; /* client 0 = free entry */
+    uint32_t proc;
+    uint32_t next_id, next, prev; /* of the same object; of the same process */
+};
+struct cancel {
+    struct rtci_id id;
+    uint32_t proc, mode;
+    uint32_t stage; /* 0 asked back, 1 flagged, 2 SIGTERM, 3 SIGKILL */
+    uint64_t at_ns;
+};
+
+/* The arena: extents in order of address cover all of it; the free ones stand in bins by size. */
+struct extent {
+    uint64_t offset, size;
+    uint32_t prev, next;         /* by address */
+    uint32_t bin_prev, bin_next; /* free: of the same bin, the last freed first */
+    uint32_t entry;              /* used: entry + 1; 0 = free */
+};
+struct object { /* beside struct rtci_arena_entry of the same index */
+    uint32_t extent;
+    uint32_t owner, next, prev; /* in the list of the process that may yet take it back */
+};
+struct arena {
+    uint64_t size, used;
+    struct rtci_arena_entry *entries; /* RTCI_ARENA_ENTRIES of each */
+    struct object *objects;
+    uint32_t n_entries, free_entry; /* + 1 */
+    struct extent *extents;
+    uint32_t n_extents, cap_extents, free_extent;
+    uint32_t bins[ARENA_BINS];
+    uint64_t bin_used[ARENA_BINS / 64];
+    struct rtci_map by_id;
+};
+
+struct rtci_node_core {
+    struct rtci_node_config config;
+    bool told; /* hello was said */
+    uint32_t prestart, execs_max;
+    uint32_t n_procs; /* tokens below this were used */
+    uint32_t n_execs;
+    struct proc *procs; /* RTCI_CLIENTS_MAX */
+    struct slot *slots;
+    uint32_t n_slots, cap_slots, free_slot, n_waiting, slot_cache;
+    struct job *jobs;
+    uint32_t n_jobs, cap_jobs, free_job;
+    struct hold *holds;
+    uint32_t n_holds, cap_holds, free_hold, holds_alive;
+    struct cancel *cancels;
+    uint32_t n_cancels, cap_cancels;
+    uint32_t *credit;
+    uint32_t n_credit, cap_credit;
+    uint32_t gpu_free[NODE_GPUS_MAX];
+    uint64_t scan_ns; /* next look at timers; NODE_NEVER = nothing waits */
+    struct rtci_map slot_by_number, job_by_number, proc_by_number, hold_by_id;
+    struct arena arena;
+};
+
+/* Grows `array` so that index `n` exists, new memory zeroed. Out of memory ends the process: the
+ * tables are small, and the daemon's keeper starts it again. */
+void node_grow(void *array, uint32_t *cap, uint32_t n, size_t size);
+#define NODE_GROW(array, cap, n) node_grow(&(array), &(cap), (n), sizeof(*(array)))
+void node_map_set(struct rtci_map *map, uint64_t a, uint64_t b, uint32_t value);
+
+/* node.c: output */
+void *node_say(struct rtci_node_actions *actions, uint16_t type, size_t size); /* to the head */
+void *node_tell(struct rtci_node_core *core, uint32_t token, uint16_t type, size_t size,
+                struct rtci_node_actions *actions);
+struct rtci_buf *node_out(struct rtci_node_core *core, uint32_t token,
+                          struct rtci_node_actions *actions);
+struct rtci_node_action *node_act(struct rtci_node_actions *actions, uint32_t type, uint32_t token);
+void node_trace(struct rtci_node_actions *actions, const char *fmt, ...) RTCI_PRINTF(2, 3);
+void node_wake(struct rtci_node_core *core, uint64_t at_ns);
+void node_deadline(const struct rtci_node_core *core, struct rtci_node_actions *actions);
+
+/* node_clients.c */
+struct proc *node_proc(struct rtci_node_core *core, uint32_t token);
+uint32_t node_proc_number(const struct rtci_node_core *core, uint32_t number); /* → token, 0 */
+void node_client_new(struct rtci_node_core *core, uint32_t token,
+                     struct rtci_node_actions *actions);
+void node_client_id(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_client_id *rec,
+                    struct rtci_node_actions *actions);
+/* Tells the head, drops what it held, frees the token. */
+void node_proc_forget(struct rtci_node_core *core, uint32_t token, int status,
+                      struct rtci_node_actions *actions);
+void node_proc_number_set(struct rtci_node_core *core, uint32_t token, uint32_t number);
+void node_credits(struct rtci_node_core *core, struct rtci_node_actions *actions);
+void node_to_client(struct rtci_node_core *core, const struct rtci_wrap *wrap,
+                    struct rtci_node_actions *actions);
+
+/* node_slots.c: slots and their tasks */
+struct slot *node_slot(struct rtci_node_core *core, uint32_t number);
+uint32_t node_slot_open(struct rtci_node_core *core, uint64_t now_ns,
+                        const struct rtci_slot_open *open, struct rtci_node_actions *actions);
+void node_slot_free(struct rtci_node_core *core, uint32_t index);
+void node_task(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
+               struct rtci_node_actions *actions);
+/* The task left its slot (completed or given back). False when it was not there. */
+bool node_task_remove(struct rtci_node_core *core, uint64_t now_ns, struct slot *slot,
+                      struct rtci_id id);
+bool node_tasks_has(const struct tasks *tasks, struct rtci_id id); /* whatever the index */
+void node_tasks_push(struct tasks *tasks, struct rtci_id id, uint32_t attempt, uint32_t claimed);
+void node_slot_lost(struct rtci_node_core *core, struct slot *slot, const struct rtci_gone *gone,
+                    struct rtci_node_actions *actions);
+void node_slot_flush(struct rtci_node_core *core, uint64_t now_ns, struct slot *slot,
+                     struct rtci_node_actions *actions);
+void node_slot_msg(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_slot_msg *msg,
+                   struct rtci_node_actions *actions);
+void node_recall(struct rtci_node_core *core, struct slot *slot, uint32_t most,
+                 struct rtci_node_actions *actions);
+void node_cancel(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_cancel *cancel,
+                 struct rtci_node_actions *actions);
+void node_cancels_forget(struct rtci_node_core *core, uint32_t token, const struct rtci_id *id);
+void node_cancels_claimed(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
+                          struct rtci_node_actions *actions);
+void node_started(struct rtci_node_core *core, uint64_t now_ns, struct rtci_node_actions *actions);
+void node_cancel_timers(struct rtci_node_core *core, uint64_t now_ns,
+                        struct rtci_node_actions *actions);
+
+/* node_execs.c: executors and jobs */
+void node_gpus_take(struct rtci_node_core *core, uint32_t gpu, uint64_t mask, int sign);
+struct job *node_job(struct rtci_node_core *core, uint32_t number, bool make);
+void node_bind(struct rtci_node_core *core, uint64_t now_ns, struct slot *slot,
+               struct rtci_node_actions *actions);
+void node_bind_waiting(struct rtci_node_core *core, uint64_t now_ns,
+                       struct rtci_node_actions *actions);
+void node_exec_idle(struct rtci_node_core *core, uint64_t now_ns, uint32_t token);
+void node_exec_unidle(struct rtci_node_core *core, uint32_t token);
+void node_exec_end(struct rtci_node_core *core, uint64_t now_ns, uint32_t token, int signal,
+                   struct rtci_node_actions *actions);
+void node_exec_numbered(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
+                        struct rtci_node_actions *actions);
+void node_exec_gone(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_gone *gone,
+                    struct rtci_node_actions *actions);
+void node_prestart(struct rtci_node_core *core, uint64_t now_ns, uint32_t job,
+                   struct rtci_node_actions *actions);
+void node_job_end(struct rtci_node_core *core, uint64_t now_ns, uint32_t job,
+                  struct rtci_node_actions *actions);
+void node_job_try_free(struct rtci_node_core *core, uint32_t number);
+void node_exec_timers(struct rtci_node_core *core, uint64_t now_ns,
+                      struct rtci_node_actions *actions);
+void node_kill(uint32_t token, int signal, struct rtci_node_actions *actions);
+
+/* node_refs.c */
+void node_hold(struct rtci_node_core *core, uint32_t token, const struct rtci_ids *ids,
+               struct rtci_node_actions *actions);
+void node_drop(struct rtci_node_core *core, uint32_t token, const struct rtci_ids *ids,
+               struct rtci_node_actions *actions);
+void node_hold_one(struct rtci_node_core *core, uint32_t token, struct rtci_id id,
+                   struct rtci_node_actions *actions);
+void node_drop_all(struct rtci_node_core *core, uint32_t token, struct rtci_node_actions *actions);
+void node_say_ids(struct rtci_node_actions *actions, uint16_t type, const struct rtci_id *ids,
+                  uint32_t n);
+void node_hello_holds(struct rtci_node_core *core, struct rtci_node_actions *actions);
+void node_refs_check(const struct rtci_node_core *core);
+
+/* node_arena.c */
+void node_arena_init(struct rtci_node_core *core);
+void node_arena_fini(struct rtci_node_core *core);
+void node_alloc(struct rtci_node_core *core, uint32_t token, const struct rtci_alloc *alloc,
+                struct rtci_node_actions *actions);
+void node_abort(struct rtci_node_core *core, uint32_t token, const struct rtci_alloc *alloc,
+                struct rtci_node_actions *actions);
+/* DROP: the object is not there (any more); BAD: the record does not say what was granted. */
+enum node_verdict node_seal(struct rtci_node_core *core, uint32_t token,
+                            const struct rtci_put *put, struct rtci_node_actions *actions);
+/* The values of a completion stay; DROP and BAD as above. */
+enum node_verdict node_done_objects(struct rtci_node_core *core, uint32_t token,
+                                    const struct rtci_done *done,
+                                    struct rtci_node_actions *actions);
+void node_object_free(struct rtci_node_core *core, const struct rtci_ids *ids,
+                      struct rtci_node_actions *actions);
+/* What the process had begun and not finished. */
+void node_objects_abandon(struct rtci_node_core *core, uint32_t token,
+                          struct rtci_node_actions *actions);
+void node_hello_objects(struct rtci_node_core *core, struct rtci_node_actions *actions);
+void node_arena_check(const struct rtci_node_core *core);
+
+#endif
