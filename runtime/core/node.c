@@ -1,8 +1,8 @@
 /* The node core: life, output, hello, and the dispatch of what the head says. node.h has the
  * picture.
  *
- * Invariants: a process in state ATTACHED or later (but NUMBERING) has a number, and is found by it;
- * what is said to the head about a process stands between its CLIENT_NEW and its CLIENT_GONE.
+ * Invariants: a process in state ATTACHED or later (but NUMBERING) has a number, and is found by
+ * it; what is said to the head about a process stands between its CLIENT_NEW and its CLIENT_GONE.
  */
 #include "runtime/core/node.h"
 

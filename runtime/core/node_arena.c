@@ -281,8 +281,8 @@ void rtci_node_core_arena_adopt(struct rtci_node_core *core, uint32_t index,
                                 const struct rtci_arena_entry *entry)
 {
     struct arena *arena = &core->arena;
-    if (core->told || index >= RTCI_ARENA_ENTRIES || arena->entries[index].state || entry->state < 1 ||
-        entry->state > 2 || !entry->id.client || entry->offset % ARENA_ALIGN ||
+    if (core->told || index >= RTCI_ARENA_ENTRIES || arena->entries[index].state ||
+        entry->state < 1 || entry->state > 2 || !entry->id.client || entry->offset % ARENA_ALIGN ||
         entry->size > arena->size || entry->offset > arena->size - entry->size ||
         rtci_map_find(&arena->by_id, entry->id.seq, key_b(entry->id)))
         return;
@@ -326,11 +326,8 @@ static int make_room(struct rtci_node_core *core, const struct rtci_alloc *alloc
     uint32_t extent = carve(arena, room, fit(&arena->extents[room], size), size);
     arena->extents[extent].entry = *ret_index + 1;
     arena->objects[*ret_index] = (struct object){.extent = extent};
-    arena->entries[*ret_index] = (struct rtci_arena_entry){.id = alloc->id,
-                                                           .offset =
-                                                               arena->extents[extent].offset,
-                                                           .size = alloc->size,
-                                                           .state = 1};
+    arena->entries[*ret_index] = (struct rtci_arena_entry){
+        .id = alloc->id, .offset = arena->extents[extent].offset, .size = alloc->size, .state = 1};
     node_map_set(&arena->by_id, alloc->id.seq, key_b(alloc->id), *ret_index);
     return 0;
 }
@@ -374,8 +371,8 @@ void node_abort(struct rtci_node_core *core, uint32_t token, const struct rtci_a
         entry_free(core, *known, actions);
 }
 
-enum node_verdict node_seal(struct rtci_node_core *core, uint32_t token,
-                            const struct rtci_put *put, struct rtci_node_actions *actions)
+enum node_verdict node_seal(struct rtci_node_core *core, uint32_t token, const struct rtci_put *put,
+                            struct rtci_node_actions *actions)
 {
     const uint32_t *known = entry_of(core, put->id);
     if (!known)
@@ -394,8 +391,7 @@ enum node_verdict node_seal(struct rtci_node_core *core, uint32_t token,
 }
 
 enum node_verdict node_done_objects(struct rtci_node_core *core, uint32_t token,
-                                    const struct rtci_done *done,
-                                    struct rtci_node_actions *actions)
+                                    const struct rtci_done *done, struct rtci_node_actions *actions)
 {
     const struct rtci_resolved *rows = rtci_done_returns(done);
     for (uint32_t i = 0; done->status == 0 && i < done->n_returns; i++) {

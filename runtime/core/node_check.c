@@ -18,8 +18,7 @@ static void check_procs(const struct rtci_node_core *core)
             RTCI_ASSERT(node_proc_number(core, proc->number) == token);
         }
         RTCI_IMPLIES(proc->slot, exec && !proc->idle && core->slots[proc->slot].proc == token);
-        RTCI_IMPLIES(exec && !proc->slot,
-                     proc->idle || proc->state == PROC_ENDING || proc->ending);
+        RTCI_IMPLIES(exec && !proc->slot, proc->idle || proc->state == PROC_ENDING || proc->ending);
         RTCI_IMPLIES(!exec, proc->state == PROC_NUMBERING || proc->state == PROC_ATTACHED);
     }
     RTCI_ASSERT(execs == core->n_execs && numbered == core->proc_by_number.n);

@@ -1,5 +1,5 @@
-/* Local processes: attaching, leaving, and what they and the head say to each other. Runs of records
- * that only pass through are copied with one memcpy, wrapped in FROM_CLIENT. */
+/* Local processes: attaching, leaving, and what they and the head say to each other. Runs of
+ * records that only pass through are copied with one memcpy, wrapped in FROM_CLIENT. */
 #include "runtime/core/node.h"
 
 struct proc *node_proc(struct rtci_node_core *core, uint32_t token)
@@ -23,8 +23,7 @@ void node_proc_number_set(struct rtci_node_core *core, uint32_t token, uint32_t 
 
 /* ---- Coming ---- */
 
-void node_client_new(struct rtci_node_core *core, uint32_t token,
-                     struct rtci_node_actions *actions)
+void node_client_new(struct rtci_node_core *core, uint32_t token, struct rtci_node_actions *actions)
 {
     const struct proc *proc = &core->procs[token];
     struct rtci_client_new *rec = node_say(actions, RTCI_R_CLIENT_NEW, sizeof(*rec));
@@ -42,8 +41,7 @@ void node_client_new(struct rtci_node_core *core, uint32_t token,
 
 /* An executor that outlived the daemon: its slot and the tasks in its ring. */
 static void adopt_executor(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
-                           const struct rtci_survivor *survivor,
-                           struct rtci_node_actions *actions)
+                           const struct rtci_survivor *survivor, struct rtci_node_actions *actions)
 {
     struct proc *proc = &core->procs[token];
     proc->state = survivor->attached ? PROC_READY : PROC_STARTING;
@@ -366,8 +364,8 @@ static void pass_on(struct rtci_node_actions *actions, uint32_t number, const ch
         return;
     struct rtci_wrap *wrap = rtci_buf_add(&actions->to_head, sizeof(*wrap) + size);
     RTCI_ASSERT(wrap);
-    *wrap = (struct rtci_wrap){
-        .rec = {(uint32_t)(sizeof(*wrap) + size), RTCI_R_FROM_CLIENT, 0}, .client = number};
+    *wrap = (struct rtci_wrap){.rec = {(uint32_t)(sizeof(*wrap) + size), RTCI_R_FROM_CLIENT, 0},
+                               .client = number};
     memcpy(wrap + 1, run, size);
 }
 

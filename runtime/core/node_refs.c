@@ -49,8 +49,8 @@ static bool add(struct rtci_node_core *core, uint32_t token, struct rtci_id id)
     struct proc *proc = &core->procs[token];
     const uint32_t *first = rtci_map_find(&core->hold_by_id, id.seq, key_b(id));
     struct hold *hold = &core->holds[index];
-    *hold = (struct hold){
-        .id = id, .proc = token, .next_id = first ? *first : 0, .next = proc->holds};
+    *hold =
+        (struct hold){.id = id, .proc = token, .next_id = first ? *first : 0, .next = proc->holds};
     if (proc->holds)
         core->holds[proc->holds].prev = index;
     proc->holds = index;
@@ -105,8 +105,8 @@ void node_drop(struct rtci_node_core *core, uint32_t token, const struct rtci_id
         uint32_t index = find(core, token, id[i]);
         /* One not known here is of before a restart: the head's bit falls unless another process
          * said meanwhile that it holds the object. */
-        bool last = index ? drop(core, index)
-                          : !rtci_map_find(&core->hold_by_id, id[i].seq, key_b(id[i]));
+        bool last =
+            index ? drop(core, index) : !rtci_map_find(&core->hold_by_id, id[i].seq, key_b(id[i]));
         if (last)
             node_say_ids(actions, RTCI_R_DROP, &id[i], 1);
     }

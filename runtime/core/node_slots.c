@@ -382,8 +382,7 @@ void node_cancels_forget(struct rtci_node_core *core, uint32_t token, const stru
 static void flag(struct rtci_node_core *core, uint64_t now_ns, struct cancel *cancel,
                  struct rtci_node_actions *actions)
 {
-    struct rtci_cancel *out =
-        node_tell(core, cancel->proc, RTCI_R_CANCEL, sizeof(*out), actions);
+    struct rtci_cancel *out = node_tell(core, cancel->proc, RTCI_R_CANCEL, sizeof(*out), actions);
     out->id = cancel->id;
     out->mode = cancel->mode;
     bool force = cancel->mode & RTCI_CANCEL_FORCE;
@@ -437,8 +436,8 @@ void node_cancel(struct rtci_node_core *core, uint64_t now_ns, const struct rtci
         return;
     }
     NODE_GROW(core->cancels, core->cap_cancels, core->n_cancels);
-    core->cancels[core->n_cancels++] = (struct cancel){
-        .id = rec->id, .proc = slot->proc, .mode = rec->mode, .at_ns = NODE_NEVER};
+    core->cancels[core->n_cancels++] =
+        (struct cancel){.id = rec->id, .proc = slot->proc, .mode = rec->mode, .at_ns = NODE_NEVER};
     core->procs[slot->proc].n_cancels++;
     node_act(actions, RTCI_NA_RECALL, slot->proc)->count = slot->tasks.len - place;
 }
