@@ -402,8 +402,13 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
     struct entry *entry = head_entry(core, index);
     if (entry->kind != ENTRY_TASK || head_terminal(entry))
         return; /* the result was seen before: it stands */
-    if (!core->replaying && entry->attempt != done->attempt)
-        return; /* of an attempt that was given up */
+    /* Of an attempt that was given up? After a restart the head does not know the last attempt of
+     * what it has not placed again: leases are not journalled. */
+    bool unplaced = !entry->slot && done->attempt > entry->attempt;
+    if (!core->replaying && entry->attempt != done->attempt && !unplaced)
+        return;
+    if (unplaced)
+        entry->attempt = done->attempt;
     bool retry = done->status && entry->spec->flags & RTCI_SPEC_RETRY_ON_ERROR &&
                  entry->state != RTCI_TASK_CANCELLING && !core->replaying &&
                  (entry->spec->retries < 0 || entry->failures < (uint32_t)entry->spec->retries);

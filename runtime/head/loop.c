@@ -23,8 +23,9 @@
 #include "runtime/head/head.h"
 #include "runtime/node/daemon.h"
 
-#define ROUNDS_MAX 16 /* head and node talk back and forth at most so often before rings are read \
-                       */
+#define ROUNDS_MAX                                                                 \
+    16 /* head and node talk back and forth at most so often before rings are read \
+        */
 #define SPIN_NS      15000
 #define LOGS_NS      (50 * RTCI_NS_PER_MS)
 #define FOLD_BYTES   (256 * RTCI_MIB)
@@ -313,6 +314,10 @@ static int run_loop(struct head *h)
     rtci_daemon_survivors(d);
     rtci_node_core_hello(d->node, d->now_ns, &d->actions);
     /* Completions that stand in rings come before any placement: read them in the same turn. */
+    for (uint32_t i = 0; i < d->n_tokens; i++) {
+        while (rtci_daemon_read(d, d->tokens[i])) {
+        }
+    }
     bool busy = turn(h);
     rtci_head_bury(d);
     busy |= turn(h);
