@@ -124,7 +124,8 @@ int rtci_arena_seal(struct rtc *rtc, struct rtci_id id, uint64_t offset, uint64_
                              .n_refs = n_ids,
                              .size = size,
                              .offset = offset};
-    memcpy(put + 1, ids, n_ids * sizeof(*ids));
+    if (n_ids)
+        memcpy(put + 1, ids, n_ids * sizeof(*ids));
     rtci_send(rtc);
     return 0;
 }

@@ -128,7 +128,8 @@ int rtci_publish(struct rtc *rtc, struct slot *slot, rtc_ref ref)
                                  .n_refs = (uint32_t)n,
                                  .size = slot->size};
         put->offset = sizeof(*put) + n * sizeof(*ids);
-        memcpy(put + 1, ids, n * sizeof(*ids));
+        if (n)
+            memcpy(put + 1, ids, n * sizeof(*ids));
         uint8_t *value = (uint8_t *)(put + 1) + n * sizeof(*ids);
         memcpy(value, rtci_slot_bytes(rtc, slot), slot->size);
         memset(value + slot->size, 0, RTCI_ALIGN8(slot->size) - slot->size);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -351,6 +352,7 @@ static void start_executor(struct fake *f, unsigned client)
     rtci_chan_info(f->chan[client])->job = 1;
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         int fds[] = {fd, f->arena_fd, f->bell};
         for (int i = 0; i < 3; i++)
             fds[i] = fcntl(fds[i], F_DUPFD, 20);
