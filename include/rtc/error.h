@@ -6,6 +6,9 @@
 extern "C" {
 #endif
 
+/* Of the headers; the daemon refuses a program of another protocol version. */
+#define RTC_VERSION_STRING "0.1.0"
+
 /* X(code, NAME, "text"). Codes are stable: they are written to journals and travel between hosts. */
 #define RTC_ERROR_MAP(X)                                                                           \
     X(1, INVALID, "invalid argument")                                                              \

@@ -17,8 +17,6 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define RTC_VERSION_STRING "0.1.0"
-
 #define RTC_FOREVER ((int64_t)-1)
 #define RTC_MS(n)   ((int64_t)(n)*1000000)
 #define RTC_S(n)    ((int64_t)(n)*1000000000)

@@ -13,18 +13,16 @@
 
 static void usage(FILE *out)
 {
-    fprintf(
-        out,
-        "usage: rtc COMMAND [OPTION…]\n\n"
-        "  head                 run the daemon of this host: broker, journal, and a node with its CPUs\n"
-        "  status               what the cluster does\n"
-        "  list WHAT            nodes, tasks, objects or jobs\n"
-        "  why CLIENT:SEQ       why a task waits, or what became of it\n"
-        "  cordon NODE          no new tasks start there; uncordon NODE lifts it\n"
-        "  stop [--now]         stop the daemon; running tasks are waited for, or not\n"
-        "  bench [NAME…]        benchmarks\n\n"
-        "`rtc COMMAND --help` says more. The daemon is found by RTC_ADDRESS (unix:/path), else it is\n"
-        "this user's own on this host.\n");
+    fprintf(out, "usage: rtc COMMAND [OPTION…]\n\n"
+                 "  head                 run the daemon of this host: broker, journal, a node\n"
+                 "  status               what the cluster does\n"
+                 "  list WHAT            nodes, tasks, objects or jobs\n"
+                 "  why CLIENT:SEQ       why a task waits, or what became of it\n"
+                 "  cordon NODE          no new tasks start there; uncordon NODE lifts it\n"
+                 "  stop [--now]         stop the daemon; running tasks are waited for, or not\n"
+                 "  bench [NAME…]        benchmarks\n\n"
+                 "`rtc COMMAND --help` says more. The daemon is found by RTC_ADDRESS\n"
+                 "(unix:/path), else it is this user's own on this host.\n");
 }
 
 /* rtc-NAME beside this program, in its libexec, in a build tree, or in PATH. */

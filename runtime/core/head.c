@@ -165,6 +165,23 @@ void head_trace(struct rtci_head_core *core, const char *fmt, ...)
 
 /* ---- Dispatch ---- */
 
+/* Some task waits for these: beyond the bound of executors only such are started. */
+static void on_blocked(struct rtci_head_core *core, const struct rtci_ids *ids)
+{
+    const struct rtci_id *id = (const struct rtci_id *)(ids + 1);
+    for (uint32_t i = 0; i < ids->n; i++) {
+        uint32_t index = head_find(core, id[i]);
+        struct entry *entry = index ? head_entry(core, index) : NULL;
+        if (!entry || head_terminal(entry) || entry->flags & EF_WAITED)
+            continue;
+        entry->flags |= EF_WAITED;
+        if (entry->state == RTCI_TASK_READY) {
+            HEAD_GROW(core->waited, core->cap_waited, core->n_waited);
+            core->waited[core->n_waited++] = index;
+        }
+    }
+}
+
 static void on_client_record(struct rtci_head_core *core, uint32_t node, uint32_t number,
                              const struct rtci_rec *rec)
 {
@@ -201,22 +218,7 @@ static void on_client_record(struct rtci_head_core *core, uint32_t node, uint32_
             head_cancel(core, index, cancel->mode & ~RTCI_CANCEL_DEADLINE);
         break;
     }
-    case RTCI_R_BLOCKED: {
-        const struct rtci_ids *ids = at;
-        const struct rtci_id *id = (const struct rtci_id *)(ids + 1);
-        for (uint32_t i = 0; i < ids->n; i++) {
-            uint32_t index = head_find(core, id[i]);
-            struct entry *entry = index ? head_entry(core, index) : NULL;
-            if (!entry || head_terminal(entry) || entry->flags & EF_WAITED)
-                continue;
-            entry->flags |= EF_WAITED;
-            if (entry->state == RTCI_TASK_READY) {
-                HEAD_GROW(core->waited, core->cap_waited, core->n_waited);
-                core->waited[core->n_waited++] = index;
-            }
-        }
-        break;
-    }
+    case RTCI_R_BLOCKED: on_blocked(core, at); break;
     case RTCI_R_PROGRESS: {
         const struct rtci_progress *progress = at;
         uint32_t index = head_find(core, progress->id);

@@ -241,7 +241,18 @@ struct client *head_client_make(struct rtci_head_core *core, uint32_t number);
 uint32_t head_command_class(struct rtci_head_core *core, uint32_t number);
 uint32_t head_job_make(struct rtci_head_core *core, uint32_t number);
 
-/* head_place.c */
+/* head_slots.c */
+struct cls *head_class(struct rtci_head_core *core, uint32_t number);
+uint32_t head_ready_first(const struct cls *cls);
+int32_t head_ready_priority(const struct cls *cls);
+/* What is missing for a slot of the class; NULL when it fits. `total`: on an empty node. */
+const char *head_lacking(struct node *node, const struct cls *cls, bool total);
+bool head_allowed(const struct node *node, uint32_t number, const struct cls *cls);
+bool head_usable(const struct node *node);
+void head_unhungry(struct rtci_head_core *core, uint32_t number);
+/* head_send.c */
+void head_send_task(struct rtci_head_core *core, uint32_t slot, uint32_t index);
+/* head_place.c and head_slots.c */
 void head_ready_push(struct rtci_head_core *core, uint32_t index, bool front);
 void head_ready_remove(struct rtci_head_core *core, uint32_t index);
 void head_place(struct rtci_head_core *core);

@@ -178,7 +178,10 @@ static bool has_row(struct rtci_head_core *core, uint32_t what, uint32_t i)
     case RTCI_Q_OBJECTS:
         return core->entries[i].kind == ENTRY_PUT ||
                (core->entries[i].kind == ENTRY_TASK && core->entries[i].state == RTCI_TASK_DONE);
-    case RTCI_Q_JOBS: return core->jobs[i].used;
+    case RTCI_Q_JOBS: {
+        const struct client *driver = head_client(core, core->jobs[i].driver);
+        return core->jobs[i].used && driver && driver->role == RTCI_ROLE_DRIVER;
+    }
     default: return false;
     }
 }

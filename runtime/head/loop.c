@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <rtc/error.h>
-#include <rtc/rtc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

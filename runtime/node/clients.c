@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <rtc/error.h>
-#include <rtc/rtc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -309,7 +308,7 @@ void rtci_daemon_welcome(struct rtci_daemon *daemon, const struct rtci_node_acti
                                    .arena_bytes = daemon->arena_bytes};
     snprintf(w.release, sizeof(w.release), "%s", RTC_VERSION_STRING);
     if (act->status) {
-        snprintf(w.text, sizeof(w.text), "%s", rtc_error_text(act->status));
+        snprintf(w.text, sizeof(w.text), "%s", "the job of this process has ended");
         RTCI_IGNORE(send(p->conn_fd, &w, sizeof(w), MSG_NOSIGNAL | MSG_DONTWAIT));
         return;
     }

@@ -21,9 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <rtc/error.h>
 #include "runtime/base/bounds.h"
 #include "runtime/wire/wire.h"
+#include <rtc/error.h>
 
 #define CHAN_MAGIC  0x52544343u
 #define HEADER_SIZE 4096u

@@ -1,8 +1,8 @@
 /* A daemon played by a thread of the test, and executors by children of it: enough of the protocol
  * to try the client library and the task loop by themselves. One driver; tasks go round robin;
  * tasks with unresolved references are held until what they need is done. */
-#ifndef RTCI_TESTS_API_FAKE_H
-#define RTCI_TESTS_API_FAKE_H
+#ifndef TESTS_API_FAKE_H
+#define TESTS_API_FAKE_H
 
 #include <stdint.h>
 

@@ -41,7 +41,7 @@ THIRD = {
     'zmq.h': 'net',
     'uv.h': 'node head',
     'msgpack.h': 'client',
-    'xxhash.h': 'base wire store',
+    'xxhash.h': 'base wire store client',
     'cuda.h': 'gpu', 'cuda_runtime.h': 'gpu', 'nccl.h': 'gpu',
 }
 # The public headers that only the sides of a user's program see; rtc/error.h is everybody's.

@@ -1,8 +1,8 @@
 /* The keeper with a daemon that is the test program again: it hands whatever the keeper says to the
  * test and whatever the test says to the keeper, over the descriptor that the keeper holds under
  * RTCI_KEY_FIRST, which also shows that this one survives every death of the daemon. */
-#ifndef RTC_TESTS_KEEPER_HELP_H
-#define RTC_TESTS_KEEPER_HELP_H
+#ifndef TESTS_UNIT_KEEPER_HELP_H
+#define TESTS_UNIT_KEEPER_HELP_H
 
 #include <errno.h>
 #include <fcntl.h>

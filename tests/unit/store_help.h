@@ -1,7 +1,7 @@
 /* What the tests of the store share. Turns are numbered bodies of which every byte follows from
  * number and length, so that a reader can check them. */
-#ifndef RTC_TESTS_STORE_HELP_H
-#define RTC_TESTS_STORE_HELP_H
+#ifndef TESTS_UNIT_STORE_HELP_H
+#define TESTS_UNIT_STORE_HELP_H
 
 #include <ftw.h>
 #include <inttypes.h>
@@ -136,7 +136,8 @@ static __attribute__((unused)) uint64_t disk_use(void)
     return bytes_on_disk;
 }
 
-static __attribute__((unused)) void fold(struct rtci_store *store, uint64_t from, uint64_t to, size_t len)
+static __attribute__((unused)) void fold(struct rtci_store *store, uint64_t from, uint64_t to,
+                                         size_t len)
 {
     assert_int_equal(rtci_store_fold_begin(store), 0);
     for (uint64_t i = from; i <= to; i++)
