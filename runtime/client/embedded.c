@@ -183,9 +183,9 @@ int rtci_embedded_start(const struct rtc_config *config, int *ret_sock, int *ret
     return 0;
 }
 
-void rtci_embedded_stop(int pid)
+int rtci_embedded_stop(int pid)
 {
-    int status;
+    int status = 0;
     int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd >= 0) {
         struct pollfd p = {.fd = pidfd, .events = POLLIN};
@@ -196,4 +196,5 @@ void rtci_embedded_stop(int pid)
     /* A program that reaps all children has taken it: fine. */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
+    return status;
 }

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runtime/client/client.h"
@@ -278,8 +279,14 @@ int rtci_client_open(const struct rtc_config *config, uint32_t role, struct rtc 
         rc = handshake(rtc, role, c->connect_timeout > 0 ? c->connect_timeout : CONNECT_TIMEOUT);
     if (rc < 0) {
         rtci_client_destroy(rtc);
-        if (pid > 0)
-            rtci_embedded_stop(pid);
+        int status = pid > 0 ? rtci_embedded_stop(pid) : 0;
+        if (pid > 0 && rc == RTC_E_DISCONNECTED)
+            rc =
+                rtci_error(RTC_E_NO_CLUSTER,
+                           "the embedded cluster ended at once (%s %d): what it printed to stderr, "
+                           "\"rtc head: …\", says why",
+                           WIFSIGNALED(status) ? "signal" : "status",
+                           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         return rc;
     }
     rtc->daemon_pid = pid;

@@ -64,8 +64,12 @@ static int take(struct rtc *rtc, const struct request *q, rtc_ref *ret_ref)
     rtc_ref ref = rtci_ref_of(q->reply.id);
     int rc = 0;
     struct slot *slot = rtci_find(rtc, ref, false, &rc);
-    if (!slot && ref.client == rtc->client)
-        return rtci_error(rc, "the published object is this process's own, and it released it");
+    if (!slot && rc == RTC_E_RELEASED) { /* our own, released here, kept by its name */
+        struct borrowed *b = rtci_borrowed_add(&rtc->borrowed, q->reply.id);
+        if (!b)
+            return rtci_error(RTC_E_NOMEM, "out of memory for a reference");
+        slot = &b->slot;
+    }
     if (!slot)
         return rc;
     if (slot->flags & SLOT_BORROWED) {

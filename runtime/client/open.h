@@ -29,8 +29,9 @@ void rtci_client_destroy(struct rtc *rtc);
 
 /* embedded.c: starts a private cluster whose first client is us. *ret_sock is our end. */
 int rtci_embedded_start(const struct rtc_config *config, int *ret_sock, int *ret_pid) RTCI_MUST_USE;
-/* Waits for it to end after the socket was closed; ends it by force when it does not. */
-void rtci_embedded_stop(int pid);
+/* Waits for it to end after the socket was closed; ends it by force when it does not. Returns its
+ * wait status. */
+int rtci_embedded_stop(int pid);
 /* The `rtc` program: RTC_BIN, beside the library or the executable, PATH. */
 int rtci_find_program(char *ret_path, size_t size) RTCI_MUST_USE;
 

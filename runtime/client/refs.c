@@ -168,6 +168,7 @@ static struct slot *find_own(struct rtc *rtc, rtc_ref ref, int *ret_rc)
     } else if (slot && ref.index != 0) {
         slot = NULL;
     } else if (!slot || slot->state == SLOT_GONE) {
+        slot = NULL;
         *ret_rc = rtci_error(RTC_E_RELEASED, "the reference {%llu,%u,%u} was released before",
                              (unsigned long long)ref.seq, ref.client, ref.index);
         return NULL;
@@ -194,7 +195,11 @@ struct slot *rtci_find(struct rtc *rtc, rtc_ref ref, bool want, int *ret_rc)
                 slot->state != SLOT_NONE)
                 return slot;
         }
-        return find_own(rtc, ref, ret_rc);
+        struct slot *slot = find_own(rtc, ref, ret_rc);
+        if (slot || *ret_rc != RTC_E_RELEASED ||
+            !rtci_borrowed_find(&rtc->borrowed, rtci_id_of(ref)))
+            return slot;
+        *ret_rc = 0; /* released, and got back from elsewhere: by its name */
     }
     if (ref.client == 0) {
         *ret_rc =
@@ -290,6 +295,8 @@ int rtci_release_locked(struct rtc *rtc, rtc_ref ref)
     struct slot *slot = rtci_find(rtc, ref, false, &rc);
     if (!slot)
         return rc;
+    if (slot->flags & SLOT_BORROWED)
+        return release_borrowed(rtc, ref);
     if (slot->state == SLOT_WRITING)
         return rtci_error(RTC_E_INVALID,
                           "the object was created and not sealed: rtc_seal() it first");

@@ -98,14 +98,14 @@ void rtci_on_result(struct rtc *rtc, const struct rtci_done *done)
     if (done->client == rtc->client) {
         struct slot *slot =
             done->seq < rtc->next_seq ? rtci_slots_find(&rtc->slots, done->seq) : NULL;
-        if (!slot || slot->state == SLOT_NONE || slot->state == SLOT_GONE)
-            return;
-        if (slot->where == WHERE_MULTI)
+        bool alive = slot && slot->state != SLOT_NONE && slot->state != SLOT_GONE;
+        if (alive && slot->where == WHERE_MULTI)
             set_multi(rtc, slot, done, rows);
-        else
+        else if (alive)
             set_slot(rtc, slot, done, rows, (rtc_ref){done->seq, done->client, 0});
-        return;
-    }
+        if (alive)
+            return;
+    } /* released, unless it was got back by its name: then it is as others' */
     if (rtc->borrowed.n == 0)
         return;
     if (done->status != 0) { /* one row stands for all returns: whoever of them is awaited */

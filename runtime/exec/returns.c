@@ -156,6 +156,21 @@ int rtc_fail(struct rtc_call *call, int code, const char *fmt, ...)
     return code < 0 ? code : RTC_E_TASK_FAILED;
 }
 
+/* A task that was told to stop and failed has done as it was told. */
+static void judge_cancelled(struct rtc_call *call)
+{
+    if (call->fail_code == 0 || !rtc_cancelled(call))
+        return;
+    uint64_t deadline = call->spec->deadline_ns;
+    bool late = deadline != 0 && rtci_now_ns() >= deadline;
+    char text[sizeof(call->fail_text)];
+    memcpy(text, call->fail_text, sizeof(text));
+    call->fail_code = late ? RTC_E_DEADLINE : RTC_E_CANCELLED;
+    snprintf(call->fail_text, sizeof(call->fail_text),
+             "it was stopped, because %s; it said: %.400s",
+             late ? "its deadline passed" : "it was cancelled", text);
+}
+
 static void judge(struct rtc_call *call, int rc)
 {
     if (call->fail_code != 0)
@@ -237,6 +252,7 @@ static int send_failure(struct rtc_call *call, uint64_t run_ns)
 int rtci_call_end(struct rtc_call *call, int rc, uint64_t run_ns)
 {
     judge(call, rc);
+    judge_cancelled(call);
     if (call->fail_code == 0 && call->done.failed)
         rtci_call_fail(call, RTC_E_NOMEM, 0, "out of memory for the return values");
     if (call->fail_code == 0 && call->n_returned < call->n_rows) {
