@@ -167,7 +167,7 @@ void head_kv(struct rtci_head_core *core, struct client *client, const struct rt
             status = same && rec->rec.flags ? 0 : RTC_E_EXISTS;
             break;
         }
-        /* fall through */
+        __attribute__((fallthrough));
     case RTCI_KV_PUT:
         if (core->stats.kv_bytes + rec->value_len > RTCI_KV_TOTAL_MAX) {
             status = RTC_E_TOO_LARGE;

@@ -122,13 +122,15 @@ int rtci_state_open(const char *dir, int *ret_lock, char *reterr, size_t reterr_
 
 void rtci_state_boot(char *boot)
 {
+    char text[RTCI_BOOT_LEN] = "";
     memset(boot, 0, RTCI_BOOT_LEN);
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    ssize_t n = read(fd, boot, RTCI_BOOT_LEN - 1);
-    boot[n > 0 ? n : 0] = 0;
-    boot[strcspn(boot, "\n")] = 0;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    text[n > 0 ? n : 0] = 0;
+    text[strcspn(text, "\n")] = 0;
+    memcpy(boot, text, sizeof(text));
     close(fd);
 }
 
