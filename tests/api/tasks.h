@@ -1,7 +1,8 @@
 /* The tasks of test_api.c, good ones and bad ones. */
-#ifndef RTC_TESTS_API_TASKS_H
-#define RTC_TESTS_API_TASKS_H
+#ifndef TESTS_API_TASKS_H
+#define TESTS_API_TASKS_H
 
+#include <poll.h>
 #include <rtc/rtc.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -117,7 +118,7 @@ RTC_TASK(read_key)
 RTC_TASK(spin)
 {
     while (!rtc_cancelled(call))
-        usleep(1000);
+        poll(NULL, 0, 1);
     return rtc_fail(call, RTC_E_CANCELLED, "told to stop");
 }
 RTC_TASK(sleep_for_ever)

@@ -1,0 +1,55 @@
+/* Cancelling tasks, and waiting for acknowledgement. */
+#include "runtime/client/submit.h"
+
+int rtci_cancel_locked(struct rtc *rtc, rtc_ref ref, unsigned flags)
+{
+    int rc = 0;
+    struct slot *slot = rtci_find(rtc, ref, false, &rc);
+    if (!slot)
+        return rc;
+    if (rtci_slot_done(slot) || (slot->flags & SLOT_PUT))
+        return 0; /* finished: nothing to cancel */
+    struct rtci_cancel cancel = {.rec = {.size = sizeof(cancel), .type = RTCI_R_CANCEL},
+                                 .id = rtci_id_of(ref),
+                                 .mode = flags};
+    cancel.id.index = 0;
+    return rtci_send_record(rtc, &cancel);
+}
+
+int rtc_cancel(struct rtc *rtc, rtc_ref ref, unsigned flags)
+{
+    if (flags & ~(unsigned)(RTC_CANCEL_FORCE | RTC_CANCEL_NO_CHILDREN))
+        return rtci_error(RTC_E_INVALID, "flags = %u are unknown", flags);
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = rtci_cancel_locked(rtc, ref, flags);
+    rtci_leave(rtc);
+    return rc;
+}
+
+static int flush_locked(struct rtc *rtc, uint64_t deadline_ns)
+{
+    rtci_flush_releases(rtc);
+    rtci_send(rtc);
+    uint64_t target = rtci_chan_written(rtc->chan);
+    for (;;) {
+        uint64_t consumed = rtci_chan_consumed(rtc->chan);
+        if (consumed >= target)
+            return 0;
+        /* Wakes when the daemon has taken out everything up to the target. */
+        size_t room = rtci_chan_room(rtc->chan) + (size_t)(target - consumed);
+        int rc = rtci_block(rtc, room, deadline_ns);
+        if (rc == RTC_E_TIMEOUT && rtci_chan_consumed(rtc->chan) < target)
+            return rtci_error(rc,
+                              "not everything was acknowledged: the timeout of the call passed");
+        if (rc < 0 && rc != RTC_E_TIMEOUT)
+            return rc;
+    }
+}
+
+int rtc_flush(struct rtc *rtc, int64_t timeout)
+{
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = flush_locked(rtc, rtci_deadline(timeout));
+    rtci_leave(rtc);
+    return rc;
+}
