@@ -94,6 +94,7 @@ void rtci_head_core_destroy(struct rtci_head_core *core)
     free(core->nameds);
     free(core->heap);
     free(core->waited);
+    free(core->strays);
     free(core);
 }
 
@@ -309,13 +310,7 @@ static void on_node_record(struct rtci_head_core *core, uint32_t node, const str
     case RTCI_R_SLOT_HELD: head_slot_held(core, node, at); break;
     case RTCI_R_SLOT_LOST: head_slot_lost(core, node, at); break;
     case RTCI_R_RETURNED: head_returned(core, node, at); break;
-    case RTCI_R_OBJECT_HELD: {
-        const struct rtci_put *put = at;
-        struct client *client = head_client(core, put->id.client);
-        if (client && !head_find(core, put->id))
-            head_put(core, client, put);
-        break;
-    }
+    case RTCI_R_OBJECT_HELD: head_object_held(core, node, at); break;
     case RTCI_R_HOLD: head_hold(core, node, NULL, at, true); break;
     case RTCI_R_DROP: head_hold(core, node, NULL, at, false); break;
     case RTCI_R_SLOT_BLOCKED: {
@@ -397,6 +392,7 @@ void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
         core->recovering = false;
     actions->deadline_ns = core->recovering ? core->hold_until_ns : UINT64_MAX;
     head_deadlines(core);
+    head_strays(core);
     if (!core->recovering)
         head_place(core);
     if (core->n_heap && core->entries[core->heap[0]].deadline_ns < actions->deadline_ns)
@@ -446,6 +442,7 @@ void rtci_head_core_node_down(struct rtci_head_core *core, uint64_t now_ns, uint
         if (client && client->alive && client->node == number)
             head_client_gone(core, i);
     }
+    head_holds_end(core, number);
     finish(core);
 }
 

@@ -70,11 +70,13 @@ static void on_survivor(struct rtci_head_core *core, uint32_t node,
                         const struct rtci_client_new *rec)
 {
     struct client *client = head_client(core, rec->client);
-    if (!client || !client->alive || client->node != node) {
+    bool ended = client && (client->job >= core->n_jobs || !core->jobs[client->job].alive);
+    if (client && client->alive && client->node == node)
+        client->reported = true; /* its end is the node's to tell */
+    if (!client || !client->alive || client->node != node || ended) {
         answer(core, node, rec->token, rec->client, rec->job, RTC_E_JOB_ENDED);
         return;
     }
-    client->reported = true;
     client->credit = (int64_t)RTCI_CREDIT_BYTES;
     answer(core, node, rec->token, client->number, client->job, 0);
     push_again(core, client);

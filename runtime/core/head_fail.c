@@ -72,7 +72,7 @@ void head_deadlines(struct rtci_head_core *core)
 void head_cancel_children(struct rtci_head_core *core, uint32_t index, uint32_t mode)
 {
     /* Each cancel takes a pending child out of the list; running ones stay until they end. */
-    uint32_t child = head_entry(core, index)->child;
+    uint32_t child = core->replaying ? 0 : head_entry(core, index)->child;
     while (child) {
         uint32_t next = head_entry(core, child)->sib_next;
         head_cancel(core, child, mode);

@@ -96,6 +96,7 @@ struct cls {
     uint32_t cursor;     /* where the search for a node goes on */
     uint32_t active_at;  /* place in the active list + 1 */
     uint32_t twin;       /* the class of commands of this shape */
+    uint64_t search_ns;  /* when it looks through the nodes again though none changed */
     bool noticed, infeasible;
     uint32_t shape_client, shape_number;
 };
@@ -157,6 +158,11 @@ struct named {
     uint32_t n_subs, cap_subs;
 };
 
+struct stray {
+    uint32_t node;
+    struct rtci_id id;
+};
+
 struct rtci_head_core {
     struct rtci_head_config config;
     uint64_t now_ns;
@@ -191,6 +197,9 @@ struct rtci_head_core {
     uint32_t n_heap, cap_heap;
     uint32_t *waited; /* ready tasks that a blocked one waits for */
     uint32_t n_waited, cap_waited;
+    struct stray *strays; /* objects a node came back with and nobody knows, so far */
+    uint32_t n_strays, cap_strays;
+    uint64_t strays_ns; /* when those still unknown are deleted */
     struct rtci_head_stats stats;
     struct rtci_row_status info;
     struct rtci_head_actions *actions; /* of the call under way */
@@ -215,6 +224,7 @@ void head_fail_simple(struct rtci_head_core *core, uint32_t index, uint32_t stat
 void head_make_ready(struct rtci_head_core *core, uint32_t index, bool front);
 const char *head_function_name(struct rtci_head_core *core, const struct entry *entry, size_t *len);
 bool head_terminal(const struct entry *entry);
+void head_free_copy(struct rtci_head_core *core, uint32_t node, struct rtci_id id);
 
 /* head_refs.c */
 void head_release(struct rtci_head_core *core, struct client *client, const struct rtci_range *range);
@@ -222,6 +232,9 @@ void head_put(struct rtci_head_core *core, struct client *client, const struct r
 void head_want(struct rtci_head_core *core, struct client *client, const struct rtci_ids *ids);
 void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client,
                const struct rtci_ids *ids, bool hold);
+void head_holds_end(struct rtci_head_core *core, uint32_t node);
+void head_object_held(struct rtci_head_core *core, uint32_t node, const struct rtci_put *put);
+void head_strays(struct rtci_head_core *core);
 void head_pin(struct rtci_head_core *core, const struct rtci_id *ids, uint32_t n);
 void head_unpin(struct rtci_head_core *core, const struct rtci_id *ids, uint32_t n);
 void head_push(struct rtci_head_core *core, uint32_t index);
@@ -263,6 +276,7 @@ void head_slot_release(struct rtci_head_core *core, uint32_t slot, bool tell);
 uint32_t head_slot_make(struct rtci_head_core *core, uint32_t number, uint32_t node, uint32_t cls);
 void head_slot_blocked(struct rtci_head_core *core, uint32_t slot, bool blocked);
 void head_node_dirty(struct rtci_head_core *core, uint32_t node);
+void head_recall(struct rtci_head_core *core, uint32_t number, uint32_t most);
 bool head_feasible(struct rtci_head_core *core, const struct cls *cls);
 int head_why_class(struct rtci_head_core *core, const struct cls *cls, char *text, size_t size);
 uint32_t head_class_depth(const struct cls *cls);

@@ -178,6 +178,10 @@ static void replay_client(struct rtci_head_core *core, const struct jclient *at)
         core->stats.clients++;
     client->node = at->node;
     client->job = at->job;
+    if (core->n_jobs <= at->job) { /* an ended one's number is not given out while it has clients */
+        HEAD_GROW(core->jobs, core->cap_jobs, at->job);
+        core->n_jobs = at->job + 1;
+    }
     client->role = at->role;
     client->pid = at->pid;
     client->alive = true;

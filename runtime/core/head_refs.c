@@ -279,3 +279,64 @@ void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client
         }
     }
 }
+
+/* The node is gone: it holds nothing any more. */
+void head_holds_end(struct rtci_head_core *core, uint32_t node)
+{
+    for (uint32_t i = 1; i < core->n_entries; i++) {
+        uint32_t at = core->entries[i].kind ? core->entries[i].ext_edges : 0;
+        while (at && core->edges[at].who != node)
+            at = core->edges[at].next;
+        if (!at)
+            continue;
+        struct {
+            struct rtci_ids ids;
+            struct rtci_id id;
+        } drop = {{{sizeof(drop), RTCI_R_DROP, 0}, 1, 0},
+                  {core->entries[i].seq, core->entries[i].client, 0}};
+        head_hold(core, node, NULL, &drop.ids, false);
+    }
+}
+
+/* ---- Objects that outlived a daemon ---- */
+
+/* Is this copy the one that the entry means? */
+static bool wanted(const struct entry *entry, uint32_t index)
+{
+    if (entry->kind == ENTRY_PUT || !head_terminal(entry))
+        return true; /* the attempt that wrote it may still end */
+    const struct rtci_done *result = entry->result;
+    return result && !result->status && index < result->n_returns &&
+           rtci_done_returns(result)[index].kind == RTCI_KIND_ARENA;
+}
+
+/* The record that makes an object known may stand in a ring that is read only after this. */
+#define STRAY_NS RTCI_NS_PER_S
+
+void head_object_held(struct rtci_head_core *core, uint32_t node, const struct rtci_put *put)
+{
+    HEAD_GROW(core->strays, core->cap_strays, core->n_strays);
+    core->strays[core->n_strays++] = (struct stray){node, put->id};
+    core->strays_ns = core->now_ns + STRAY_NS;
+    uint32_t index = head_find(core, put->id);
+    if (index && head_entry(core, index)->kind == ENTRY_TASK)
+        head_entry(core, index)->node = node;
+}
+
+void head_strays(struct rtci_head_core *core)
+{
+    if (!core->n_strays)
+        return;
+    if (core->now_ns < core->strays_ns) {
+        if (core->strays_ns < core->actions->deadline_ns)
+            core->actions->deadline_ns = core->strays_ns;
+        return;
+    }
+    for (uint32_t i = 0; i < core->n_strays; i++) {
+        const struct stray *stray = &core->strays[i];
+        uint32_t index = head_find(core, stray->id);
+        if (!index || !wanted(head_entry(core, index), stray->id.index))
+            head_free_copy(core, stray->node, stray->id);
+    }
+    core->n_strays = 0;
+}

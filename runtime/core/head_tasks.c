@@ -101,7 +101,7 @@ uint32_t head_entry_new(struct rtci_head_core *core, struct client *client, uint
     return index;
 }
 
-static void free_copy(struct rtci_head_core *core, uint32_t node, struct rtci_id id)
+void head_free_copy(struct rtci_head_core *core, uint32_t node, struct rtci_id id)
 {
     struct rtci_ids *out = head_out(core, node, RTCI_R_OBJECT_FREE, sizeof(*out) + sizeof(id));
     if (!out)
@@ -114,10 +114,10 @@ static void free_copy(struct rtci_head_core *core, uint32_t node, struct rtci_id
 static void free_copies(struct rtci_head_core *core, const struct entry *entry, uint32_t node)
 {
     if (entry->put && entry->put->kind == RTCI_KIND_ARENA)
-        free_copy(core, node, entry->put->id);
+        head_free_copy(core, node, entry->put->id);
     for (uint32_t i = 0; entry->result && i < entry->result->n_returns; i++) {
         if (rtci_done_returns(entry->result)[i].kind == RTCI_KIND_ARENA)
-            free_copy(core, entry->node ? entry->node : node,
+            head_free_copy(core, entry->node ? entry->node : node,
                       (struct rtci_id){entry->seq, entry->client, i});
     }
 }
@@ -271,6 +271,8 @@ void head_submit(struct rtci_head_core *core, struct client *client, const struc
 {
     if (spec->seq <= client->last_seq)
         return; /* seen before */
+    if (!core->replaying && !core->jobs[client->job].alive)
+        return; /* an executor that has not heard yet that its job ended */
     client->last_seq = spec->seq;
     head_j_record(core, client->number, &spec->rec);
     uint32_t index = head_entry_new(core, client, spec->seq, ENTRY_TASK);
@@ -308,6 +310,8 @@ void head_submit(struct rtci_head_core *core, struct client *client, const struc
     for (uint32_t i = 0; i < spec->n_refs; i++) {
         uint32_t dep = head_find(core, refs[i]);
         struct client *owner = head_client(core, refs[i].client);
+        if (!dep && core->replaying)
+            continue; /* it had been there: the task ended, or the object is lost with its host */
         if (!dep || !owner || owner->job != client->job) {
             head_fail_simple(
                 core, index, RTCI_TASK_FAILED,
@@ -374,6 +378,8 @@ static void on_terminal(struct rtci_head_core *core, uint32_t index)
         if (waiter->kind != ENTRY_TASK || waiter->state != RTCI_TASK_WAITING || !waiter->deps)
             continue;
         waiter->deps--;
+        if (failure_of(head_entry(core, index)) && core->replaying)
+            continue; /* how it ended is in the journal too */
         if (failure_of(head_entry(core, index)))
             fail_dependant(core, edge.who, index);
         else if (!waiter->deps)
@@ -409,6 +415,14 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
         return;
     if (unplaced)
         entry->attempt = done->attempt;
+    if (!core->replaying && !done->attempt)
+        return; /* of a task that never began: nonsense */
+    if (entry->state == RTCI_TASK_CANCELLING && entry->flags & EF_DEADLINE &&
+        done->status == RTC_E_CANCELLED) { /* the executor knows only that it was to stop */
+        head_fail_simple(core, index, RTCI_TASK_FAILED, RTC_E_DEADLINE,
+                         "its deadline passed before it ended");
+        return;
+    }
     bool retry = done->status && entry->spec->flags & RTCI_SPEC_RETRY_ON_ERROR &&
                  entry->state != RTCI_TASK_CANCELLING && !core->replaying &&
                  (entry->spec->retries < 0 || entry->failures < (uint32_t)entry->spec->retries);
@@ -423,7 +437,8 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
         entry->node = core->slots[slot].node;
     head_slot_take(core, index);
     if (retry) {
-        head_move(core, index, RTCI_TASK_RETRYING);
+        if (entry->state != RTCI_TASK_READY)
+            head_move(core, index, RTCI_TASK_RETRYING);
         entry->failures++;
         core->stats.tasks_retried_total++;
         head_cancel_children(core, index, 0);
