@@ -130,7 +130,7 @@ static bool new_slot(struct rtci_head_core *core, uint32_t cls_number)
     return true;
 }
 
-static void recall(struct rtci_head_core *core, uint32_t number, uint32_t most)
+void head_recall(struct rtci_head_core *core, uint32_t number, uint32_t most)
 {
     struct slot *slot = &core->slots[number];
     if (slot->recalling || slot->inflight < 2)
@@ -157,6 +157,8 @@ static void drain_other(struct rtci_head_core *core, struct cls *cls)
             continue;
         for (uint32_t at = other->slot_head; at; at = core->slots[at].cls_next) {
             struct slot *slot = &core->slots[at];
+            if (slot->blocked)
+                continue; /* its CPUs are lent out already */
             if (slot->draining) {
                 victim = 0;
                 i = core->n_classes;
@@ -173,7 +175,10 @@ static void drain_other(struct rtci_head_core *core, struct cls *cls)
         return;
     head_unhungry(core, victim);
     core->slots[victim].draining = true;
-    recall(core, victim, 0);
+    if (!core->slots[victim].inflight)
+        head_slot_release(core, victim, true);
+    else
+        head_recall(core, victim, 0);
 }
 
 static void starve(struct rtci_head_core *core, struct cls *cls)
@@ -181,9 +186,7 @@ static void starve(struct rtci_head_core *core, struct cls *cls)
     if (!cls->starving_ns)
         cls->starving_ns = core->now_ns;
     drain_other(core, cls);
-    uint64_t again = core->now_ns + RTCI_SLOT_QUANTUM_NS;
-    if (core->actions->deadline_ns > again)
-        core->actions->deadline_ns = again;
+    cls->search_ns = core->now_ns + RTCI_SLOT_QUANTUM_NS;
 }
 
 /* Slots that wait for work when there is none give their resources back. */
@@ -232,12 +235,15 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
         else if (feasible)
             cls->noticed = false;
     }
-    if (cls->n_ready && search)
-        starve(core, cls);
-    else
+    if (!cls->n_ready) {
         cls->starving_ns = 0;
-    if (!cls->n_ready)
         release_idle(core, cls);
+        return;
+    }
+    if (search)
+        starve(core, cls);
+    if (core->actions->deadline_ns > cls->search_ns)
+        core->actions->deadline_ns = cls->search_ns;
 }
 
 /* A slot of this class has nothing while another has several waiting: give some back. */
@@ -254,7 +260,7 @@ static void balance(struct rtci_head_core *core)
                 continue;
             for (uint32_t at = cls->slot_head; at; at = core->slots[at].cls_next) {
                 if (core->slots[at].inflight > 1 && !core->slots[at].blocked) {
-                    recall(core, at, core->slots[at].inflight / 2);
+                    head_recall(core, at, core->slots[at].inflight / 2);
                     break;
                 }
             }
@@ -292,8 +298,7 @@ void head_place(struct rtci_head_core *core)
             continue;
         }
         /* A class that found no room searches again only when some node got something back. */
-        bool search = core->n_dirty || !cls->starving_ns ||
-                      core->now_ns - cls->starving_ns >= RTCI_SLOT_QUANTUM_NS;
+        bool search = core->n_dirty || !cls->starving_ns || core->now_ns >= cls->search_ns;
         place_class(core, number, search);
         if (head_class(core, number)->n_ready) {
             core->active[keep++] = number;

@@ -345,6 +345,12 @@ void head_slot_check(struct rtci_head_core *core, uint32_t number)
     if (!slot->used || slot->blocked)
         return;
     struct cls *cls = head_class(core, slot->cls);
+    if (core->nodes[slot->node].cpu_free < 0 && cls->shape.cpu && !slot->draining) {
+        /* A task that waited took its CPUs back: what ends first gives way. */
+        head_unhungry(core, number);
+        slot->draining = true;
+        head_recall(core, number, 0);
+    }
     if (!slot->inflight && (slot->draining || !cls->n_ready) && !core->recovering)
         head_slot_release(core, number, true);
     else if (slot->inflight * 2 <= head_class_depth(cls))

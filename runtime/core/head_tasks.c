@@ -118,7 +118,7 @@ static void free_copies(struct rtci_head_core *core, const struct entry *entry, 
     for (uint32_t i = 0; entry->result && i < entry->result->n_returns; i++) {
         if (rtci_done_returns(entry->result)[i].kind == RTCI_KIND_ARENA)
             head_free_copy(core, entry->node ? entry->node : node,
-                      (struct rtci_id){entry->seq, entry->client, i});
+                           (struct rtci_id){entry->seq, entry->client, i});
     }
 }
 

@@ -34,6 +34,7 @@ struct proc {
     bool gone;        /* died before it had a number: forgotten when that comes */
     bool bye;
     bool ending;      /* executor: to end as soon as it has a number */
+    bool ready;       /* executor: reached rtc_init() */
     bool no_register; /* killed because it did not reach rtc_init() */
     bool bad;         /* executor: wrote nonsense; being killed */
     bool command;     /* executor of the built-in command runner */

@@ -45,6 +45,7 @@ static void adopt_executor(struct rtci_node_core *core, uint64_t now_ns, uint32_
 {
     struct proc *proc = &core->procs[token];
     proc->state = survivor->attached ? PROC_READY : PROC_STARTING;
+    proc->ready = survivor->attached;
     proc->cpus = survivor->profile_cpus;
     proc->gpus = survivor->profile_gpus;
     proc->gpu = 10000 * (uint32_t)__builtin_popcountll(proc->gpus);
@@ -171,6 +172,7 @@ void rtci_node_core_executor_ready(struct rtci_node_core *core, uint64_t now_ns,
     if (proc->state != PROC_STARTING)
         return;
     proc->state = PROC_READY;
+    proc->ready = true;
     proc->since_ns = now_ns;
     node_trace(actions, "executor %u ready", token);
     if (proc->slot)

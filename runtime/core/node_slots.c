@@ -152,7 +152,7 @@ void node_slot_free(struct rtci_node_core *core, uint32_t index)
 
 static bool ready(const struct rtci_node_core *core, const struct slot *slot)
 {
-    return slot->proc && core->procs[slot->proc].state >= PROC_READY;
+    return slot->proc && core->procs[slot->proc].ready;
 }
 
 void node_task(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
