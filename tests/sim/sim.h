@@ -1,0 +1,239 @@
+/* The simulator: one head core and N node cores in one thread, one clock, one seed.
+ *
+ * What outlives a daemon (rings, processes, the arena's table) lives in struct vproc and struct vnode
+ * beside the cores; what a crash loses lives in the cores and on the links. A virtual process writes
+ * the records a real one would; what its tasks do stands in their arguments (struct script), so any
+ * executor knows. Everything is drawn from the seed, and a failing seed replays exactly.
+ */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include <rtc/error.h>
+#include <stdio.h>
+
+#include "runtime/base/bounds.h"
+#include "runtime/base/map.h"
+#include "runtime/core/core.h"
+#include "tests/lib/rng.h"
+
+#define SIM_US 1000ull
+#define SIM_MS 1000000ull
+#define SIM_S  1000000000ull
+
+enum sim_event_type {
+    EV_NODE_TURN,
+    EV_HEAD_TURN,
+    EV_TO_HEAD,
+    EV_TO_NODE,
+    EV_ACK,
+    EV_PROC,
+    EV_ATTACH,
+    EV_EXIT,
+    EV_CHAOS,
+    EV_REJOIN,
+};
+struct event {
+    uint64_t at_ns, order;
+    uint32_t type, a, b;
+    struct message *message;
+};
+/* What an input ring may forget once the head has committed it. */
+struct mark {
+    uint32_t proc;
+    uint64_t position;
+};
+struct message {
+    uint32_t node, link; /* dropped when the link is another one by now */
+    struct rtci_buf span;
+    struct mark *marks;
+    uint32_t n_marks;
+};
+
+/* ---- Tasks ---- */
+enum script_kind { DO_PLAIN, DO_FAIL, DO_CRASH, DO_NEST, DO_HOLD, DO_LARGE, DO_SPAWN, DO_KINDS };
+struct script { /* the argument of a task */
+    uint32_t kind, children;
+    uint64_t run_ns;
+    uint32_t crashes;  /* attempts that crash */
+    uint32_t stubborn; /* ignores the cancel flag */
+    uint64_t seed;
+};
+/* What the simulator knows of a task or put, and has seen of it. */
+struct known {
+    struct rtci_id id;
+    struct script script;
+    uint32_t parent, cpu; /* index + 1 of the task that submitted it */
+    int32_t retries, status;
+    uint32_t n_deps, deps[4]; /* indexes + 1 */
+    bool put, result, released, cancelled, deadline, creator_dead, large;
+    uint32_t begun, results;
+};
+
+/* ---- Processes ---- */
+struct vtask {
+    struct rtci_spec *spec; /* copy of the TASK record */
+    bool recalled;
+};
+struct run {
+    bool active, blocked, was_blocked, cancel;
+    uint32_t task; /* known index + 1 */
+    struct rtci_id id;
+    uint32_t attempt, slot, phase, cpu, depth;
+    struct script script;
+    uint64_t until_ns;
+    uint64_t first_child;
+    uint32_t n_children;
+    struct rtci_id refs[4];
+    uint32_t n_refs;
+};
+struct vhold {
+    struct rtci_id id;
+    uint64_t drop_ns;
+    bool wanted;
+};
+struct vproc {
+    uint32_t index, node, token, role, number, job, driver_token, profile_cpus;
+    uint64_t profile_gpus, job_lo;
+    bool alive, attached, stop, exited, bye, forgotten;
+    int32_t exit_status, signal;
+    uint64_t stepping_ns; /* when its next step comes; UINT64_MAX = none planned */
+    /* ring to the daemon */
+    struct rtci_buf up;
+    uint64_t base, fed, sent;
+    /* as a client */
+    uint64_t next_seq;
+    bool declared;
+    uint32_t *live; /* known indexes of what it submitted or put and has not released */
+    uint32_t n_live, cap_live;
+    struct vhold *holds;
+    uint32_t n_holds, cap_holds;
+    /* a large object on its way */
+    struct rtci_id alloc_id;
+    uint64_t alloc_size, grant_offset;
+    uint32_t alloc_state; /* 0 none, 1 asked, 2 granted, 3 refused */
+    /* executor */
+    struct vtask *tasks;
+    uint32_t n_tasks, cap_tasks;
+    struct run run;
+    /* driver */
+    uint32_t to_submit, open;
+    uint64_t started_ns;
+};
+
+struct vnode {
+    struct rtci_node_core *core;
+    struct rtci_node_config config;
+    struct rtci_node_actions actions;
+    bool up;
+    uint32_t number; /* the head's for it: a new one for each life */
+    uint64_t incarnation;
+    uint32_t link;
+    uint64_t last_to_head_ns, last_to_node_ns; /* links keep their order */
+    uint64_t turn_ns, unblocked_ns; /* when a task last took its CPUs back */
+    struct rtci_arena_entry table[256];
+    struct message **inbox;
+    uint32_t n_inbox, cap_inbox;
+    struct vproc **procs; /* those whose token is in use */
+    uint32_t n_procs, cap_procs;
+    uint32_t slow; /* its links take this many times as long */
+};
+
+struct swarm { /* drawn anew for each seed: what happens, and how much of it, in 1/1000 */
+    uint32_t nodes, drivers, tasks, window;
+    uint32_t p_kind[DO_KINDS], p_dep, p_put, p_large_put, p_cancel, p_release, p_priority,
+        p_deadline, p_contain, p_stubborn, p_retry_on_error, p_detached;
+    uint32_t kill_exec, kill_node, kill_head, kill_daemon, no_register, spawn_fails, kill_driver;
+    uint64_t delay_ns, run_ns, chaos_ns;
+    uint32_t cpus;
+};
+
+struct sim {
+    uint64_t seed, now_ns, order, steps, end_chaos_ns;
+    struct rng rng;
+    struct swarm swarm;
+    struct event *heap;
+    uint32_t n_heap, cap_heap;
+    struct rtci_head_core *head;
+    struct rtci_head_actions head_actions;
+    uint64_t head_epoch, head_turn_ns;
+    struct rtci_buf journal;
+    struct message **inbox;
+    uint32_t n_inbox, cap_inbox;
+    struct vnode *nodes;
+    uint32_t next_number;
+    struct vproc **procs;
+    uint32_t n_procs, cap_procs;
+    struct known *known;
+    uint32_t n_known, cap_known;
+    struct rtci_map known_by_id;
+    uint32_t drivers_left;
+    bool verbose, broken;
+    /* what happened, for coverage */
+    uint64_t n_results, n_runs, n_kills, n_head_kills, n_node_kills, n_recalled, n_cancels,
+        n_blocked, n_grants, n_holds, n_failed[64];
+};
+
+#define SIM_FAIL(sim, ...) sim_fail(sim, __FILE__, __LINE__, __VA_ARGS__)
+#define SIM_CHECK(sim, expr, ...)         \
+    do {                                  \
+        if (__builtin_expect(!(expr), 0)) \
+            SIM_FAIL(sim, __VA_ARGS__);   \
+    } while (0)
+__attribute__((noreturn)) void sim_fail(struct sim *sim, const char *file, int line,
+                                        const char *fmt, ...) RTCI_PRINTF(4, 5);
+void sim_say(struct sim *sim, const char *fmt, ...) RTCI_PRINTF(2, 3);
+void *sim_grow(void *array, uint32_t *cap, uint32_t n, size_t size);
+bool sim_chance(struct sim *sim, uint32_t permille);
+uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high);
+void sim_at(struct sim *sim, uint64_t at_ns, uint32_t type, uint32_t a, uint32_t b,
+            struct message *message);
+
+/* net.c: cores, links, restarts */
+void sim_start(struct sim *sim);
+void sim_stop(struct sim *sim);
+void sim_event(struct sim *sim, const struct event *event);
+void sim_node_wake(struct sim *sim, uint32_t node, uint64_t at_ns);
+void sim_node_kill(struct sim *sim, uint32_t node);
+void sim_head_kill(struct sim *sim, bool daemons);
+void sim_finished(struct sim *sim);
+
+/* proc.c: virtual processes */
+struct vproc *sim_proc_new(struct sim *sim, uint32_t node, uint32_t token, uint32_t role);
+void sim_proc_free(struct vproc *proc);
+void sim_proc_wake(struct sim *sim, struct vproc *proc, uint64_t delay_ns);
+void sim_proc_step(struct sim *sim, struct vproc *proc);
+void sim_proc_record(struct sim *sim, struct vproc *proc, const struct rtci_rec *rec);
+void sim_proc_kill(struct sim *sim, struct vproc *proc, int signal);
+void sim_proc_epoch(struct sim *sim, struct vproc *proc); /* its daemon was started again */
+uint32_t sim_proc_recall(struct sim *sim, struct vproc *proc, uint32_t most,
+                         struct rtci_held *ret_held, uint32_t cap);
+uint32_t sim_proc_held(const struct vproc *proc, struct rtci_held *ret_held, uint32_t cap,
+                       uint32_t *ret_slot);
+/* exec.c */
+void sim_exec_step(struct sim *sim, struct vproc *proc);
+void sim_exec_clear(struct vproc *proc);
+/* client.c */
+void *sim_write(struct sim *sim, struct vproc *proc, uint16_t type, size_t size);
+void sim_write_ids(struct sim *sim, struct vproc *proc, uint16_t type, const struct rtci_id *ids,
+                   uint32_t n, uint32_t arg);
+void sim_declare(struct sim *sim, struct vproc *proc);
+struct known *sim_known(struct sim *sim, struct rtci_id id); /* NULL when there is none */
+uint32_t sim_known_new(struct sim *sim, struct rtci_id id);
+void sim_live(struct vproc *proc, uint32_t index);
+uint32_t sim_submit(struct sim *sim, struct vproc *proc, const struct script *script,
+                    const struct known *parent, uint32_t depth, const uint32_t *deps,
+                    uint32_t n_deps);
+uint32_t sim_put(struct sim *sim, struct vproc *proc, const uint32_t *contained, uint32_t n);
+void sim_release(struct sim *sim, struct vproc *proc, uint32_t index);
+void sim_on_result(struct sim *sim, struct vproc *proc, const struct rtci_done *done);
+void sim_alloc(struct sim *sim, struct vproc *proc, struct rtci_id id, uint64_t size);
+void sim_seal(struct sim *sim, struct vproc *proc);
+void sim_draw_script(struct sim *sim, struct script *script, uint32_t depth);
+uint64_t sim_value(struct rtci_id id);
+/* driver.c */
+void sim_driver_step(struct sim *sim, struct vproc *proc);
+
+/* big.c: the head alone, at a size that no test machine has */
+int sim_big(uint32_t nodes, uint64_t tasks, uint64_t seed, bool json);
+
+#endif
