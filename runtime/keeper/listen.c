@@ -8,10 +8,15 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/bounds.h"
 #include "runtime/keeper/internal.h"
 #include <rtc/error.h>
+
+#define STALE_STEPS   400
+#define STALE_STEP_NS (5 * RTCI_NS_PER_MS)
 
 static int make_parent(const char *path)
 {
@@ -88,6 +93,19 @@ static bool somebody_listens(const struct sockaddr_un *addr)
     return yes;
 }
 
+/* Whoever has the lock finds a listener only when a killed keeper's socket is not yet taken apart,
+ * which the kernel does a moment after the processes are gone, or when it is not a keeper's. */
+static bool goes_on_listening(const struct sockaddr_un *addr)
+{
+    struct timespec pause = {.tv_nsec = STALE_STEP_NS};
+    for (int i = 0; i < STALE_STEPS; i++) {
+        if (!somebody_listens(addr))
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 static int bind_and_listen(const char *path, const struct sockaddr_un *addr, int lock)
 {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -97,7 +115,7 @@ static int bind_and_listen(const char *path, const struct sockaddr_un *addr, int
         struct stat st;
         if (errno != EADDRINUSE)
             goto fail;
-        if (somebody_listens(addr)) {
+        if (goes_on_listening(addr)) {
             close(fd);
             return busy(path, lock);
         }

@@ -197,10 +197,11 @@ static void test_restarts(void **state)
     for (int i = 0; i < 40; i++) {
         order(&world, RTCI_KM_READY, 0, 0, 0);
         /* Something that comes back shows that READY has arrived. */
-        close(spawn(&world, 1, "true"));
+        uint64_t tag = (uint64_t)i + 1; /* a FORGET may die with the daemon that passes it on */
+        close(spawn(&world, tag, "true"));
         receive(&world, RTCI_KM_SPAWNED);
         receive(&world, RTCI_KM_EXITED);
-        order(&world, RTCI_KM_FORGET, 1, 0, 0);
+        order(&world, RTCI_KM_FORGET, tag, 0, 0);
         if (i % 2)
             order(&world, ORDER_EXIT, 0, 1, 0);
         else
@@ -327,7 +328,6 @@ static void test_listen(void **state)
         kill(world.keeper, SIGKILL);
         assert_int_equal(waitpid(world.keeper, NULL, 0), world.keeper);
         assert_true(wait_gone(world.daemon));
-        assert_int_equal(connect_to(path), -1);
         close(world.control);
         close(world.notify);
     }
