@@ -28,6 +28,11 @@ void rtci_error_prefix(const char *fmt, ...)
         snprintf(last_error + n, sizeof(last_error) - (size_t)n, ": %.1400s", old);
 }
 
+void rtci_error_clear(void)
+{
+    last_error[0] = '\0';
+}
+
 const char *rtc_last_error(void)
 {
     return last_error;

@@ -8,6 +8,7 @@
 
 void rtci_error_set(const char *fmt, ...) RTCI_PRINTF(1, 2);
 void rtci_error_prefix(const char *fmt, ...) RTCI_PRINTF(1, 2);
+void rtci_error_clear(void);
 static inline int rtci_error_code(int code)
 {
     return code;

@@ -190,8 +190,7 @@ static void free_running(struct rtc *rtc)
     info->running_seq = rtc->running.id.seq;
     info->running_attempt = rtc->running.attempt;
     info->running_slot = rtc->running.slot;
-    atomic_thread_fence(memory_order_release);
-    info->running_client = rtc->running.id.client;
+    __atomic_store_n(&info->running_client, rtc->running.id.client, __ATOMIC_RELEASE);
     rtc->run_in_ring = false;
     rtc->run_told = true;
     pop(rtc);

@@ -69,6 +69,7 @@ int rtci_put_locked(struct rtc *rtc, const struct rtc_value *value, rtc_ref *ret
     }
     slot->size = plan.size;
     slot->state = SLOT_READY;
+    rtci_slots_done(&rtc->slots, ref.seq);
     if (plan.n_refs) {
         slot->flags |= SLOT_CONTAINS;
         rtci_pin_contained(rtc, slot);
@@ -222,6 +223,7 @@ int rtc_seal(struct rtc *rtc, rtc_ref ref)
     }
     if (slot && rc == 0) {
         slot->state = SLOT_READY;
+        rtci_slots_done(&rtc->slots, ref.seq);
         rtc->changes++;
         if (rtc->waiters)
             pthread_cond_broadcast(&rtc->cond);

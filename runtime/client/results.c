@@ -99,10 +99,12 @@ void rtci_on_result(struct rtc *rtc, const struct rtci_done *done)
         struct slot *slot =
             done->seq < rtc->next_seq ? rtci_slots_find(&rtc->slots, done->seq) : NULL;
         bool alive = slot && slot->state != SLOT_NONE && slot->state != SLOT_GONE;
-        if (alive && slot->where == WHERE_MULTI)
+        if (alive && slot->where == WHERE_MULTI) {
             set_multi(rtc, slot, done, rows);
-        else if (alive)
+        } else if (alive) {
+            rtci_slots_done(&rtc->slots, done->seq);
             set_slot(rtc, slot, done, rows, (rtc_ref){done->seq, done->client, 0});
+        }
         if (alive)
             return;
     } /* released, unless it was got back by its name: then it is as others' */

@@ -98,6 +98,7 @@ struct slot *rtci_slots_add(struct slots *slots, uint64_t seq)
     slots->last_index = index;
     page->n_live++;
     page->n_used = (uint32_t)(seq & (SLOT_PAGE - 1)) + 1;
+    page->mark[seq & (SLOT_PAGE - 1)] = MARK_ALIVE;
     return &page->slot[seq & (SLOT_PAGE - 1)];
 }
 
@@ -107,6 +108,7 @@ void rtci_slots_gone(struct slots *slots, uint64_t seq)
     struct slot_page *page =
         slots->last && index == slots->last_index ? slots->last : page_of(slots, index);
     RTCI_ASSERT(page && page->n_live > 0);
+    page->mark[seq & (SLOT_PAGE - 1)] = 0;
     if (--page->n_live > 0 || page->n_used < SLOT_PAGE)
         return;
     uint64_t d = index >> SLOT_DIR_BITS;
@@ -130,6 +132,22 @@ void rtci_slots_each(struct slots *slots, void (*fn)(void *arg, uint64_t seq, st
             for (uint64_t i = 0; page && i < SLOT_PAGE; i++) {
                 if (page->slot[i].state != SLOT_NONE && page->slot[i].state != SLOT_GONE)
                     fn(arg, (((d << SLOT_DIR_BITS) + p) << SLOT_PAGE_BITS) + i, &page->slot[i]);
+            }
+        }
+    }
+}
+
+void rtci_slots_clear_stamps(struct slots *slots)
+{
+    for (uint64_t d = 0; d < slots->n_dirs; d++) {
+        for (uint64_t p = 0; slots->dir[d] && p < SLOT_DIR; p++) {
+            struct slot_page *page = slots->dir[d]->page[p];
+            for (uint64_t i = 0; page && i < SLOT_PAGE; i++) {
+                struct slot *slot = &page->slot[i];
+                page->mark[i] &= ~MARK_STAMP_MASK;
+                bool multi = slot->where == WHERE_MULTI && slot->state != SLOT_GONE;
+                for (uint32_t k = 0; multi && k < slot->u.multi->n; k++)
+                    slot->u.multi->slot[k].stamp = 0;
             }
         }
     }

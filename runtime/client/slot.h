@@ -67,9 +67,16 @@ struct multi {
 #define SLOT_DIR_BITS  10u
 #define SLOT_DIR       (1u << SLOT_DIR_BITS)
 
+/* What rtc_wait needs of a slot, apart and small: it looks at every one of a long list, again and
+ * again. Only of slots that are alive and have one return; the others are looked up. */
+#define MARK_ALIVE      0x40000000u
+#define MARK_DONE       0x80000000u
+#define MARK_STAMP_MASK 0x3fffffffu /* of the rtc_wait that saw it last: finds duplicates */
+
 struct slot_page {
     uint32_t n_live; /* not NONE and not GONE */
     uint32_t n_used; /* numbers given out */
+    uint32_t mark[SLOT_PAGE];
     struct slot slot[SLOT_PAGE];
 };
 struct slot_dir {
@@ -92,6 +99,8 @@ void rtci_slots_fini(struct slots *slots);
  * out of memory. */
 struct slot *rtci_slots_add(struct slots *slots, uint64_t seq);
 struct slot *rtci_slots_find_slow(struct slots *slots, uint64_t seq);
+/* Forgets all stamps: their numbers begin anew. */
+void rtci_slots_clear_stamps(struct slots *slots);
 /* The slot is GONE (or NONE): its page may be freed. */
 void rtci_slots_gone(struct slots *slots, uint64_t seq);
 void rtci_slots_each(struct slots *slots, void (*fn)(void *arg, uint64_t seq, struct slot *slot),
@@ -103,6 +112,20 @@ static inline struct slot *rtci_slots_find(struct slots *slots, uint64_t seq)
     if (RTCI_LIKELY(slots->last && seq >> SLOT_PAGE_BITS == slots->last_index))
         return &slots->last->slot[seq & (SLOT_PAGE - 1)];
     return rtci_slots_find_slow(slots, seq);
+}
+
+/* NULL as above. */
+static inline uint32_t *rtci_slots_mark(struct slots *slots, uint64_t seq)
+{
+    if (RTCI_UNLIKELY(!slots->last || seq >> SLOT_PAGE_BITS != slots->last_index) &&
+        !rtci_slots_find_slow(slots, seq))
+        return NULL;
+    return &slots->last->mark[seq & (SLOT_PAGE - 1)];
+}
+/* The slot became READY or FAILED. */
+static inline void rtci_slots_done(struct slots *slots, uint64_t seq)
+{
+    *rtci_slots_mark(slots, seq) |= MARK_DONE;
 }
 
 /* ---- Others' ---- */

@@ -218,6 +218,7 @@ static int new_futures(struct rtc *rtc, const struct job *job, rtc_ref *ret_refs
     for (uint32_t i = 0; i < job->n_returns; i++)
         ret_refs[i] = (rtc_ref){rtc->next_seq, rtc->client, i};
     if (multi) {
+        *rtci_slots_mark(&rtc->slots, rtc->next_seq) = 0;
         slot->where = WHERE_MULTI;
         slot->u.multi = multi;
         for (uint32_t i = 0; i < multi->n; i++) {

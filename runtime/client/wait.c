@@ -183,36 +183,72 @@ int rtc_get_f64(struct rtc *rtc, rtc_ref ref, int64_t timeout, double *ret_x)
     return rtc_value_f64(&value, ret_x);
 }
 
+static uint32_t next_stamp(struct rtc *rtc)
+{
+    if (RTCI_UNLIKELY(++rtc->stamp > MARK_STAMP_MASK)) {
+        rtci_slots_clear_stamps(&rtc->slots);
+        for (uint32_t i = 0; i < rtc->borrowed.cap; i++) {
+            for (struct borrowed *b = rtc->borrowed.bucket[i]; b; b = b->next)
+                b->slot.stamp = 0;
+        }
+        rtc->stamp = 1;
+    }
+    return rtc->stamp;
+}
+
+/* One of the list that has no mark: another's, one of several returns, or an error. */
+static int scan_slow(struct rtc *rtc, rtc_ref ref, uint32_t stamp, bool *ret_twice, bool *ret_done)
+{
+    int rc = 0;
+    struct slot *slot = rtci_find(rtc, ref, true, &rc);
+    if (!slot)
+        return rc;
+    *ret_twice = stamp != 0 && slot->stamp == stamp;
+    if (stamp)
+        slot->stamp = stamp;
+    *ret_done = rtci_slot_done(slot);
+    return 0;
+}
+
 /* One pass over the list: counts the done ones and writes the first num_ready of them. The stamp
- * finds duplicates without a set: each pass that checks has a number of its own. */
-static int scan(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready, bool check,
+ * finds duplicates without a set: each pass that checks has a number of its own (else 0). */
+static int scan(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready, uint32_t stamp,
                 size_t *ret_ready, size_t *ret_n)
 {
     size_t found = 0;
-    uint32_t stamp = check ? ++rtc->stamp : 0;
+    uint32_t client = rtc->client;
+    struct slot_page *page =
+        NULL; /* of the last reference: stores to marks do not make it reload */
+    uint64_t index = 0;
     for (size_t i = 0; i < n; i++) {
-        struct slot *slot = NULL;
-        if (RTCI_LIKELY(refs[i].client == rtc->client && refs[i].index == 0 &&
-                        refs[i].seq < rtc->next_seq))
-            slot = rtci_slots_find(&rtc->slots, refs[i].seq);
-        if (RTCI_UNLIKELY(!slot || slot->where == WHERE_MULTI || slot->state == SLOT_NONE ||
-                          slot->state == SLOT_GONE)) {
-            int rc = 0;
-            slot = rtci_find(rtc, refs[i], true, &rc);
-            if (!slot)
+        bool twice = false, done = false;
+        uint32_t *mark = NULL;
+        uint64_t seq = refs[i].seq;
+        if (RTCI_LIKELY(refs[i].client == client && refs[i].index == 0)) {
+            if (RTCI_UNLIKELY(!page || seq >> SLOT_PAGE_BITS != index)) {
+                page = rtci_slots_find_slow(&rtc->slots, seq) ? rtc->slots.last : NULL;
+                index = seq >> SLOT_PAGE_BITS;
+            }
+            mark = page ? &page->mark[seq & (SLOT_PAGE - 1)] : NULL;
+        }
+        if (RTCI_LIKELY(mark && (*mark & MARK_ALIVE))) {
+            twice = (*mark & MARK_STAMP_MASK) == stamp && stamp != 0;
+            done = *mark & MARK_DONE;
+            if (stamp)
+                *mark = (*mark & ~MARK_STAMP_MASK) | stamp;
+        } else {
+            int rc = scan_slow(rtc, refs[i], stamp, &twice, &done);
+            page = NULL; /* it may have waited: pages may have gone */
+            if (rc < 0)
                 return rtci_error_within(rc, "reference %zu of %zu", i, n);
         }
-        if (check) {
-            if (RTCI_UNLIKELY(slot->stamp == stamp))
-                return rtci_error(RTC_E_INVALID, "reference %zu of %zu stands in the list twice", i,
-                                  n);
-            slot->stamp = stamp;
-        }
-        if (rtci_slot_done(slot)) {
+        if (RTCI_UNLIKELY(twice))
+            return rtci_error(RTC_E_INVALID, "reference %zu of %zu stands in the list twice", i, n);
+        if (done) {
             if (found < num_ready)
                 ret_ready[found] = i;
             found++;
-            if (!check && found >= num_ready)
+            if (!stamp && found >= num_ready)
                 break;
         }
     }
@@ -225,7 +261,7 @@ static int wait_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t nu
 {
     size_t found = 0;
     RTCI_TRY(rtci_drain(rtc));
-    RTCI_TRY(scan(rtc, refs, n, num_ready, true, ret_ready, &found));
+    RTCI_TRY(scan(rtc, refs, n, num_ready, next_stamp(rtc), ret_ready, &found));
     if (found < num_ready) {
         struct rtci_id ids[BLOCKED_IDS_MAX];
         uint32_t n_ids = 0;
@@ -237,7 +273,7 @@ static int wait_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t nu
             uint64_t changes = rtc->changes;
             rc = rtci_block(rtc, 0, deadline_ns);
             if (rtc->changes != changes || rc < 0) {
-                int scanned = scan(rtc, refs, n, num_ready, false, ret_ready, &found);
+                int scanned = scan(rtc, refs, n, num_ready, 0, ret_ready, &found);
                 rc = scanned < 0 ? scanned : rc;
             }
         }

@@ -152,6 +152,10 @@ static void drop_entries(struct rtci_head_core *core, struct client *client, boo
         struct entry *entry = head_entry(core, index);
         entry->holds = 0;
         entry->flags &= (uint16_t)~EF_UNDELIVERED;
+        if (cancel) { /* the job ends: nobody else's references keep what is its own */
+            head_edges_free(core, &entry->ext_edges);
+            entry->ext = 0;
+        }
         if (entry->kind == ENTRY_TASK && !head_terminal(entry) && cancel)
             head_cancel(core, index, RTCI_CANCEL_FORCE);
         else

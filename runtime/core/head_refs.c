@@ -263,6 +263,8 @@ void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client
         if (!index)
             continue;
         struct entry *entry = head_entry(core, index);
+        if (hold && !core->replaying && !core->jobs[head_client(core, entry->client)->job].alive)
+            continue;
         uint32_t *at = &entry->ext_edges;
         while (*at && core->edges[*at].who != node)
             at = &core->edges[*at].next;

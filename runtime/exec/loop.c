@@ -51,7 +51,7 @@ static int run(struct rtc_call *call)
     if (rc < 0)
         return rtci_call_fail(call, rc, 0, "an argument could not be fetched: %s",
                               rtc_last_error());
-    rtci_error(0, "%s", "");
+    rtci_error_clear();
     pthread_mutex_unlock(&call->rtc->lock);
     rc = call->def->run(call);
     pthread_mutex_lock(&call->rtc->lock);
@@ -64,8 +64,7 @@ static void finish(struct rtc *rtc)
     rtc->running = (struct running){0};
     rtc->n_blocked = 0;
     if (rtc->run_told) {
-        atomic_thread_fence(memory_order_release); /* the DONE is published */
-        info->running_client = 0;
+        __atomic_store_n(&info->running_client, 0, __ATOMIC_RELEASE); /* the DONE is published */
         rtc->run_told = false;
     } else if (rtc->run_in_ring) {
         rtc->queue_head++;
@@ -117,8 +116,7 @@ __attribute__((noreturn)) static void loop(void)
     setvbuf(stdout, NULL, _IOLBF, 0); /* its reader is a person, though not a terminal */
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
     info->pid = (uint32_t)getpid();
-    atomic_thread_fence(memory_order_release);
-    info->attached = 1;
+    __atomic_store_n(&info->attached, 1, __ATOMIC_RELEASE);
     rtci_chan_ring(rtc->chan);
     static struct rtc_call call;
     struct rtci_buf copy = {0};

@@ -55,7 +55,7 @@ struct fake {
     struct outcome *outcomes;
     struct held *held;
     struct want *wants;
-    _Atomic int stop, paused, epochs;
+    _Atomic int stop, paused, epochs, reserved;
     _Atomic uint64_t counts[128];
     char path[108], address[128];
 };
@@ -106,6 +106,9 @@ static void give_task(struct fake *f, const struct rtci_spec *spec)
     task->slot = 1;
     RTCI_ASSERT(rtci_wire_check(buf, size) == (int64_t)size);
     unsigned who = FIRST_EXEC + f->next_exec++ % f->n_execs;
+    if (f->reserved)
+        who =
+            spec->client == DRIVER ? FIRST_EXEC : FIRST_EXEC + 1 + f->next_exec % (f->n_execs - 1);
     put_record(f->chan[who], buf);
     rtci_chan_ring(f->chan[who]);
 }
@@ -431,6 +434,16 @@ void fake_pause(struct fake *f, int on)
     f->paused = on;
     uint64_t one = 1;
     RTCI_IGNORE(write(f->bell, &one, sizeof(one)));
+}
+
+unsigned fake_executors(const struct fake *f)
+{
+    return f->n_execs;
+}
+
+void fake_reserve(struct fake *f, int on)
+{
+    f->reserved = on;
 }
 
 uint64_t fake_count(const struct fake *f, unsigned record_type)

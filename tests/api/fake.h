@@ -16,6 +16,9 @@ void fake_stop(struct fake *fake);
 void fake_restart(struct fake *fake);
 /* While set, records of the driver stay in its ring. */
 void fake_pause(struct fake *fake, int on);
+unsigned fake_executors(const struct fake *fake);
+/* While set, the first executor gets tasks of the driver only, the others only those of tasks. */
+void fake_reserve(struct fake *fake, int on);
 uint64_t fake_count(const struct fake *fake, unsigned record_type);
 
 #endif

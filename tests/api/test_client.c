@@ -1,5 +1,6 @@
 /* The client library and the task loop against a daemon played by a thread (fake.h). */
 #include <poll.h>
+#include <pthread.h>
 #include <rtc/rtc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -475,6 +476,81 @@ static void test_restart(void **state)
     }
 }
 
+/* More results than the ring of its executor holds, for one running task. */
+RTC_TASK(gather)
+{
+    enum { N = 200 };
+    struct rtc *r = rtc_call_rtc(call);
+    rtc_ref refs[N];
+    int64_t sum = 0;
+    const char *before;
+    RTC_TRY(rtc_arg_str(call, 0, &before, NULL));
+    for (int i = 0; i < N; i++)
+        RTC_TRY(rtc_submit(r, "big_return", RTC_ARGS(rtc_i64(90000)), NULL, &refs[i]));
+    for (int i = 0; i < N; i++) {
+        struct rtc_value v;
+        RTC_TRY(rtc_get(r, refs[i], RTC_S(60), &v));
+        sum += (int64_t)v.as.bytes.size;
+    }
+    RTC_TRY(rtc_release_many(r, refs, N));
+    if (strcmp(before, "still here") != 0) /* arguments outlive the record they came in */
+        return rtc_fail(call, -1, "the argument changed");
+    return rtc_return_i64(call, sum);
+}
+
+static void test_full_ring_in_task(void **state)
+{
+    (void)state;
+    if (fake_executors(fake) < 2)
+        skip();
+    rtc_ref ref;
+    /* Only one executor may run it: the other must be free for what it submits. */
+    for (int i = 0; i < 3; i++) {
+        fake_reserve(fake, 1);
+        assert_int_equal(rtc_submit(rtc, "gather", RTC_ARGS(rtc_str("still here")), NULL, &ref), 0);
+        assert_int_equal(get_int(ref), 200 * 90000);
+        fake_reserve(fake, 0);
+        assert_int_equal(rtc_release(rtc, ref), 0);
+    }
+}
+
+static void *hammer(void *arg)
+{
+    for (int i = 0; i < 200; i++) {
+        rtc_ref refs[4], put;
+        struct rtc_value v = rtc_i64(i);
+        size_t ready[4], n;
+        int64_t x;
+        int rc = rtc_put(rtc, &v, &put);
+        for (int k = 0; k < 4 && rc == 0; k++)
+            rc = rtc_submit(rtc, "add", RTC_ARGS(rtc_of_ref(put), rtc_i64(k)), NULL, &refs[k]);
+        if (rc == 0)
+            rc = rtc_wait(rtc, refs, 4, 4, RTC_S(60), ready, &n);
+        for (int k = 0; k < 4 && rc == 0; k++) {
+            rc = rtc_get_i64(rtc, refs[k], RTC_S(60), &x);
+            rc = rc == 0 && x != i + k ? -1 : rc;
+        }
+        if (rc == 0)
+            rc = rtc_release_many(rtc, refs, 4);
+        if (rc < 0 || rtc_release(rtc, put) < 0)
+            return arg;
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    pthread_t threads[5];
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hammer, threads), 0);
+    for (int i = 0; i < 5; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+}
+
 static double seconds(void)
 {
     struct timespec t;
@@ -579,7 +655,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_put),        cmocka_unit_test(test_large),
         cmocka_unit_test(test_nested),     cmocka_unit_test(test_fork),
         cmocka_unit_test(test_callbacks),  cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_restart),    cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_restart),    cmocka_unit_test(test_full_ring_in_task),
+        cmocka_unit_test(test_threads),    cmocka_unit_test(test_speed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
