@@ -36,6 +36,7 @@ struct entry {
     uint32_t und_next;   /* undelivered list */
     uint32_t child, sib_next, sib_prev; /* children that are not terminal */
     uint32_t parent;
+    uint32_t generation; /* of the index: edges of a former entry mean nothing to the next */
     uint32_t attempt; /* of the current or last execution; counts from 1 */
     uint32_t failures; /* attempts that ended badly */
     uint32_t node;    /* where it ran; its large results lie there */
@@ -52,6 +53,7 @@ struct edge {
     uint32_t next;
     uint32_t who; /* entry index, client number or node number */
     uint32_t kind;
+    uint32_t generation; /* of the entry */
 };
 
 #define PAGE_SHIFT 10

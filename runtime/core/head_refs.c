@@ -15,6 +15,8 @@ void head_edge_add(struct rtci_head_core *core, uint32_t *list, uint32_t kind, u
         core->n_edges++;
     }
     core->edges[index] = (struct edge){.next = first, .who = who, .kind = kind};
+    if (kind == EDGE_DEP)
+        core->edges[index].generation = head_entry(core, who)->generation;
     *list = index;
 }
 

@@ -82,7 +82,7 @@ uint32_t head_entry_new(struct rtci_head_core *core, struct client *client, uint
     uint32_t index = core->free_entry;
     if (index) {
         core->free_entry = core->entries[index].next;
-        memset(&core->entries[index], 0, sizeof(struct entry));
+        core->entries[index] = (struct entry){.generation = core->entries[index].generation};
     } else {
         index = core->n_entries;
         HEAD_GROW(core->entries, core->cap_entries, index);
@@ -149,8 +149,7 @@ void head_entry_try_free(struct rtci_head_core *core, uint32_t index)
     free(entry->spec);
     free(entry->result);
     free(entry->put);
-    memset(entry, 0, sizeof(*entry));
-    entry->next = core->free_entry;
+    *entry = (struct entry){.next = core->free_entry, .generation = entry->generation + 1};
     core->free_entry = index;
 }
 
@@ -375,7 +374,8 @@ static void on_terminal(struct rtci_head_core *core, uint32_t index)
             continue;
         }
         struct entry *waiter = head_entry(core, edge.who);
-        if (waiter->kind != ENTRY_TASK || waiter->state != RTCI_TASK_WAITING || !waiter->deps)
+        if (waiter->generation != edge.generation || waiter->kind != ENTRY_TASK ||
+            waiter->state != RTCI_TASK_WAITING || !waiter->deps)
             continue;
         waiter->deps--;
         if (failure_of(head_entry(core, index)) && core->replaying)
