@@ -95,6 +95,7 @@ void rtci_head_core_destroy(struct rtci_head_core *core)
     free(core->heap);
     free(core->waited);
     free(core->strays);
+    free(core->late_cancels);
     free(core);
 }
 
@@ -393,8 +394,10 @@ void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
     actions->deadline_ns = core->recovering ? core->hold_until_ns : UINT64_MAX;
     head_deadlines(core);
     head_strays(core);
-    if (!core->recovering)
+    if (!core->recovering) {
+        head_late_cancels(core);
         head_place(core);
+    }
     if (core->n_heap && core->entries[core->heap[0]].deadline_ns < actions->deadline_ns)
         actions->deadline_ns = core->entries[core->heap[0]].deadline_ns;
     finish(core);

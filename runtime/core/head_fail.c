@@ -100,6 +100,12 @@ void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
         return;
     if (mode & RTCI_CANCEL_DEADLINE)
         entry->flags |= EF_DEADLINE;
+    if (entry->state == RTCI_TASK_READY && core->recovering) {
+        HEAD_GROW(core->late_cancels, core->cap_late_cancels, core->n_late_cancels);
+        core->late_cancels[core->n_late_cancels++] =
+            (struct late_cancel){index, entry->generation, mode | RTCI_CANCEL_NO_CHILDREN};
+        return;
+    }
     if (entry->state == RTCI_TASK_WAITING || entry->state == RTCI_TASK_READY) {
         end_cancelled(core, index, mode);
         return;
@@ -115,6 +121,16 @@ void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
     out->slot = entry->slot;
     out->attempt = entry->attempt;
     out->pad = 0;
+}
+
+void head_late_cancels(struct rtci_head_core *core)
+{
+    for (uint32_t i = 0; i < core->n_late_cancels; i++) {
+        struct late_cancel late = core->late_cancels[i];
+        if (head_entry(core, late.index)->generation == late.generation)
+            head_cancel(core, late.index, late.mode);
+    }
+    core->n_late_cancels = 0;
 }
 
 /* ---- Attempts that ended badly ---- */

@@ -160,6 +160,10 @@ struct named {
     uint32_t n_subs, cap_subs;
 };
 
+/* A cancel that came before the nodes told what they still hold: the task may be there. */
+struct late_cancel {
+    uint32_t index, generation, mode;
+};
 struct stray {
     uint32_t node;
     struct rtci_id id;
@@ -199,6 +203,8 @@ struct rtci_head_core {
     uint32_t n_heap, cap_heap;
     uint32_t *waited; /* ready tasks that a blocked one waits for */
     uint32_t n_waited, cap_waited;
+    struct late_cancel *late_cancels;
+    uint32_t n_late_cancels, cap_late_cancels;
     struct stray *strays; /* objects a node came back with and nobody knows, so far */
     uint32_t n_strays, cap_strays;
     uint64_t strays_ns; /* when those still unknown are deleted */
@@ -285,6 +291,7 @@ uint32_t head_class_depth(const struct cls *cls);
 
 /* head_fail.c */
 void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode);
+void head_late_cancels(struct rtci_head_core *core);
 void head_cancel_children(struct rtci_head_core *core, uint32_t index, uint32_t mode);
 void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost);
 void head_returned(struct rtci_head_core *core, uint32_t node, const struct rtci_returned *ret);

@@ -51,7 +51,8 @@ struct proc {
     uint32_t objects;    /* first of its objects that may yet be taken back; entry index + 1 */
     uint32_t n_cancels;
     uint64_t read;       /* bytes read, not yet told as credit */
-    uint64_t since_ns;   /* idle since, started at */
+    uint64_t since_ns;   /* idle since */
+    uint64_t started_ns; /* its program was started, or found after a restart */
     uint64_t kill_ns;    /* ENDING: when to be less polite */
     uint64_t job_hi, job_lo;
     char name[64], ns[64];

@@ -165,7 +165,7 @@ void node_exec_numbered(struct rtci_node_core *core, uint64_t now_ns, uint32_t t
         return;
     }
     proc->state = PROC_STARTING;
-    proc->since_ns = now_ns;
+    proc->started_ns = now_ns;
     node_wake(core, now_ns + RTCI_EXEC_REGISTER_NS);
     struct job *job = node_job(core, proc->job, true);
     struct rtci_node_action *act = node_act(actions, RTCI_NA_SPAWN, token);
@@ -354,7 +354,7 @@ void node_exec_timers(struct rtci_node_core *core, uint64_t now_ns,
     for (uint32_t token = RTCI_TOKEN_EXEC; token < core->n_procs; token++) {
         struct proc *proc = &core->procs[token];
         if (proc->state == PROC_STARTING) {
-            uint64_t at_ns = proc->since_ns + RTCI_EXEC_REGISTER_NS;
+            uint64_t at_ns = proc->started_ns + RTCI_EXEC_REGISTER_NS;
             if (at_ns <= now_ns) {
                 proc->no_register = true;
                 node_exec_unidle(core, token);

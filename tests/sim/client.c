@@ -260,6 +260,17 @@ static void check_value(struct sim *sim, const struct rtci_done *done)
               (unsigned long long)id.seq);
 }
 
+/* With its driver a job's objects go, whoever of the job still holds them. */
+static bool job_ended(const struct sim *sim, uint32_t job)
+{
+    for (uint32_t i = 0; i < sim->n_procs; i++) {
+        const struct vproc *proc = sim->procs[i];
+        if (proc && proc->role == RTCI_ROLE_DRIVER && proc->job == job)
+            return !proc->alive;
+    }
+    return true;
+}
+
 void sim_on_result(struct sim *sim, struct vproc *proc, const struct rtci_done *done)
 {
     struct rtci_id id = {done->seq, done->client, 0};
@@ -272,7 +283,8 @@ void sim_on_result(struct sim *sim, struct vproc *proc, const struct rtci_done *
         if (hold->wanted && rtci_id_equal(hold->id, id)) {
             hold->wanted = false;
             SIM_CHECK(sim,
-                      done->status != RTC_E_LOST || sim->swarm.kill_node || sim->swarm.kill_driver,
+                      done->status != RTC_E_LOST || sim->swarm.kill_node ||
+                          job_ended(sim, proc->job),
                       "%u:%llu is lost though it is held", id.client, (unsigned long long)id.seq);
         }
     }

@@ -7,6 +7,22 @@
 
 #include "tests/sim/sim.h"
 
+static void dump(const struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->n_procs; i++) {
+        const struct vproc *proc = sim->procs[i];
+        if (!proc || proc->forgotten || proc->exited)
+            continue;
+        const struct run *run = &proc->run;
+        fprintf(stderr,
+                "process %u client %u node %u token %u alive %d attached %d stop %d tasks %u "
+                "runs %d (%u:%llu kind %u phase %u blocked %d)\n",
+                proc->index, proc->number, proc->node, proc->token, proc->alive, proc->attached,
+                proc->stop, proc->n_tasks, run->active, run->id.client,
+                (unsigned long long)run->id.seq, run->script.kind, run->phase, run->blocked);
+    }
+}
+
 __attribute__((noreturn)) void sim_fail(struct sim *sim, const char *file, int line,
                                         const char *fmt, ...)
 {
@@ -17,6 +33,8 @@ __attribute__((noreturn)) void sim_fail(struct sim *sim, const char *file, int l
             (double)sim->now_ns / 1e9, (unsigned long long)sim->steps, file, line);
     vfprintf(stderr, fmt, args);
     fprintf(stderr, "\nreplay: rtc-sim --seed %llu --verbose\n", (unsigned long long)sim->seed);
+    if (sim->verbose)
+        dump(sim);
     va_end(args);
     abort();
 }
@@ -162,7 +180,7 @@ static void report(struct sim *sim)
     putchar('\n');
 }
 
-#define END_OF_TIME (3600 * SIM_S)
+#define END_OF_TIME (600 * SIM_S)
 
 static void run_seed(uint64_t seed, uint32_t nodes, uint32_t tasks, bool verbose)
 {
