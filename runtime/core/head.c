@@ -389,6 +389,8 @@ void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
                          struct rtci_head_actions *actions)
 {
     begin(core, now_ns, actions);
+    if (core->sweep)
+        head_sweep_ended(core);
     if (core->recovering && core->now_ns >= core->hold_until_ns)
         core->recovering = false;
     actions->deadline_ns = core->recovering ? core->hold_until_ns : UINT64_MAX;
@@ -464,6 +466,6 @@ void rtci_head_core_recovered(struct rtci_head_core *core, uint64_t now_ns, uint
 {
     core->now_ns = now_ns;
     core->replaying = false;
-    core->recovering = true;
+    core->recovering = core->sweep = true;
     core->hold_until_ns = now_ns + hold_ns;
 }

@@ -157,7 +157,7 @@ static void drop_entries(struct rtci_head_core *core, struct client *client, boo
             entry->ext = 0;
         }
         if (entry->kind == ENTRY_TASK && !head_terminal(entry) && cancel)
-            head_cancel(core, index, RTCI_CANCEL_FORCE);
+            head_cancel(core, index, RTCI_CANCEL_FORCE | HEAD_CANCEL_NOW);
         else
             head_entry_try_free(core, index);
     }
@@ -180,6 +180,16 @@ void head_client_gone(struct rtci_head_core *core, uint32_t number)
             drop_entries(core, other, true);
     }
     end_job(core, client->job);
+}
+
+/* After a restart: what was being cancelled because its job ended is as if it had never run. */
+void head_sweep_ended(struct rtci_head_core *core)
+{
+    for (uint32_t i = 1; i < core->n_clients; i++) {
+        if (core->clients[i] && !core->jobs[core->clients[i]->job].alive)
+            drop_entries(core, core->clients[i], true);
+    }
+    core->sweep = false;
 }
 
 /* ---- Declarations ---- */

@@ -94,13 +94,13 @@ void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
     if (entry->kind != ENTRY_TASK || head_terminal(entry))
         return;
     if (!(mode & RTCI_CANCEL_NO_CHILDREN))
-        head_cancel_children(core, index, mode & RTCI_CANCEL_FORCE);
+        head_cancel_children(core, index, mode & (RTCI_CANCEL_FORCE | HEAD_CANCEL_NOW));
     entry = head_entry(core, index);
     if (head_terminal(entry))
         return;
     if (mode & RTCI_CANCEL_DEADLINE)
         entry->flags |= EF_DEADLINE;
-    if (entry->state == RTCI_TASK_READY && core->recovering) {
+    if (entry->state == RTCI_TASK_READY && core->recovering && !(mode & HEAD_CANCEL_NOW)) {
         HEAD_GROW(core->late_cancels, core->cap_late_cancels, core->n_late_cancels);
         core->late_cancels[core->n_late_cancels++] =
             (struct late_cancel){index, entry->generation, mode | RTCI_CANCEL_NO_CHILDREN};
@@ -117,7 +117,7 @@ void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
     if (!out)
         return;
     out->id = (struct rtci_id){entry->seq, entry->client, 0};
-    out->mode = mode;
+    out->mode = mode & ~HEAD_CANCEL_NOW;
     out->slot = entry->slot;
     out->attempt = entry->attempt;
     out->pad = 0;

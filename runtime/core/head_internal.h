@@ -172,7 +172,7 @@ struct stray {
 struct rtci_head_core {
     struct rtci_head_config config;
     uint64_t now_ns;
-    bool replaying, recovering;
+    bool replaying, recovering, sweep;
     uint64_t hold_until_ns;
     struct entry *entries;
     uint32_t n_entries, cap_entries, free_entry;
@@ -256,6 +256,7 @@ uint32_t head_pin_contained(struct rtci_head_core *core, uint32_t index, bool pi
 struct client *head_client(struct rtci_head_core *core, uint32_t number);
 void head_client_new(struct rtci_head_core *core, uint32_t node, const struct rtci_client_new *rec);
 void head_client_gone(struct rtci_head_core *core, uint32_t number);
+void head_sweep_ended(struct rtci_head_core *core);
 void head_shape(struct rtci_head_core *core, struct client *client, const struct rtci_shape *shape);
 void head_function(struct rtci_head_core *core, const struct rtci_function *function);
 struct client *head_client_make(struct rtci_head_core *core, uint32_t number);
@@ -291,6 +292,8 @@ uint32_t head_class_depth(const struct cls *cls);
 
 /* head_fail.c */
 void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode);
+/* Of a job that ends: not put off until nodes have told what they hold, which dies with it. */
+#define HEAD_CANCEL_NOW 0x100u
 void head_late_cancels(struct rtci_head_core *core);
 void head_cancel_children(struct rtci_head_core *core, uint32_t index, uint32_t mode);
 void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost);

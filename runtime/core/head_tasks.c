@@ -417,13 +417,15 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
         entry->attempt = done->attempt;
     if (!core->replaying && !done->attempt)
         return; /* of a task that never began: nonsense */
-    if (entry->state == RTCI_TASK_CANCELLING && entry->flags & EF_DEADLINE &&
-        done->status == RTC_E_CANCELLED) { /* the executor knows only that it was to stop */
+    bool stopped = done->status == RTC_E_CANCELLED;
+    bool late = entry->flags & EF_DEADLINE ||
+                (entry->deadline_ns && entry->deadline_ns <= core->now_ns);
+    if (stopped && late && !core->replaying) { /* its executor knows only that it was to stop */
         head_fail_simple(core, index, RTCI_TASK_FAILED, RTC_E_DEADLINE,
                          "its deadline passed before it ended");
         return;
     }
-    bool retry = done->status && entry->spec->flags & RTCI_SPEC_RETRY_ON_ERROR &&
+    bool retry = done->status && !stopped && entry->spec->flags & RTCI_SPEC_RETRY_ON_ERROR &&
                  entry->state != RTCI_TASK_CANCELLING && !core->replaying &&
                  (entry->spec->retries < 0 || entry->failures < (uint32_t)entry->spec->retries);
     uint32_t slot = entry->slot;
@@ -445,7 +447,7 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
         head_j_attempt(core, head_entry(core, index));
         head_make_ready(core, index, true);
     } else {
-        bool cancelled = entry->state == RTCI_TASK_CANCELLING && done->status;
+        bool cancelled = stopped || (entry->state == RTCI_TASK_CANCELLING && done->status);
         head_j_record(core, entry->client, &done->rec);
         store_result(core, index, done);
         entry = head_entry(core, index);
