@@ -418,8 +418,8 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
     if (!core->replaying && !done->attempt)
         return; /* of a task that never began: nonsense */
     bool stopped = done->status == RTC_E_CANCELLED;
-    bool late = entry->flags & EF_DEADLINE ||
-                (entry->deadline_ns && entry->deadline_ns <= core->now_ns);
+    bool late =
+        entry->flags & EF_DEADLINE || (entry->deadline_ns && entry->deadline_ns <= core->now_ns);
     if (stopped && late && !core->replaying) { /* its executor knows only that it was to stop */
         head_fail_simple(core, index, RTCI_TASK_FAILED, RTC_E_DEADLINE,
                          "its deadline passed before it ended");

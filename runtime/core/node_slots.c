@@ -155,12 +155,36 @@ static bool ready(const struct rtci_node_core *core, const struct slot *slot)
     return slot->proc && core->procs[slot->proc].ready;
 }
 
+static void say_returned(struct rtci_node_actions *actions, struct slot *slot,
+                         const struct rtci_held *rows, uint32_t n)
+{
+    struct rtci_returned *returned =
+        node_say(actions, RTCI_R_RETURNED, sizeof(*returned) + n * sizeof(*rows));
+    returned->slot = slot->number;
+    returned->n = n;
+    for (uint32_t i = 0; i < n; i++) {
+        struct rtci_held *row = (struct rtci_held *)(returned + 1) + i;
+        *row = rows[i];
+        row->claimed = 0;
+    }
+    slot->recall_asked = false;
+}
+
 void node_task(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
                struct rtci_node_actions *actions)
 {
     struct slot *slot = node_slot(core, spec->slot);
     if (RTCI_UNLIKELY(!slot))
         return; /* the slot was lost while it was on the way: the head has heard of that by now */
+    if (RTCI_UNLIKELY(slot->blocked)) {
+        /* Sent before the head knew. Behind a task that waits it could wait for ever: for itself.
+         */
+        struct rtci_held row = {{spec->seq, spec->client, 0}, spec->attempt, 0};
+        bool asked = slot->recall_asked;
+        say_returned(actions, slot, &row, 1);
+        slot->recall_asked = asked;
+        return;
+    }
     bool first = slot->tasks.len == 0;
     node_tasks_push(&slot->tasks, (struct rtci_id){spec->seq, spec->client, 0}, spec->attempt, 0);
     if (first)
@@ -218,21 +242,6 @@ void node_slot_lost(struct rtci_node_core *core, struct slot *slot, const struct
 }
 
 /* ---- Giving back ---- */
-
-static void say_returned(struct rtci_node_actions *actions, struct slot *slot,
-                         const struct rtci_held *rows, uint32_t n)
-{
-    struct rtci_returned *returned =
-        node_say(actions, RTCI_R_RETURNED, sizeof(*returned) + n * sizeof(*rows));
-    returned->slot = slot->number;
-    returned->n = n;
-    for (uint32_t i = 0; i < n; i++) {
-        struct rtci_held *row = (struct rtci_held *)(returned + 1) + i;
-        *row = rows[i];
-        row->claimed = 0;
-    }
-    slot->recall_asked = false;
-}
 
 /* Takes the record of a task out of those that wait for the executor. */
 static void pending_remove(struct slot *slot, struct rtci_id id)

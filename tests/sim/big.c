@@ -17,7 +17,8 @@ struct big {
     struct rtci_buf *to_head; /* by node */
     uint32_t nodes;
     uint64_t now_ns, head_ns, submitted, done, tasks, turns;
-    uint32_t driver;
+    uint32_t driver, job;
+    uint32_t *executor; /* by node: the client that its completions come from */
     struct rtci_buf driver_says;
 };
 
@@ -51,7 +52,7 @@ static void on_task(struct big *big, uint32_t node, const struct rtci_spec *spec
     struct rtci_buf *out = &big->to_head[node];
     size_t inner = sizeof(struct rtci_done) + sizeof(struct rtci_resolved) + 16;
     struct rtci_wrap *wrap = say(out, RTCI_R_FROM_CLIENT, sizeof(*wrap) + inner);
-    wrap->client = big->driver; /* the head asks only whether the task is known */
+    wrap->client = big->executor[node];
     struct rtci_done *done = (struct rtci_done *)(wrap + 1);
     done->rec = (struct rtci_rec){.size = (uint32_t)inner, .type = RTCI_R_DONE};
     done->seq = spec->seq;
@@ -87,6 +88,17 @@ static void on_wrapped(struct big *big, const struct rtci_wrap *wrap)
     credit->bytes = bytes;
 }
 
+/* The first that asks is the driver. */
+static void on_number(struct big *big, uint32_t node, const struct rtci_client_id *id)
+{
+    if (big->driver) {
+        big->executor[node] = id->client;
+        return;
+    }
+    big->driver = id->client;
+    big->job = id->job;
+}
+
 static void deliver(struct big *big)
 {
     for (uint32_t i = 0; i < big->actions.n_out; i++) {
@@ -98,7 +110,7 @@ static void deliver(struct big *big)
             else if (rec->type == RTCI_R_TO_CLIENT)
                 on_wrapped(big, (const struct rtci_wrap *)rec);
             else if (rec->type == RTCI_R_CLIENT_ID)
-                big->driver = ((const struct rtci_client_id *)rec)->client;
+                on_number(big, out->node, (const struct rtci_client_id *)rec);
             at += rec->size;
         }
     }
@@ -159,6 +171,14 @@ static void join(struct big *big)
     client->job_lo = 1;
     receive(big, 1, &big->to_head[1]);
     tick(big);
+    for (uint32_t i = 1; i <= big->nodes; i++) {
+        client = say(&big->to_head[i], RTCI_R_CLIENT_NEW, sizeof(*client));
+        client->token = 2;
+        client->role = RTCI_ROLE_EXECUTOR;
+        client->job = big->job;
+        receive(big, i, &big->to_head[i]);
+    }
+    tick(big);
     struct rtci_shape *shape = say(&big->driver_says, RTCI_R_SHAPE, sizeof(*shape));
     shape->cpu = 10000;
 }
@@ -168,8 +188,10 @@ int sim_big(uint32_t nodes, uint64_t tasks, uint64_t seed, bool json)
     static struct big big;
     big = (struct big){.nodes = nodes, .tasks = tasks, .now_ns = SIM_S};
     big.to_head = calloc(nodes + 1, sizeof(*big.to_head));
+    big.executor = calloc(nodes + 1, sizeof(*big.executor));
     struct rtci_head_config config = {.epoch = 1, .now_ns = big.now_ns, .seed = seed};
-    if (!big.to_head || nodes > RTCI_NODES_MAX || rtci_head_core_create(&config, &big.head) != 0) {
+    if (!big.to_head || !big.executor || nodes > RTCI_NODES_MAX ||
+        rtci_head_core_create(&config, &big.head) != 0) {
         fputs("rtc-sim: no memory, or more nodes than rtc takes\n", stderr);
         return 1;
     }
@@ -202,6 +224,7 @@ int sim_big(uint32_t nodes, uint64_t tasks, uint64_t seed, bool json)
     for (uint32_t i = 0; i <= nodes; i++)
         rtci_buf_fini(&big.to_head[i]);
     free(big.to_head);
+    free(big.executor);
     rtci_buf_fini(&big.driver_says);
     rtci_head_core_destroy(big.head);
     rtci_head_actions_fini(&big.actions);
