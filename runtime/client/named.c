@@ -73,15 +73,21 @@ static int take(struct rtc *rtc, const struct request *q, rtc_ref *ret_ref)
     if (!slot)
         return rc;
     if (slot->flags & SLOT_BORROWED) {
-        RTCI_CONTAINER(slot, struct borrowed, slot)->holds++;
-    } else if (slot->flags & SLOT_RELEASED) {
+        struct borrowed *b = RTCI_CONTAINER(slot, struct borrowed, slot);
+        b->slot.flags &= (uint8_t)~SLOT_RELEASED;
+        b->holds++;
+        b->replies++;
+        *ret_ref = ref;
+        return 0;
+    }
+    if (slot->flags & SLOT_RELEASED) {
         slot->flags &= (uint8_t)~SLOT_RELEASED;
     } else {
         slot->retains++;
         slot->pins++;
     }
-    *ret_ref = ref;
-    return 0;
+    *ret_ref = ref; /* our own, alive: that is hold enough */
+    return rtci_send_ids(rtc, RTCI_R_DROP, &q->reply.id, 1, 1 | RTCI_DROP_REPLY);
 }
 
 int rtc_newest(struct rtc *rtc, const char *name, uint64_t newer_than, int64_t timeout,

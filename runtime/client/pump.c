@@ -41,9 +41,10 @@ static void on_reply(struct rtc *rtc, const struct rtci_reply *reply)
         q->done = true;
         return;
     }
-    /* Its caller gave up: what was held for it is not wanted. */
+    /* Its caller gave up: what was held for it is not wanted. Another answer with the same object
+     * may be on its way. */
     if (reply->status == 0 && reply->id.client != 0)
-        RTCI_IGNORE(rtci_send_ids(rtc, RTCI_R_DROP, &reply->id, 1, 0));
+        RTCI_IGNORE(rtci_send_ids(rtc, RTCI_R_DROP, &reply->id, 1, 1 | RTCI_DROP_REPLY));
 }
 
 static void on_grant(struct rtc *rtc, const struct rtci_grant *grant)

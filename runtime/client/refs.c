@@ -278,13 +278,15 @@ static int release_borrowed(struct rtc *rtc, rtc_ref ref)
     if (--b->holds > 0)
         return 0;
     struct rtci_id id = b->id;
+    uint32_t replies = b->replies;
+    b->replies = 0;
     if (b->slot.pins > 0) {
         b->slot.flags |= SLOT_RELEASED;
     } else if (!b->argument) {
         rtci_slot_clear(rtc, &b->slot);
         rtci_borrowed_remove(&rtc->borrowed, b);
     }
-    return rtci_send_ids(rtc, RTCI_R_DROP, &id, 1, 0);
+    return rtci_send_ids(rtc, RTCI_R_DROP, &id, 1, replies);
 }
 
 int rtci_release_locked(struct rtc *rtc, rtc_ref ref)

@@ -132,7 +132,8 @@ static inline void rtci_slots_done(struct slots *slots, uint64_t seq)
 struct borrowed {
     struct borrowed *next;
     struct rtci_id id;
-    uint32_t holds; /* by rtc_retain */
+    uint32_t holds;   /* by rtc_retain and rtc_newest */
+    uint32_t replies; /* of these, answers that came with a hold */
     bool argument;  /* of the running task: its value came with the task */
     bool pulled;    /* asked for by WANT */
     struct slot slot;

@@ -89,6 +89,8 @@ struct hold {
     struct rtci_id id; /* client 0 = free entry */
     uint32_t proc;
     uint32_t next_id, next, prev; /* of the same object; of the same process */
+    uint32_t replies;             /* answers with a hold that passed here and were not dropped */
+    bool said;                    /* the process itself said HOLD */
 };
 struct cancel {
     struct rtci_id id;

@@ -431,7 +431,7 @@ void node_to_client(struct rtci_node_core *core, const struct rtci_wrap *wrap,
 {
     uint32_t token = node_proc_number(core, wrap->client);
     size_t size = wrap->rec.size - sizeof(*wrap);
-    if (RTCI_LIKELY(token)) {
+    if (RTCI_LIKELY(token && size)) {
         void *at = rtci_buf_add(node_out(core, token, actions), size);
         RTCI_ASSERT(at);
         memcpy(at, wrap + 1, size);

@@ -1,6 +1,8 @@
 /* Explicit references of local processes: a set of (object, process). The head keeps one bit per
  * node and object, so it hears of an object when its first local holder comes and when its last one
- * goes. A set and not a count: what a ring held is seen again after a restart.
+ * goes. What a process says is a set and not a count: what a ring held is seen again after a
+ * restart. Answers that come with a hold are counted: a process that drops one may not have seen
+ * the next.
  */
 #include "runtime/core/node.h"
 
@@ -35,9 +37,14 @@ static uint32_t find(const struct rtci_node_core *core, uint32_t token, struct r
 }
 
 /* True when it is the first local holder of the object. */
-static bool add(struct rtci_node_core *core, uint32_t token, struct rtci_id id)
+static bool add(struct rtci_node_core *core, uint32_t token, struct rtci_id id, bool reply)
 {
-    if (!id.client || find(core, token, id))
+    uint32_t known = find(core, token, id);
+    if (known) {
+        core->holds[known].replies += reply;
+        core->holds[known].said |= !reply;
+    }
+    if (!id.client || known)
         return false;
     uint32_t index = core->free_hold;
     if (index) {
@@ -51,6 +58,8 @@ static bool add(struct rtci_node_core *core, uint32_t token, struct rtci_id id)
     struct hold *hold = &core->holds[index];
     *hold =
         (struct hold){.id = id, .proc = token, .next_id = first ? *first : 0, .next = proc->holds};
+    hold->replies = reply;
+    hold->said = !reply;
     if (proc->holds)
         core->holds[proc->holds].prev = index;
     proc->holds = index;
@@ -85,7 +94,7 @@ void node_hold(struct rtci_node_core *core, uint32_t token, const struct rtci_id
 {
     const struct rtci_id *id = (const struct rtci_id *)(ids + 1);
     for (uint32_t i = 0; i < ids->n; i++) {
-        if (add(core, token, id[i]))
+        if (add(core, token, id[i], false))
             node_say_ids(actions, RTCI_R_HOLD, &id[i], 1);
     }
 }
@@ -93,7 +102,7 @@ void node_hold(struct rtci_node_core *core, uint32_t token, const struct rtci_id
 void node_hold_one(struct rtci_node_core *core, uint32_t token, struct rtci_id id,
                    struct rtci_node_actions *actions)
 {
-    if (add(core, token, id))
+    if (add(core, token, id, true))
         node_say_ids(actions, RTCI_R_HOLD, &id, 1);
 }
 
@@ -102,7 +111,14 @@ void node_drop(struct rtci_node_core *core, uint32_t token, const struct rtci_id
 {
     const struct rtci_id *id = (const struct rtci_id *)(ids + 1);
     for (uint32_t i = 0; i < ids->n; i++) {
-        uint32_t index = find(core, token, id[i]);
+        uint32_t index = find(core, token, id[i]), replies = ids->arg & ~RTCI_DROP_REPLY;
+        struct hold *hold = &core->holds[index];
+        if (index) {
+            hold->replies -= replies < hold->replies ? replies : hold->replies;
+            hold->said &= (ids->arg & RTCI_DROP_REPLY) != 0;
+            if (hold->replies || hold->said)
+                continue;
+        }
         /* One not known here is of before a restart: the head's bit falls unless another process
          * said meanwhile that it holds the object. */
         bool last =

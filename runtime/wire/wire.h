@@ -236,8 +236,10 @@ struct rtci_range { /* RELEASE: `count` consecutive tasks or puts of `client`, r
 struct rtci_ids { /* WANT, HOLD, DROP, BLOCKED, OBJECT_FREE */
     struct rtci_rec rec;
     uint32_t n; /* struct rtci_id[] follow */
-    uint32_t arg; /* BLOCKED: how many must be done */
+    uint32_t arg; /* BLOCKED: how many must be done. DROP of a process: how many answers with a hold
+                   * it has seen, | RTCI_DROP_REPLY when it drops only these, not its HOLD */
 };
+#define RTCI_DROP_REPLY 0x80000000u
 
 struct rtci_cancel { /* CANCEL, STARTED */
     struct rtci_rec rec;

@@ -6,6 +6,7 @@
   lint.py format CLANG_FORMAT formatting of sources, with clang-format 14
   lint.py headers CC [CXX]    each header compiles alone; public ones as C11 and C++
   lint.py symbols NM LIB      librtc.so exports what include/rtc declares, and nothing else
+  lint.py pure NM LIB         librtc_core.a calls nothing that reads a clock, draws or does I/O
 
 Run from anywhere; prints `file:line: what` for each finding and exits with 1. Exit 77: not
 possible here."""
@@ -229,9 +230,25 @@ def symbols(nm, library):
         say(library, 0, f'{name} is declared but not exported')
 
 
+# All that the machines may ask of the C library: memory and text. No file, clock, thread or random.
+PURE = set('''calloc free malloc realloc memchr memcmp memcpy memmove memset strcmp strlen strncmp strndup
+    strnlen snprintf vsnprintf qsort'''.split())
+# What compilers put in by themselves.
+COMPILER = re.compile(r'^(_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__popcountdi2|__(mem|str|snprintf|vsnprintf)\w*_chk)$')
+
+
+def pure(nm, library):
+    out = subprocess.run([nm, library], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in out.splitlines() if len(line.split()) in (2, 3)]
+    defined = {row[-1] for row in rows if row[-2] != 'U'}
+    for name in sorted({row[-1] for row in rows if row[-2] == 'U'} - defined):
+        if name not in PURE and not name.startswith('rtci_') and not COMPILER.match(name):
+            say(library, 0, f'uses {name}, which a machine without I/O has no use for')
+
+
 def main():
     rules = {'includes': includes, 'text': text, 'format': formatting, 'headers': headers,
-             'symbols': symbols}
+             'symbols': symbols, 'pure': pure}
     if len(sys.argv) < 2 or sys.argv[1] not in rules:
         print(__doc__)
         return 2
