@@ -1,9 +1,11 @@
 /* rtc-bench: what tasks and objects cost on this machine, against an embedded cluster (or the one
  * at
- * --address). A row is the median of five rounds after one that is not counted; everything runs as
- * users run it: journal, references and acknowledgements on. */
+ * --address). A row is the median of five rounds after one that is not counted, in turn with rounds
+ * of the baseline that it is compared with; everything runs as users run it: journal, references
+ * and acknowledgements on. */
 #include <getopt.h>
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +15,25 @@
 
 #include <rtc/rtc.h>
 
+#include "tests/bench/bench.h"
+#if RTC_BASELINES
+#include "tests/bench/baselines.h"
+#endif
+
 #define ROUNDS 5
 #define MANY   1000000
 #define LARGE  ((size_t)64 << 20)
 
 RTC_TASK(noop)
 {
+    return rtc_return_i64(call, 0);
+}
+
+/* Long enough that a second one needs an executor of its own. */
+RTC_TASK(nap)
+{
+    struct timespec t = {.tv_nsec = 100 * 1000 * 1000};
+    nanosleep(&t, NULL);
     return rtc_return_i64(call, 0);
 }
 
@@ -42,12 +57,12 @@ RTC_TASK(die_once)
 }
 
 static struct rtc *rtc;
-static double seconds = 1;
+double bench_seconds = 1;
 static rtc_ref refs[MANY];
 static struct rtc_value values[10000];
 static char *from, *to;
 
-static double now(void)
+double bench_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -60,10 +75,23 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static double median(double *v, size_t n)
+double bench_median(double *v, size_t n)
 {
     qsort(v, n, sizeof(*v), by_size);
     return v[n / 2];
+}
+
+void bench_pin(int pid, int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    long n = sysconf(_SC_NPROCESSORS_CONF);
+    for (long i = 0; i < n; i++) {
+        if (cpu < 0 || i == cpu % n)
+            CPU_SET((size_t)i, &set);
+    }
+    if (sched_setaffinity(pid, sizeof(set), &set))
+        fprintf(stderr, "rtc-bench: process %d cannot be pinned to CPU %d\n", pid, cpu);
 }
 
 static void get_all(size_t n)
@@ -80,37 +108,67 @@ static void one(const char *task)
     RTC_CHECK(rtc_release(rtc, ref));
 }
 
+static int daemon_pid(void)
+{
+    char *json = NULL;
+    RTC_CHECK(rtc_query(rtc, "status", &json));
+    const char *at = strstr(json, "\"pid\":");
+    long pid = at ? strtol(at + 6, NULL, 10) : 0;
+    free(json);
+    return (int)pid;
+}
+
+/* Driver and executors on one CPU, the daemon on the other, as the baseline; or all free again. */
+static void pin_cluster(bool pin)
+{
+    int daemon = daemon_pid(), keeper = 0, pids[64];
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/stat", daemon);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%*d %*s %*c %d", &keeper) != 1)
+        keeper = 0;
+    if (file)
+        fclose(file);
+    size_t n = keeper ? bench_children(keeper, pids, 64) : 0;
+    for (size_t i = 0; i < n; i++)
+        bench_pin(pids[i], !pin ? -1 : pids[i] == daemon ? 1 : 0);
+    bench_pin(0, pin ? 0 : -1);
+}
+
 static double tasks_sync(void)
 {
     static double took[100000];
     size_t n = 0;
-    for (double end = now() + seconds; now() < end && n < 100000; n++) {
-        double start = now();
+    one("noop");
+    pin_cluster(true);
+    for (double end = bench_now() + bench_seconds; bench_now() < end && n < 100000; n++) {
+        double start = bench_now();
         one("noop");
-        took[n] = (now() - start) * 1e6;
+        took[n] = (bench_now() - start) * 1e6;
     }
-    return median(took, n);
+    pin_cluster(false);
+    return bench_median(took, n);
 }
 
 static double tasks_async(void)
 {
-    double start = now(), n = 0;
-    for (; now() - start < seconds; n += 1000) {
+    double start = bench_now(), n = 0;
+    for (; bench_now() - start < bench_seconds; n += 1000) {
         for (int i = 0; i < 1000; i++)
             RTC_CHECK(rtc_submit(rtc, "noop", NULL, NULL, &refs[i]));
         get_all(1000);
     }
-    return n / (now() - start);
+    return n / (bench_now() - start);
 }
 
 static double tasks_bulk(void)
 {
-    double start = now(), n = 0;
-    for (; now() - start < seconds; n += 10000) {
+    double start = bench_now(), n = 0;
+    for (; bench_now() - start < bench_seconds; n += 10000) {
         RTC_CHECK(rtc_submit_many(rtc, "noop", NULL, 10000, NULL, refs));
         get_all(10000);
     }
-    return n / (now() - start);
+    return n / (bench_now() - start);
 }
 
 /* A million wait at a node that starts nothing; the time is from when it may. */
@@ -119,10 +177,10 @@ static double tasks_drain_1m(void)
     RTC_CHECK(rtc_cordon(rtc, 1, true));
     RTC_CHECK(rtc_submit_many(rtc, "noop", NULL, MANY, NULL, refs));
     RTC_CHECK(rtc_flush(rtc, RTC_FOREVER));
-    double start = now();
+    double start = bench_now();
     RTC_CHECK(rtc_cordon(rtc, 1, false));
     RTC_CHECK(rtc_get_many(rtc, refs, MANY, RTC_S(120), NULL));
-    double took = now() - start;
+    double took = bench_now() - start;
     RTC_CHECK(rtc_release_many(rtc, refs, MANY));
     return took;
 }
@@ -131,59 +189,59 @@ static double tasks_command(void)
 {
     const char *const argv[] = {"/bin/true", NULL};
     struct rtc_command command = {.argv = argv};
-    double start = now(), n = 0;
-    for (; now() - start < seconds; n += 500) {
+    double start = bench_now(), n = 0;
+    for (; bench_now() - start < bench_seconds; n += 500) {
         for (int i = 0; i < 500; i++)
             RTC_CHECK(rtc_submit_command(rtc, &command, NULL, &refs[i]));
         get_all(500);
     }
-    return n / (now() - start);
+    return n / (bench_now() - start);
 }
 
 static double put_small(void)
 {
     struct rtc_value v = rtc_i64(1);
-    double start = now(), n = 0;
-    for (; now() - start < seconds; n += 1000) {
+    double start = bench_now(), n = 0;
+    for (; bench_now() - start < bench_seconds; n += 1000) {
         for (int i = 0; i < 1000; i++)
             RTC_CHECK(rtc_put(rtc, &v, &refs[i]));
         RTC_CHECK(rtc_release_many(rtc, refs, 1000));
     }
-    return n / (now() - start);
+    return n / (bench_now() - start);
 }
 
 static double get_small(void)
 {
     struct rtc_value v = rtc_i64(1);
     RTC_CHECK(rtc_put(rtc, &v, &refs[0]));
-    double start = now(), n = 0;
-    for (; now() - start < seconds; n += 1000) {
+    double start = bench_now(), n = 0;
+    for (; bench_now() - start < bench_seconds; n += 1000) {
         for (int i = 0; i < 1000; i++)
             RTC_CHECK(rtc_get(rtc, refs[0], RTC_FOREVER, &v));
     }
-    n /= now() - start;
+    n /= bench_now() - start;
     RTC_CHECK(rtc_release(rtc, refs[0]));
     return n;
 }
 
 static double memcpy_warm(void)
 {
-    double start = now(), n = 0;
-    for (; now() - start < seconds; n++) {
+    double start = bench_now(), n = 0;
+    for (; bench_now() - start < bench_seconds; n++) {
         memcpy(to, from, LARGE);
         __asm__ volatile("" : : "r"(to) : "memory");
     }
-    return n * (double)LARGE / (now() - start) / 1e9;
+    return n * (double)LARGE / (bench_now() - start) / 1e9;
 }
 
 static double put_large(void)
 {
     struct rtc_value v = rtc_bytes(from, LARGE);
     double took = 0, n = 0;
-    while (took < seconds) {
-        double start = now();
+    while (took < bench_seconds) {
+        double start = bench_now();
         RTC_CHECK(rtc_put(rtc, &v, &refs[0]));
-        took += now() - start;
+        took += bench_now() - start;
         RTC_CHECK(rtc_release(rtc, refs[0]));
         n++;
     }
@@ -196,12 +254,12 @@ static double get_large(void)
     struct rtc_value v = rtc_bytes(from, LARGE);
     RTC_CHECK(rtc_put(rtc, &v, &refs[0]));
     for (int i = 0; i < 10000; i++) {
-        double start = now();
+        double start = bench_now();
         RTC_CHECK(rtc_get(rtc, refs[0], RTC_FOREVER, &v));
-        took[i] = (now() - start) * 1e6;
+        took[i] = (bench_now() - start) * 1e6;
     }
     RTC_CHECK(rtc_release(rtc, refs[0]));
-    return median(took, 10000);
+    return bench_median(took, 10000);
 }
 
 static void put_10k(void)
@@ -220,8 +278,8 @@ static double get_10k_refs(void)
     struct rtc_value v = rtc_list(values, 10000);
     RTC_CHECK(rtc_put(rtc, &v, &holder));
     uint64_t sum = 0;
-    double start = now(), n = 0;
-    for (; now() - start < seconds; n++) {
+    double start = bench_now(), n = 0;
+    for (; bench_now() - start < bench_seconds; n++) {
         const rtc_ref *inside;
         size_t count;
         RTC_CHECK(rtc_get(rtc, holder, RTC_FOREVER, &v));
@@ -229,7 +287,7 @@ static double get_10k_refs(void)
         for (size_t i = 0; i < count; i++) /* each one is looked at */
             sum += inside[i].seq;
     }
-    n /= now() - start;
+    n /= bench_now() - start;
     __asm__ volatile("" : : "r"(sum));
     RTC_CHECK(rtc_release(rtc, holder));
     RTC_CHECK(rtc_release_many(rtc, refs, 10000));
@@ -238,8 +296,8 @@ static double get_10k_refs(void)
 
 static double wait_1k(void)
 {
-    double start = now(), n = 0;
-    for (; now() - start < seconds; n++) {
+    double start = bench_now(), n = 0;
+    for (; bench_now() - start < bench_seconds; n++) {
         size_t left = 1000, ready, count;
         for (size_t i = 0; i < left; i++)
             RTC_CHECK(rtc_submit(rtc, "noop", NULL, NULL, &refs[i]));
@@ -249,7 +307,7 @@ static double wait_1k(void)
             memmove(&refs[ready], &refs[ready + 1], (left - ready - 1) * sizeof(*refs));
         }
     }
-    return n / (now() - start);
+    return n / (bench_now() - start);
 }
 
 static double args_10k(void)
@@ -257,11 +315,11 @@ static double args_10k(void)
     rtc_ref ref;
     put_10k();
     struct rtc_args args = {values, 10000};
-    double start = now();
+    double start = bench_now();
     RTC_CHECK(rtc_submit(rtc, "count_args", &args, NULL, &ref));
     int64_t n = 0;
     RTC_CHECK(rtc_get_i64(rtc, ref, RTC_S(60), &n));
-    double took = (now() - start) * 1e3;
+    double took = (bench_now() - start) * 1e3;
     RTC_CHECK(rtc_release(rtc, ref));
     RTC_CHECK(rtc_release_many(rtc, refs, 10000));
     return n == 10000 ? took : NAN;
@@ -269,10 +327,10 @@ static double args_10k(void)
 
 static double returns_3k(void)
 {
-    double start = now();
+    double start = bench_now();
     RTC_CHECK(rtc_submit(rtc, "returns_many", NULL, RTC_OPTIONS(.returns = 3000), refs));
     RTC_CHECK(rtc_get_many(rtc, refs, 3000, RTC_S(60), NULL));
-    double took = (now() - start) * 1e3;
+    double took = (bench_now() - start) * 1e3;
     RTC_CHECK(rtc_release_many(rtc, refs, 3000));
     return took;
 }
@@ -280,121 +338,210 @@ static double returns_3k(void)
 static double get_10k(void)
 {
     put_10k();
-    double start = now();
+    double start = bench_now();
     RTC_CHECK(rtc_get_many(rtc, refs, 10000, RTC_S(60), NULL));
-    double took = (now() - start) * 1e3;
+    double took = (bench_now() - start) * 1e3;
     RTC_CHECK(rtc_release_many(rtc, refs, 10000));
     return took;
 }
 
 static double fault_executor(void)
 {
-    double start = now();
+    double start = bench_now();
     one("die_once");
-    return (now() - start) * 1e3;
+    return (bench_now() - start) * 1e3;
 }
 
 static double fault_head(void)
 {
-    char *json = NULL;
-    RTC_CHECK(rtc_query(rtc, "status", &json));
-    const char *at = strstr(json, "\"pid\":");
-    long pid = at ? strtol(at + 6, NULL, 10) : 0;
-    free(json);
-    double start = now();
+    int pid = daemon_pid();
+    double start = bench_now();
     if (pid <= 0 || kill((pid_t)pid, SIGKILL))
         return NAN;
     one("noop");
-    return (now() - start) * 1e3;
+    return (bench_now() - start) * 1e3;
 }
 
-static const struct row {
+struct row {
     const char *name, *unit;
     double (*run)(void);
-} rows[] = {
-    {"tasks_sync", "us", tasks_sync},
-    {"tasks_async", "1/s", tasks_async},
-    {"tasks_bulk", "1/s", tasks_bulk},
-    {"tasks_drain_1m", "s", tasks_drain_1m},
-    {"tasks_command", "1/s", tasks_command},
-    {"get_small", "1/s", get_small},
-    {"put_small", "1/s", put_small},
-    {"memcpy_warm", "GB/s", memcpy_warm},
-    {"put_large", "GB/s", put_large},
-    {"get_large", "us", get_large},
-    {"get_10k_refs", "1/s", get_10k_refs},
-    {"wait_1k", "1/s", wait_1k},
-    {"args_10k", "ms", args_10k},
-    {"returns_3k", "ms", returns_3k},
-    {"get_10k", "ms", get_10k},
-    {"fault_executor", "ms", fault_executor},
-    {"fault_head", "ms", fault_head},
+    const char *baseline; /* its ratio is to this one */
+    bool once;
+};
+
+#define IS_RATE(row) (strchr((row)->unit, '/') != NULL)
+
+static const struct row baselines[] = {
+    {"memcpy_warm", "GB/s", memcpy_warm, NULL, false},
+#if RTC_BASELINES
+    {"ring_path_sync", "us", bench_ring_path_sync, NULL, false},
+    {"ring_path", "1/s", bench_ring_path, NULL, false},
+    {"futex_rtt", "us", bench_futex_rtt, NULL, false},
+    {"spin_rtt", "us", bench_spin_rtt, NULL, false},
+    {"uds_rtt", "us", bench_uds_rtt, NULL, false},
+    {"zmq_tcp_rtt", "us", bench_zmq_tcp_rtt, NULL, false},
+    {"zmq_curve_rtt", "us", bench_zmq_curve_rtt, NULL, false},
+    {"zmq_tcp_msgs", "1/s", bench_zmq_tcp_msgs, NULL, false},
+    {"zmq_curve", "GB/s", bench_zmq_curve, NULL, false},
+    {"lmdb_put", "us", bench_lmdb_put, NULL, false},
+    {"spawn", "us", bench_spawn, NULL, false},
+    {"sgemm", "GFLOP/s", bench_sgemm, NULL, false},
+#endif
+};
+#define N_BASELINES (sizeof(baselines) / sizeof(baselines[0]))
+
+static const struct row rows[] = {
+    {"tasks_sync", "us", tasks_sync, "ring_path_sync", false},
+    {"tasks_async", "1/s", tasks_async, "ring_path", false},
+    {"tasks_bulk", "1/s", tasks_bulk, "ring_path", false},
+    {"tasks_clients", "1/s", bench_tasks_clients, NULL, false},
+    {"tasks_drain_1m", "s", tasks_drain_1m, NULL, false},
+    {"tasks_command", "1/s", tasks_command, NULL, false},
+    {"get_small", "1/s", get_small, NULL, false},
+    {"put_small", "1/s", put_small, NULL, false},
+    {"put_large", "GB/s", put_large, "memcpy_warm", false},
+    {"get_large", "us", get_large, NULL, false},
+    {"get_10k_refs", "1/s", get_10k_refs, NULL, false},
+    {"wait_1k", "1/s", wait_1k, NULL, false},
+    {"args_10k", "ms", args_10k, NULL, false},
+    {"returns_3k", "ms", returns_3k, NULL, false},
+    {"get_10k", "ms", get_10k, NULL, false},
+    {"head_ready", "ms", bench_head_ready, NULL, false},
+    {"first_task", "ms", bench_first_task, NULL, false},
+    {"idle_memory", "MB", bench_idle_memory, NULL, true},
+    {"sim_10k", "us", bench_sim_10k, NULL, true},
+    {"fault_executor", "ms", fault_executor, NULL, false},
+    {"fault_head", "ms", fault_head, NULL, false},
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
+static const struct row *find_row(const struct row *list, size_t n, const char *name)
+{
+    for (size_t i = 0; name && i < n; i++) {
+        if (!strcmp(list[i].name, name))
+            return &list[i];
+    }
+    return NULL;
+}
+
 static void run_row(const struct row *row, bool json)
 {
-    double v[ROUNDS];
-    row->run(); /* warm-up */
-    for (int i = 0; i < ROUNDS; i++)
+    const struct row *base = find_row(baselines, N_BASELINES, row->baseline);
+    double v[ROUNDS], limit[ROUNDS];
+    size_t rounds = row->once ? 1 : ROUNDS;
+    if (!row->once)
+        row->run(); /* warm-up */
+    for (size_t i = 0; i < rounds; i++) {
+        limit[i] = base ? base->run() : NAN;
         v[i] = row->run();
-    double mid = median(v, ROUNDS);
-    if (json)
+    }
+    double mid = bench_median(v, rounds), low = bench_median(limit, rounds);
+    double ratio = IS_RATE(row) ? mid / low : low / mid;
+    if (isnan(mid)) {
+        fprintf(stderr, "rtc-bench: %s could not be measured\n", row->name);
+        return;
+    }
+    if (json) {
         printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"min\":%.6g,\"max\":%.6g,"
-               "\"rounds\":%d}\n",
-               row->name, mid, row->unit, v[0], v[ROUNDS - 1], ROUNDS);
-    else
-        printf("%-16s %14.6g %-5s  (%.6g to %.6g)\n", row->name, mid, row->unit, v[0],
-               v[ROUNDS - 1]);
+               "\"rounds\":%zu",
+               row->name, mid, row->unit, v[0], v[rounds - 1], rounds);
+        if (base)
+            printf(",\"ratio\":%.4g,\"baseline\":\"%s\",\"baseline_value\":%.6g", ratio, base->name,
+                   low);
+        printf(",\"params\":{\"seconds\":%g}}\n", bench_seconds);
+    } else {
+        printf("%-16s %14.6g %-7s (%.6g to %.6g)", row->name, mid, row->unit, v[0], v[rounds - 1]);
+        if (base)
+            printf("  %.3g of %s %.6g", ratio, base->name, low);
+        printf("\n");
+    }
     fflush(stdout);
 }
 
 static int usage(FILE *out, int rc)
 {
-    fprintf(out, "usage: rtc bench [NAME…] [--list] [--json] [--seconds S] [--address A]\n");
+    fprintf(
+        out,
+        "usage: rtc bench [NAME…] [--list] [--json] [--seconds S] [--address A]\n\n"
+        "Runs the rows named, or all of them, and prints the median of %d rounds of S seconds\n"
+        "(default 1); `baseline` runs what they are compared with. A ratio of 1 is the limit.\n",
+        ROUNDS);
     return rc;
+}
+
+static int list(void)
+{
+    for (size_t i = 0; i < N_ROWS; i++)
+        printf("%-16s %s\n", rows[i].name, rows[i].unit);
+    for (size_t i = 0; i < N_BASELINES; i++)
+        printf("%-16s %s (baseline)\n", baselines[i].name, baselines[i].unit);
+    return 0;
+}
+
+static bool named(int argc, char **argv, const char *name)
+{
+    for (int a = optind; a < argc; a++) {
+        if (!strcmp(argv[a], name))
+            return true;
+    }
+    return false;
+}
+
+static bool run_rows(int argc, char **argv, bool json)
+{
+    bool any = false;
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (optind < argc && !named(argc, argv, rows[i].name))
+            continue;
+        run_row(&rows[i], json);
+        any = true;
+    }
+    for (size_t i = 0; i < N_BASELINES; i++) {
+        if (!named(argc, argv, baselines[i].name) && !named(argc, argv, "baseline"))
+            continue;
+        run_row(&baselines[i], json);
+        any = true;
+    }
+    return any;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"list", 0, NULL, 'l'},    {"json", 0, NULL, 'j'},
                                             {"seconds", 1, NULL, 's'}, {"address", 1, NULL, 'a'},
-                                            {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
+                                            {"as", 1, NULL, 'A'},      {"help", 0, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     struct rtc_config config = {.address = "embedded", .name = "bench"};
     bool json = false;
+    const char *as = NULL;
     for (int c;
          !getenv("RTC_EXECUTOR") && (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c == 'l') {
-            for (size_t i = 0; i < N_ROWS; i++)
-                printf("%-16s %s\n", rows[i].name, rows[i].unit);
-            return 0;
-        } else if (c == 'h') {
-            return usage(stdout, 0);
-        } else if (c == '?') {
-            return usage(stderr, 2);
+        switch (c) {
+        case 'l': return list();
+        case 'h': return usage(stdout, 0);
+        case 'j': json = true; break;
+        case 's': bench_seconds = strtod(optarg, NULL); break;
+        case 'a': config.address = optarg; break;
+        case 'A':
+            as = optarg;
+            config.address = getenv("RTC_ADDRESS");
+            break;
+        default: return usage(stderr, 2);
         }
-        json |= c == 'j';
-        if (c == 's')
-            seconds = strtod(optarg, NULL);
-        if (c == 'a')
-            config.address = optarg;
     }
     RTC_CHECK(rtc_init(&argc, &argv, &config, &rtc));
+    if (as) {
+        int rc = bench_as(rtc, as);
+        rtc_shutdown(&rtc);
+        return rc;
+    }
     from = malloc(LARGE);
     to = malloc(LARGE);
     if (!from || !to)
         return 1;
     memset(from, 1, LARGE);
     memset(to, 1, LARGE);
-    bool any = false;
-    for (size_t i = 0; i < N_ROWS; i++) {
-        bool wanted = optind >= argc;
-        for (int a = optind; a < argc; a++)
-            wanted |= !strcmp(argv[a], rows[i].name);
-        if (wanted)
-            run_row(&rows[i], json);
-        any |= wanted;
-    }
+    bool any = run_rows(argc, argv, json);
     rtc_shutdown(&rtc);
     if (!any)
         fprintf(stderr, "rtc bench: no row of that name; `rtc bench --list` prints them\n");

@@ -1,0 +1,27 @@
+/* What the parts of rtc-bench share. */
+#ifndef TESTS_BENCH_BENCH_H
+#define TESTS_BENCH_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct rtc;
+
+extern double bench_seconds; /* of a round, at least */
+double bench_now(void);      /* s */
+double bench_median(double *v, size_t n);
+/* Pins a process (0 = this thread) to one CPU; -1 = to all of them again. */
+void bench_pin(int pid, int cpu);
+
+/* outside.c: rows that are whole processes. NAN: not possible here, and why is on stderr. */
+double bench_tasks_clients(void); /* 1/s */
+double bench_head_ready(void);    /* ms */
+double bench_first_task(void);    /* ms */
+double bench_idle_memory(void);   /* MB */
+double bench_sim_10k(void);       /* us */
+/* The children of a process, recursively. Returns how many. */
+size_t bench_children(int pid, int *ret_pids, size_t cap);
+/* The programs that these rows start: `rtc-bench --as first|client|idle`. */
+int bench_as(struct rtc *rtc, const char *what);
+
+#endif
