@@ -30,7 +30,8 @@
       RTCI_TS_BIT(RUNNING) | RTCI_TS_BIT(READY) | RTCI_TS_BIT(DONE) | RTCI_TS_BIT(FAILED) |        \
           RTCI_TS_BIT(CANCELLING) | RTCI_TS_BIT(RETRYING) | RTCI_TS_BIT(CANCELLED))                \
     X(RUNNING, "running",                                                                          \
-      RTCI_TS_BIT(DONE) | RTCI_TS_BIT(FAILED) | RTCI_TS_BIT(CANCELLING) | RTCI_TS_BIT(RETRYING))   \
+      RTCI_TS_BIT(DONE) | RTCI_TS_BIT(FAILED) | RTCI_TS_BIT(CANCELLING) | RTCI_TS_BIT(RETRYING) |  \
+          RTCI_TS_BIT(READY))                                                                      \
     X(CANCELLING, "cancelling",                                                                    \
       RTCI_TS_BIT(CANCELLED) | RTCI_TS_BIT(DONE) | RTCI_TS_BIT(FAILED))                            \
     X(RETRYING, "retrying", RTCI_TS_BIT(READY) | RTCI_TS_BIT(FAILED) | RTCI_TS_BIT(CANCELLED))     \

@@ -237,7 +237,8 @@ void head_returned(struct rtci_head_core *core, uint32_t node, const struct rtci
             end_cancelled(core, index, entry->flags & EF_DEADLINE ? RTCI_CANCEL_DEADLINE : 0);
             continue;
         }
-        if (entry->state != RTCI_TASK_LEASED)
+        /* RUNNING is what the node believed of the first in the ring, until it got it back. */
+        if (entry->state != RTCI_TASK_LEASED && entry->state != RTCI_TASK_RUNNING)
             continue;
         head_slot_take(core, index);
         entry->attempt--; /* it never began */

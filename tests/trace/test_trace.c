@@ -338,12 +338,32 @@ static void scene_restart(struct scene *s)
     heard(s, 1);
 }
 
+/* The first of a ring was believed to run, and came back unclaimed: it is placed again. */
+static void scene_returned(struct scene *s)
+{
+    submit(s, 1, 0, 0);
+    heard(s, 1);
+    struct rtci_cancel *started = say(s, RTCI_R_STARTED, sizeof(*started));
+    started->id = (struct rtci_id){1, 1, 0};
+    started->slot = started->attempt = 1;
+    heard(s, 1);
+    struct rtci_returned *returned =
+        say(s, RTCI_R_RETURNED, sizeof(*returned) + sizeof(struct rtci_held));
+    returned->slot = 1;
+    returned->n = 1;
+    *(struct rtci_held *)(returned + 1) = (struct rtci_held){{1, 1, 0}, 1, 0};
+    heard(s, 1);
+    done(s, 2, 1, 1);
+    heard(s, 1);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct scene *s);
 } scenes[] = {
-    {"chain", scene_chain}, {"crash", scene_crash},         {"cancel", scene_cancel},
-    {"reuse", scene_reuse}, {"node_lost", scene_node_lost}, {"restart", scene_restart},
+    {"chain", scene_chain},       {"crash", scene_crash},         {"cancel", scene_cancel},
+    {"reuse", scene_reuse},       {"node_lost", scene_node_lost}, {"restart", scene_restart},
+    {"returned", scene_returned},
 };
 #define N_SCENES (sizeof(scenes) / sizeof(scenes[0]))
 
