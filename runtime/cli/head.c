@@ -188,8 +188,9 @@ int rtci_cli_daemon(int argc, char **argv)
     return rtci_daemon_run(&p.o);
 }
 
-static void announce(const struct parsed *p)
+static void announce(void *arg)
 {
+    const struct parsed *p = arg;
     printf("rtc head serves at unix:%s\n  state in %s\n  run a program against it: ./program"
            "\n  look at it: rtc status; stop it: rtc stop\n",
            p->o.socket_path, p->o.state_dir);
@@ -197,7 +198,7 @@ static void announce(const struct parsed *p)
 }
 
 /* Forks the keeper away; returns when it serves. */
-static int detach(const struct parsed *p, const struct rtci_keeper_config *config)
+static int detach(struct parsed *p, const struct rtci_keeper_config *config)
 {
     int pipes[2];
     char byte;
@@ -249,7 +250,9 @@ int rtci_cli_head(int argc, char **argv)
                                         .first_fd = p.driver_fd};
     if (p.detach)
         return detach(&p, &config);
-    if (!p.o.embedded)
-        announce(&p);
+    if (!p.o.embedded) {
+        config.on_ready = announce;
+        config.on_ready_arg = &p;
+    }
     return rtci_keeper_run(&config);
 }

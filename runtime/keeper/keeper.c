@@ -188,6 +188,8 @@ static void reap(struct rtci_keeper *keeper)
 
 static void ready(struct rtci_keeper *keeper)
 {
+    if (!keeper->ever_ready && keeper->config.on_ready)
+        keeper->config.on_ready(keeper->config.on_ready_arg);
     keeper->ready = keeper->ever_ready = true;
     keeper->ready_ns = rtci_keeper_now();
     keeper->failures = 0;

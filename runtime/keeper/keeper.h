@@ -63,6 +63,8 @@ struct rtci_keeper_config {
     int notify_fd;            /* gets one byte at the first READY, then is closed; -1 = none */
     const char *socket_path;  /* listening SOCK_SEQPACKET socket to bind (key 1); NULL = none */
     int first_fd;             /* an already connected client socket (key 2); -1 = none */
+    void (*on_ready)(void *arg); /* called once, when the daemon serves first; may be NULL */
+    void *on_ready_arg;
 };
 /* Runs the keeper until the daemon says QUIT, exits with status 0, exits at all before it was ever
  * READY (it has then said why), or dies 20 times in a row before READY. Any other death of it is

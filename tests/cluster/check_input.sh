@@ -1,0 +1,21 @@
+#!/bin/sh
+# check_input.sh RTC: a state directory or a socket that another head uses is refused with a sentence
+# that says who has it, before anything is said to serve; the first head is not disturbed.
+rtc=$1
+dir=$(mktemp -d)
+trap 'RTC_ADDRESS=unix:$dir/s "$rtc" stop >/dev/null 2>&1; rm -rf "$dir"' EXIT
+fail() { echo "$1"; cat "$dir/out" "$dir/err"; exit 1; }
+
+"$rtc" head --socket "$dir/s" --state-dir "$dir/state" --detach >"$dir/out" 2>"$dir/err" || fail "did not start"
+grep -q 'serves at' "$dir/out" || fail "does not say where it serves"
+
+"$rtc" head --socket "$dir/s2" --state-dir "$dir/state" >"$dir/out" 2>"$dir/err" && fail "two heads on one state directory"
+grep -q 'another head (pid [0-9]*) is running with the state directory' "$dir/err" || fail "no reason given"
+grep -q 'serves at' "$dir/out" && fail "said to serve though it does not"
+
+"$rtc" head --socket "$dir/s" --state-dir "$dir/state3" >"$dir/out" 2>"$dir/err" && fail "two heads on one socket"
+grep -q 'another rtc daemon (pid [0-9]*) serves at' "$dir/err" || fail "no reason given"
+
+RTC_ADDRESS=unix:$dir/s "$rtc" status >"$dir/out" 2>"$dir/err" || fail "the first head was disturbed"
+RTC_ADDRESS=unix:$dir/s "$rtc" list nonsense >"$dir/out" 2>"$dir/err" && fail "nonsense was listed"
+test -s "$dir/err" || fail "no reason given"
