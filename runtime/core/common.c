@@ -1,7 +1,11 @@
-/* Names of states, and the life of the head's action lists. */
+/* What both machines share: names of states, tables that grow, the life of the head's action lists.
+ */
 #include <stdlib.h>
+#include <string.h>
 
+#include "runtime/base/assert.h"
 #include "runtime/core/core.h"
+#include "runtime/core/grow.h"
 
 const char *rtci_task_state_name(uint32_t state)
 {
@@ -11,6 +15,22 @@ const char *rtci_task_state_name(uint32_t state)
 #undef X
     };
     return state < RTCI_TASK_STATE_COUNT ? names[state] : "?";
+}
+
+void core_grow(void *array, uint32_t *cap, uint32_t n, size_t size)
+{
+    if (n < *cap)
+        return;
+    uint32_t want = *cap ? *cap : 16;
+    while (want <= n)
+        want *= 2;
+    void *at;
+    memcpy(&at, array, sizeof(at));
+    at = realloc(at, want * size);
+    RTCI_ASSERT(at);
+    memset((char *)at + *cap * size, 0, (want - *cap) * size);
+    memcpy(array, &at, sizeof(at));
+    *cap = want;
 }
 
 void rtci_head_actions_clear(struct rtci_head_actions *actions)

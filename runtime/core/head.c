@@ -5,23 +5,6 @@
 
 #include "runtime/core/head_internal.h"
 
-bool head_grow(void *array, uint32_t *cap, uint32_t n, size_t size)
-{
-    if (n < *cap)
-        return true;
-    uint32_t want = *cap ? *cap : 16;
-    while (want <= n)
-        want *= 2;
-    void *at;
-    memcpy(&at, array, sizeof(at));
-    at = realloc(at, want * size);
-    RTCI_ASSERT(at); /* the bounds keep the tables far below any memory rtc runs on */
-    memset((char *)at + *cap * size, 0, (want - *cap) * size);
-    memcpy(array, &at, sizeof(at));
-    *cap = want;
-    return true;
-}
-
 int rtci_head_core_create(const struct rtci_head_config *config, struct rtci_head_core **ret_core)
 {
     struct rtci_head_core *core = calloc(1, sizeof(*core));

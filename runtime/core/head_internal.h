@@ -6,6 +6,7 @@
 #include <rtc/error.h>
 #include "runtime/base/bounds.h"
 #include "runtime/core/core.h"
+#include "runtime/core/grow.h"
 
 enum entry_kind { ENTRY_TASK = 1, ENTRY_PUT = 2 };
 
@@ -213,9 +214,7 @@ struct rtci_head_core {
     struct rtci_head_actions *actions; /* of the call under way */
 };
 
-/* Grows `array` of `cap` elements so that index `n` exists. False when memory is out. */
-bool head_grow(void *array, uint32_t *cap, uint32_t n, size_t size);
-#define HEAD_GROW(array, cap, n) head_grow(&(array), &(cap), (n), sizeof(*(array)))
+#define HEAD_GROW(array, cap, n) core_grow(&(array), &(cap), (n), sizeof(*(array)))
 
 /* head_tasks.c */
 struct entry *head_entry(struct rtci_head_core *core, uint32_t index);

@@ -39,7 +39,7 @@ static void seq_set(struct client *client, uint64_t seq, uint32_t index)
         client->first_page = page;
     if (page < client->first_page) { /* only after a replay out of order: rare */
         uint32_t shift = (uint32_t)(client->first_page - page);
-        head_grow(&client->pages, &client->cap_pages, client->n_pages + shift, sizeof(void *));
+        HEAD_GROW(client->pages, client->cap_pages, client->n_pages + shift);
         memmove(client->pages + shift, client->pages, client->n_pages * sizeof(void *));
         memset(client->pages, 0, shift * sizeof(void *));
         client->n_pages += shift;

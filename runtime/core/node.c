@@ -10,22 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void node_grow(void *array, uint32_t *cap, uint32_t n, size_t size)
-{
-    if (n < *cap)
-        return;
-    uint32_t want = *cap ? *cap : 16;
-    while (want <= n)
-        want *= 2;
-    void *at;
-    memcpy(&at, array, sizeof(at));
-    at = realloc(at, want * size);
-    RTCI_ASSERT(at);
-    memset((char *)at + *cap * size, 0, (want - *cap) * size);
-    memcpy(array, &at, sizeof(at));
-    *cap = want;
-}
-
 void node_map_set(struct rtci_map *map, uint64_t a, uint64_t b, uint32_t value)
 {
     RTCI_ASSERT(rtci_map_set(map, a, b, value));

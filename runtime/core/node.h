@@ -13,6 +13,7 @@
 #include "runtime/base/bounds.h"
 #include "runtime/base/map.h"
 #include "runtime/core/core.h"
+#include "runtime/core/grow.h"
 
 #define NODE_GPUS_MAX      64u
 #define NODE_STARTED_NS    (10 * RTCI_NS_PER_MS) /* a task this long at the front is told STARTED */
@@ -145,10 +146,7 @@ struct rtci_node_core {
     struct arena arena;
 };
 
-/* Grows `array` so that index `n` exists, new memory zeroed. Out of memory ends the process: the
- * tables are small, and the daemon's keeper starts it again. */
-void node_grow(void *array, uint32_t *cap, uint32_t n, size_t size);
-#define NODE_GROW(array, cap, n) node_grow(&(array), &(cap), (n), sizeof(*(array)))
+#define NODE_GROW(array, cap, n) core_grow(&(array), &(cap), (n), sizeof(*(array)))
 void node_map_set(struct rtci_map *map, uint64_t a, uint64_t b, uint32_t value);
 
 /* node.c: output */
