@@ -95,20 +95,12 @@ static int open_stdin(const struct rtc_value *map, int *ret_fd)
     if (size == 0)
         return 0;
     int fd = memfd_create("stdin", MFD_CLOEXEC);
-    for (size_t off = 0; fd >= 0 && off < size;) {
-        ssize_t n = write(fd, (const char *)data + off, size - off);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
+    if (fd < 0 || !rtci_write_all(fd, data, size) || lseek(fd, 0, SEEK_SET) < 0) {
+        int err = errno;
+        if (fd >= 0)
             close(fd);
-            fd = -1;
-            break;
-        }
-        off += (size_t)n;
+        return rtci_error(RTC_E_OS, "making the standard input of the command: %s", strerror(err));
     }
-    if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0)
-        return rtci_error(RTC_E_OS, "making the standard input of the command: %s",
-                          strerror(errno));
     *ret_fd = fd;
     return 0;
 }

@@ -41,23 +41,31 @@ static void make_parents(const char *dir, char *path)
     }
 }
 
-static int write_all(const char *path, const void *data, size_t size)
+bool rtci_write_all(int fd, const void *data, size_t size)
 {
-    /* Executable: scripts and programs may be among the files. */
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
-    for (size_t off = 0; fd >= 0 && off < size;) {
+    for (size_t off = 0; off < size;) {
         ssize_t n = write(fd, (const char *)data + off, size - off);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
-            close(fd);
-            fd = -1;
-            break;
-        }
+        if (n <= 0)
+            return false;
         off += (size_t)n;
     }
-    if (fd < 0 || close(fd) < 0)
-        return rtci_error(RTC_E_OS, "writing %s: %s", path, strerror(errno));
+    return true;
+}
+
+static int write_file(const char *path, const void *data, size_t size)
+{
+    /* Executable: scripts and programs may be among the files. */
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+    bool ok = fd >= 0 && rtci_write_all(fd, data, size);
+    int err = errno; /* of the write: close() may have another */
+    if (fd >= 0 && close(fd) < 0 && ok) {
+        ok = false;
+        err = errno;
+    }
+    if (!ok)
+        return rtci_error(RTC_E_OS, "writing %s: %s", path, strerror(err));
     return 0;
 }
 
@@ -97,7 +105,7 @@ int rtci_files_write(const char *dir, const struct rtc_value *files, struct rtc 
         RTCI_TRY(path_of(dir, &name, path, sizeof(path)));
         RTCI_TRY(content_of(rtc, &value, &data, &size));
         make_parents(dir, path);
-        RTCI_TRY(write_all(path, data, size));
+        RTCI_TRY(write_file(path, data, size));
     }
     return 0;
 }

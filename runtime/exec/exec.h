@@ -58,6 +58,8 @@ struct command {
 int rtci_command_process(struct command *command) RTCI_MUST_USE;
 /* argv[0] looked up in PATH; the caller frees it. NULL with the sentence set. */
 char *rtci_command_find(const char *name, const char *cwd);
+/* False, with errno, when not everything could be written. */
+bool rtci_write_all(int fd, const void *data, size_t size) RTCI_MUST_USE;
 int rtci_files_write(const char *dir, const struct rtc_value *files, struct rtc *rtc) RTCI_MUST_USE;
 /* Reads the named files; data[i] is malloc'ed, NULL when the file is not there. */
 int rtci_files_collect(const char *dir, const struct rtc_value *names, void **data,
