@@ -21,14 +21,6 @@
 #include <lmdb.h>
 #include <zmq.h>
 
-static void need(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    perror(what);
-    exit(1);
-}
-
 /* ---- Round trips: a child that answers ---- */
 
 typedef void swap_fn(void *arg, bool child);
@@ -61,12 +53,14 @@ struct words {
     _Alignas(128) char message[64];
 };
 
-static struct words *words_new(void)
+static double word_trips(swap_fn *swap)
 {
-    void *at =
-        mmap(NULL, sizeof(struct words), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    need(at != MAP_FAILED, "mmap");
-    return at;
+    struct words *w =
+        mmap(NULL, sizeof(*w), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    bench_need(w != MAP_FAILED, "mmap");
+    double us = round_trips(swap, w);
+    munmap(w, sizeof(*w));
+    return us;
 }
 
 static void futex_until(struct words *w, uint32_t mine)
@@ -94,10 +88,7 @@ static void futex_swap(void *arg, bool child)
 
 double bench_futex_rtt(void)
 {
-    struct words *w = words_new();
-    double us = round_trips(futex_swap, w);
-    munmap(w, sizeof(*w));
-    return us;
+    return word_trips(futex_swap);
 }
 
 static void spin_until(struct words *w, uint32_t mine)
@@ -119,10 +110,7 @@ static void spin_swap(void *arg, bool child)
 
 double bench_spin_rtt(void)
 {
-    struct words *w = words_new();
-    double us = round_trips(spin_swap, w);
-    munmap(w, sizeof(*w));
-    return us;
+    return word_trips(spin_swap);
 }
 
 static void uds_swap(void *arg, bool child)
@@ -130,16 +118,16 @@ static void uds_swap(void *arg, bool child)
     int fd = ((int *)arg)[child];
     char message[64] = {0};
     if (child)
-        need(recv(fd, message, sizeof(message), 0) > 0, "recv");
-    need(send(fd, message, sizeof(message), 0) > 0, "send");
+        bench_need(recv(fd, message, sizeof(message), 0) > 0, "recv");
+    bench_need(send(fd, message, sizeof(message), 0) > 0, "send");
     if (!child)
-        need(recv(fd, message, sizeof(message), 0) > 0, "recv");
+        bench_need(recv(fd, message, sizeof(message), 0) > 0, "recv");
 }
 
 double bench_uds_rtt(void)
 {
     int pair[2];
-    need(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+    bench_need(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
     double us = round_trips(uds_swap, pair);
     close(pair[0]);
     close(pair[1]);
@@ -155,9 +143,9 @@ double bench_lmdb_put(void)
     MDB_env *env;
     MDB_dbi dbi = 0;
     MDB_txn *txn;
-    need(fd >= 0, "mkstemp");
+    bench_need(fd >= 0, "mkstemp");
     close(fd);
-    need(
+    bench_need(
         !mdb_env_create(&env) && !mdb_env_set_mapsize(env, (size_t)8 << 30) &&
             !mdb_env_open(env, file, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC | MDB_NOMETASYNC, 0600),
         "lmdb");
@@ -167,10 +155,10 @@ double bench_lmdb_put(void)
     double start = bench_now();
     for (; bench_now() - start < bench_seconds; n++) {
         MDB_val key = {sizeof(n), &n}, value = {sizeof(bytes), bytes};
-        need(!mdb_txn_begin(env, NULL, 0, &txn) &&
-                 (dbi || !mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &dbi)) &&
-                 !mdb_put(txn, dbi, &key, &value, MDB_APPEND) && !mdb_txn_commit(txn),
-             "mdb_put");
+        bench_need(!mdb_txn_begin(env, NULL, 0, &txn) &&
+                       (dbi || !mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &dbi)) &&
+                       !mdb_put(txn, dbi, &key, &value, MDB_APPEND) && !mdb_txn_commit(txn),
+                   "mdb_put");
     }
     double us = (bench_now() - start) * 1e6 / (double)n;
     mdb_env_close(env);
@@ -183,7 +171,7 @@ double bench_spawn(void)
     double start = bench_now(), n = 0;
     for (; bench_now() - start < bench_seconds; n++) {
         pid_t pid;
-        need(posix_spawn(&pid, name, NULL, NULL, argv, env) == 0, "posix_spawn");
+        bench_need(posix_spawn(&pid, name, NULL, NULL, argv, env) == 0, "posix_spawn");
         waitpid(pid, NULL, 0);
     }
     return (bench_now() - start) * 1e6 / n;
@@ -199,7 +187,7 @@ static const char *curve_key(int which)
 {
     static char keys[2][41]; /* public, secret: one pair serves both ends */
     if (!keys[0][0])
-        need(zmq_curve_keypair(keys[0], keys[1]) == 0, "zmq_curve_keypair");
+        bench_need(zmq_curve_keypair(keys[0], keys[1]) == 0, "zmq_curve_keypair");
     return keys[which];
 }
 
@@ -236,7 +224,7 @@ static pid_t zmq_child(const char *address, int type, bool curve, size_t size)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     struct zmq_end end = zmq_end(type, curve, false);
     char *bytes = calloc(1, size ? size : 64);
-    need(zmq_connect(end.socket, address) == 0, "zmq_connect");
+    bench_need(zmq_connect(end.socket, address) == 0, "zmq_connect");
     for (;;) {
         int n = (int)size;
         if (!size)
@@ -251,7 +239,7 @@ static pid_t zmq_child(const char *address, int type, bool curve, size_t size)
 static void free_address(char *address, size_t size)
 {
     struct zmq_end end = zmq_end(ZMQ_PAIR, false, true);
-    need(zmq_bind(end.socket, "tcp://127.0.0.1:*") == 0, "zmq_bind");
+    bench_need(zmq_bind(end.socket, "tcp://127.0.0.1:*") == 0, "zmq_bind");
     zmq_getsockopt(end.socket, ZMQ_LAST_ENDPOINT, address, &size);
     zmq_close_end(&end);
 }
@@ -264,7 +252,7 @@ static double zmq_rtt(bool curve)
     free_address(address, sizeof(address));
     pid_t pid = zmq_child(address, ZMQ_PAIR, curve, 0);
     struct zmq_end end = zmq_end(ZMQ_PAIR, curve, true);
-    need(zmq_bind(end.socket, address) == 0, "zmq_bind");
+    bench_need(zmq_bind(end.socket, address) == 0, "zmq_bind");
     unsigned long n = 0;
     zmq_send(end.socket, bytes, sizeof(bytes), 0);
     zmq_recv(end.socket, bytes, sizeof(bytes), 0);
@@ -297,7 +285,7 @@ static double zmq_rate(bool curve, size_t size)
     free_address(address, sizeof(address));
     pid_t pid = zmq_child(address, ZMQ_PUSH, curve, size);
     struct zmq_end end = zmq_end(ZMQ_PULL, curve, true);
-    need(bytes && zmq_bind(end.socket, address) == 0, "zmq_bind");
+    bench_need(bytes && zmq_bind(end.socket, address) == 0, "zmq_bind");
     zmq_recv(end.socket, bytes, size, 0);
     double start = bench_now(), n = 0;
     for (; bench_now() - start < bench_seconds; n += 10) {

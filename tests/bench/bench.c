@@ -81,6 +81,14 @@ double bench_median(double *v, size_t n)
     return v[n / 2];
 }
 
+void bench_need(bool ok, const char *what)
+{
+    if (ok)
+        return;
+    perror(what);
+    exit(1);
+}
+
 void bench_pin(int pid, int cpu)
 {
     cpu_set_t set;

@@ -13,6 +13,9 @@ double bench_median(double *v, size_t n);
 /* Pins a process (0 = this thread) to one CPU; -1 = to all of them again. */
 void bench_pin(int pid, int cpu);
 
+/* Ends the program, with errno in words, when it is not so. */
+void bench_need(bool ok, const char *what);
+
 /* outside.c: rows that are whole processes. NAN: not possible here, and why is on stderr. */
 double bench_tasks_clients(void); /* 1/s */
 double bench_head_ready(void);    /* ms */

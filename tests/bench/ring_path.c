@@ -32,14 +32,6 @@ struct path {
     char file[64];
 };
 
-static void need(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    perror(what);
-    exit(1);
-}
-
 /* ---- Journal ---- */
 
 static void journal_open(struct path *path)
@@ -47,15 +39,15 @@ static void journal_open(struct path *path)
     MDB_txn *txn;
     snprintf(path->file, sizeof(path->file), "/tmp/rtc-bench-XXXXXX");
     int fd = mkstemp(path->file);
-    need(fd >= 0, "mkstemp");
+    bench_need(fd >= 0, "mkstemp");
     close(fd);
     unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NORDAHEAD | MDB_NOMEMINIT | MDB_NOTLS |
                      MDB_NOSYNC | MDB_NOMETASYNC; /* those of runtime/store */
-    need(!mdb_env_create(&path->env) && !mdb_env_set_mapsize(path->env, 8 * RTCI_GIB) &&
-             !mdb_env_open(path->env, path->file, flags, 0600) &&
-             !mdb_txn_begin(path->env, NULL, 0, &txn) &&
-             !mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &path->dbi) && !mdb_txn_commit(txn),
-         "lmdb");
+    bench_need(!mdb_env_create(&path->env) && !mdb_env_set_mapsize(path->env, 8 * RTCI_GIB) &&
+                   !mdb_env_open(path->env, path->file, flags, 0600) &&
+                   !mdb_txn_begin(path->env, NULL, 0, &txn) &&
+                   !mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &path->dbi) && !mdb_txn_commit(txn),
+               "lmdb");
 }
 
 static void journal(struct path *path, const void *data, size_t len)
@@ -63,11 +55,11 @@ static void journal(struct path *path, const void *data, size_t len)
     MDB_txn *txn;
     uint64_t number = ++path->number;
     MDB_val key = {sizeof(number), &number}, value = {len, NULL};
-    need(!mdb_txn_begin(path->env, NULL, 0, &txn) &&
-             !mdb_put(txn, path->dbi, &key, &value, MDB_APPEND | MDB_RESERVE),
-         "mdb_put");
+    bench_need(!mdb_txn_begin(path->env, NULL, 0, &txn) &&
+                   !mdb_put(txn, path->dbi, &key, &value, MDB_APPEND | MDB_RESERVE),
+               "mdb_put");
     memcpy(value.mv_data, data, len);
-    need(!mdb_txn_commit(txn), "mdb_txn_commit");
+    bench_need(!mdb_txn_commit(txn), "mdb_txn_commit");
 }
 
 /* ---- Processes ---- */
@@ -76,7 +68,7 @@ static void send_one(struct rtci_chan *chan, uint16_t type, uint32_t size, uint6
 {
     struct rtci_rec *rec;
     while (!(rec = rtci_chan_reserve(chan, size)))
-        need(rtci_chan_wait(chan, size, UINT64_MAX) == 0, "wait");
+        bench_need(rtci_chan_wait(chan, size, UINT64_MAX) == 0, "wait");
     memset(rec, 0, size);
     *rec = (struct rtci_rec){.size = size, .type = type};
     memcpy(rec + 1, &number, sizeof(number));
@@ -88,13 +80,14 @@ static void executor(struct path *path, int which, bool pinned)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (pinned)
         bench_pin(0, 0);
-    need(rtci_chan_open(path->fd[which], RTCI_CHAN_CLIENT, path->bell, -1, &chan) == 0, "open");
+    bench_need(rtci_chan_open(path->fd[which], RTCI_CHAN_CLIENT, path->bell, -1, &chan) == 0,
+               "open");
     for (;;) {
         const void *span;
         size_t len;
-        need(rtci_chan_peek(chan, &span, &len) == 0, "peek");
+        bench_need(rtci_chan_peek(chan, &span, &len) == 0, "peek");
         if (!len) {
-            need(rtci_chan_wait(chan, 0, UINT64_MAX) == 0, "wait");
+            bench_need(rtci_chan_wait(chan, 0, UINT64_MAX) == 0, "wait");
             continue;
         }
         for (size_t at = 0; at < len; at += TASK_SIZE)
@@ -111,7 +104,7 @@ static bool pass(struct path *path, int from, uint8_t *copy, unsigned *turn)
 {
     const void *span;
     size_t len;
-    need(rtci_chan_peek(path->chan[from], &span, &len) == 0, "peek");
+    bench_need(rtci_chan_peek(path->chan[from], &span, &len) == 0, "peek");
     if (!len)
         return false;
     uint32_t size = from ? DONE_SIZE : TASK_SIZE;
@@ -146,8 +139,9 @@ static void daemon_loop(struct path *path, bool pinned)
         bench_pin(0, 1);
     for (int i = 0; i < CHANNELS; i++) {
         if (path->fd[i] >= 0)
-            need(rtci_chan_open(path->fd[i], RTCI_CHAN_DAEMON, path->bell, -1, &path->chan[i]) == 0,
-                 "open");
+            bench_need(
+                rtci_chan_open(path->fd[i], RTCI_CHAN_DAEMON, path->bell, -1, &path->chan[i]) == 0,
+                "open");
     }
     journal_open(path);
     unlink(path->file);
@@ -161,7 +155,7 @@ static void daemon_loop(struct path *path, bool pinned)
             any |= path->chan[i] && rtci_chan_arm(path->chan[i]);
         uint64_t n;
         if (!any)
-            need(read(path->bell, &n, sizeof(n)) == sizeof(n), "read");
+            bench_need(read(path->bell, &n, sizeof(n)) == sizeof(n), "read");
         for (int i = 0; i < CHANNELS; i++) {
             if (path->chan[i])
                 rtci_chan_disarm(path->chan[i]);
@@ -183,8 +177,8 @@ static void open_path(struct path *path, int executors, bool pinned)
     if (daemon == 0)
         daemon_loop(path, pinned);
     path->pid[0] = daemon;
-    need(rtci_chan_open(path->fd[0], RTCI_CHAN_CLIENT, path->bell, -1, &path->chan[0]) == 0,
-         "open");
+    bench_need(rtci_chan_open(path->fd[0], RTCI_CHAN_CLIENT, path->bell, -1, &path->chan[0]) == 0,
+               "open");
 }
 
 static void close_path(struct path *path)
@@ -207,9 +201,9 @@ static size_t results(struct path *path, size_t want)
     while (got < want) {
         const void *span;
         size_t len;
-        need(rtci_chan_peek(path->chan[0], &span, &len) == 0, "peek");
+        bench_need(rtci_chan_peek(path->chan[0], &span, &len) == 0, "peek");
         if (!len) {
-            need(rtci_chan_wait(path->chan[0], 0, UINT64_MAX) == 0, "wait");
+            bench_need(rtci_chan_wait(path->chan[0], 0, UINT64_MAX) == 0, "wait");
             continue;
         }
         got += len / DONE_SIZE;
