@@ -27,7 +27,7 @@
         */
 #define SPIN_NS      15000
 #define LOGS_NS      (50 * RTCI_NS_PER_MS)
-#define FOLD_BYTES   (256 * RTCI_MIB)
+#define FOLD_BYTES   (16 * RTCI_MIB)
 #define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
 #define TAG_KEEPER   1u
 #define TAG_LISTEN   2u
@@ -40,7 +40,7 @@ struct head {
     struct rtci_head_actions actions;
     struct rtci_store *store;
     struct rtci_buf to_head;
-    uint64_t info_ns, fold_bytes_alive;
+    uint64_t info_ns;
     int signal_fd;
     bool warned_disk;
     uint32_t spin_hits;
@@ -144,16 +144,15 @@ static int emit(void *store, const void *data, size_t len)
     return rtci_store_fold_chunk(store, data, len);
 }
 
+/* A restart reads what stands in the files, so they may hold some times what is alive, no more:
+ * that bounds the restart, and what a fold costs for each byte of the journal. */
 static void fold(struct head *h)
 {
     RTCI_IGNORE(rtci_store_poll(h->store));
-    uint64_t bytes = rtci_store_journal_bytes(h->store);
-    if (bytes < FOLD_BYTES || bytes < 2 * h->fold_bytes_alive)
-        return;
+    uint64_t bytes = rtci_store_replay_bytes(h->store);
     struct rtci_head_stats stats;
     rtci_head_core_stats(h->core, &stats);
-    h->fold_bytes_alive = stats.bytes_alive;
-    if (bytes < 2 * stats.bytes_alive || rtci_store_fold_begin(h->store))
+    if (bytes < FOLD_BYTES || bytes < 3 * stats.bytes_alive || rtci_store_fold_begin(h->store))
         return;
     if (!rtci_head_core_snapshot(h->core, emit, h->store))
         RTCI_IGNORE(rtci_store_fold_end(h->store));
@@ -238,6 +237,7 @@ static void wait_events(struct head *h, bool busy)
     struct rtci_daemon *d = &h->daemon;
     struct epoll_event events[32];
     int timeout = 0;
+    fold(h);
     if (!busy && !spin(h)) {
         timeout = timeout_ms(h);
         if (rtci_daemon_pending(d))
@@ -256,7 +256,6 @@ static void wait_events(struct head *h, bool busy)
     if (d->now_ns - d->logs_ns > LOGS_NS) {
         d->logs_ns = d->now_ns;
         rtci_daemon_logs(d);
-        fold(h);
         tell_info(h);
     }
 }

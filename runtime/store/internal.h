@@ -151,7 +151,9 @@ struct rtci_store {
     struct rtci_file journal; /* open for writing once replayed */
     uint64_t gen;             /* of it */
     uint64_t next;            /* turn */
-    uint64_t bytes;
+    uint64_t bytes;        /* of turns since the newest fold began */
+    uint64_t tables;       /* of that fold's chunks */
+    uint64_t fold_instead; /* what was to be read at a start before it began */
     struct rtci_fold fold;
     char error[512];
 };

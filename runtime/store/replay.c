@@ -83,6 +83,7 @@ static int walk_tables(struct replay *replay, struct rtci_file *file, const char
         return say(replay, "", rc);
     if (rc)
         return say_corrupt(replay, path, mdb_strerror(rc));
+    replay->store->tables = walk.bytes;
     if (walk.fn_rc)
         return walk.fn_rc;
     if (walk.damage || !arg.ended)

@@ -148,7 +148,8 @@ int rtci_store_fold_begin(struct rtci_store *store)
     int rc = rtci_store_new_journal(store, store->gen + 1, false, &old);
     if (rc)
         return fail(store, "begin a new journal", rc);
-    store->bytes = 0;
+    store->fold_instead = store->bytes + store->tables;
+    store->bytes = store->tables = 0;
     rc = rtci_fold_start(&store->fold, store->dir, store->gen, store->map_bytes, &old);
     return rc ? fail(store, "start a thread for the files", rc) : 0;
 }
@@ -159,6 +160,7 @@ int rtci_store_fold_chunk(void *arg, const void *data, size_t len)
     if (store->fold.state != RTCI_FOLD_OPEN)
         return RTC_E_INVALID;
     int rc = len ? rtci_fold_add(&store->fold, data, len) : 0;
+    store->tables += len;
     return rc ? fail(store, "queue a piece of the tables", rc) : 0;
 }
 
@@ -177,8 +179,10 @@ int rtci_store_poll(struct rtci_store *store)
         return 0;
     rtci_fold_join(fold, false);
     fold->state = RTCI_FOLD_NONE;
-    if (fold->rc)
+    if (fold->rc) {
+        store->tables = store->fold_instead; /* it was dropped: all before it stays */
         return fail(store, "write the tables", fold->rc);
+    }
     return 1;
 }
 
@@ -195,6 +199,11 @@ uint64_t rtci_store_turns(const struct rtci_store *store)
 uint64_t rtci_store_journal_bytes(const struct rtci_store *store)
 {
     return store->bytes;
+}
+
+uint64_t rtci_store_replay_bytes(const struct rtci_store *store)
+{
+    return store->tables + store->bytes;
 }
 
 uint64_t rtci_store_epoch(const struct rtci_store *store)

@@ -58,6 +58,7 @@ int rtci_store_poll(struct rtci_store *store) RTCI_MUST_USE;
 const char *rtci_store_error(const struct rtci_store *store);
 uint64_t rtci_store_turns(const struct rtci_store *store);         /* ever committed */
 uint64_t rtci_store_journal_bytes(const struct rtci_store *store); /* since the last fold began */
+uint64_t rtci_store_replay_bytes(const struct rtci_store *store);  /* that a restart would read */
 /* Counts starts of the head: read and written at open. Always larger than before, also after a
  * power failure (it skips numbers when the machine was booted). */
 uint64_t rtci_store_epoch(const struct rtci_store *store);

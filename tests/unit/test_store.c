@@ -76,6 +76,7 @@ static void test_fold(void **state)
     assert_int_equal(seen.last, 150);
     assert_int_equal(rtci_store_turns(store), 150);
     assert_int_equal(rtci_store_journal_bytes(store), 50 * 116);
+    assert_int_equal(rtci_store_replay_bytes(store), 10 * 3016 + 16 + 50 * 116); /* 16: the end */
     /* Big chunks, more than one transaction of the thread holds; and an empty state. */
     fold(store, 131, 150, BODY_MAX);
     finish_fold(store);
