@@ -130,6 +130,17 @@ int rtci_arena_seal(struct rtc *rtc, struct rtci_id id, uint64_t offset, uint64_
     return 0;
 }
 
+/* Gives room back that will not be sealed. */
+static void arena_abort(struct rtc *rtc, struct rtci_id id, uint64_t size)
+{
+    void *at;
+    if (rtci_reserve(rtc, sizeof(struct rtci_alloc), UINT64_MAX, &at) < 0)
+        return; /* the daemon is gone, and takes the room back with this process */
+    *(struct rtci_alloc *)at = (struct rtci_alloc){
+        .rec = {.size = sizeof(struct rtci_alloc), .type = RTCI_R_ABORT}, .id = id, .size = size};
+    rtci_send(rtc);
+}
+
 int rtci_arena_write(struct rtc *rtc, struct rtci_id id, const struct rtc_value *value,
                      const struct value_plan *plan, uint64_t *ret_offset)
 {
@@ -148,7 +159,11 @@ int rtci_arena_write(struct rtc *rtc, struct rtci_id id, const struct rtc_value 
     if (unlock)
         pthread_mutex_lock(&rtc->lock);
     const struct rtci_id *ids = (const struct rtci_id *)(at + plan->ids_at);
-    RTCI_TRY(rtci_publish_contained(rtc, ids, plan->n_refs));
+    int rc = rtci_publish_contained(rtc, ids, plan->n_refs);
+    if (rc == 0)
+        rc = rtci_arena_seal(rtc, id, offset, plan->size, ids, plan->n_refs);
+    if (rc < 0)
+        arena_abort(rtc, id, plan->size);
     *ret_offset = offset;
-    return rtci_arena_seal(rtc, id, offset, plan->size, ids, plan->n_refs);
+    return rc;
 }

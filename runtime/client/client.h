@@ -194,6 +194,7 @@ void rtci_on_result(struct rtc *rtc, const struct rtci_done *done);
  * known yet is made known (and asked for) when `want`. */
 struct slot *rtci_find(struct rtc *rtc, rtc_ref ref, bool want, int *ret_rc);
 int rtci_release_locked(struct rtc *rtc, rtc_ref ref);
+int rtci_retain_locked(struct rtc *rtc, rtc_ref ref);
 void rtci_flush_releases(struct rtc *rtc);
 int rtci_send_ids(struct rtc *rtc, uint16_t type, const struct rtci_id *ids, uint32_t n,
                   uint32_t arg);

@@ -339,7 +339,7 @@ int rtc_release_many(struct rtc *rtc, const rtc_ref *refs, size_t n)
     return first;
 }
 
-static int retain_locked(struct rtc *rtc, rtc_ref ref)
+int rtci_retain_locked(struct rtc *rtc, rtc_ref ref)
 {
     int rc = 0;
     struct slot *slot = rtci_find(rtc, ref, false, &rc);
@@ -365,7 +365,7 @@ static int retain_locked(struct rtc *rtc, rtc_ref ref)
 int rtc_retain(struct rtc *rtc, rtc_ref ref)
 {
     RTCI_TRY(rtci_enter(rtc));
-    int rc = retain_locked(rtc, ref);
+    int rc = rtci_retain_locked(rtc, ref);
     rtci_leave(rtc);
     return rc;
 }

@@ -65,17 +65,20 @@ uint32_t head_pin_contained(struct rtci_head_core *core, uint32_t index, bool pi
     }
     entry = head_entry(core, index);
     const struct rtci_done *result = entry->result;
+    uint32_t in_arena = result ? (uint32_t)rtci_done_arena_refs(result) : 0;
     for (uint32_t i = 0; result && i < result->n_returns; i++) {
         const struct rtci_resolved *ret = &rtci_done_returns(result)[i];
-        if (!ret->n_refs || (ret->kind != RTCI_KIND_INLINE && ret->kind != RTCI_KIND_ARENA))
+        if (!ret->n_refs || ret->kind != RTCI_KIND_INLINE)
             continue;
-        const struct rtci_id *ids = (const struct rtci_id *)((const char *)result + ret->offset);
-        if (ret->kind == RTCI_KIND_ARENA)
-            continue; /* an ARENA row's offset is the arena's: its ids came with a SEAL */
         total += ret->n_refs;
-        (pin ? head_pin : head_unpin)(core, ids, ret->n_refs);
+        (pin ? head_pin : head_unpin)(
+            core, (const struct rtci_id *)((const char *)result + ret->offset), ret->n_refs);
     }
-    return total;
+    if (in_arena)
+        (pin ? head_pin : head_unpin)(
+            core, (const struct rtci_id *)((const char *)result + result->rec.size) - in_arena,
+            in_arena);
+    return total + in_arena;
 }
 
 static void release_one(struct rtci_head_core *core, struct client *client, uint64_t seq,

@@ -18,6 +18,8 @@ struct rtc_call {
     uint32_t n_returned;
     uint32_t n_rows;      /* returns declared by the submitter */
     struct rtci_buf done; /* the DONE record while it grows */
+    struct rtci_buf ids;  /* of the references in large values: its end */
+    struct rtci_buf held; /* ids of all references in it: retained until it is sent */
     int fail_code;        /* enum rtc_error_code: what the head is told; 0 = none */
     int user_code;
     int exit_status, signal; /* of a command */

@@ -2,6 +2,7 @@
  * then the bytes. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,18 +28,42 @@ void rtci_call_begin(struct rtc_call *call)
     call->signal = 0;
     call->fail_log_len = 0;
     rtci_buf_clear(&call->done);
+    rtci_buf_clear(&call->ids);
+    rtci_buf_clear(&call->held);
     void *head = rtci_buf_add(&call->done, rows_end(call));
     if (head)
         memset(head, 0, rows_end(call));
 }
 
 /* ---- Returning ---- */
+/* The task may release what its values contain before the head has heard of them. */
+static int hold_contained(struct rtc_call *call, const struct rtci_id *ids, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct rtci_id id = ids[i];
+        RTCI_TRY(rtci_retain_locked(call->rtc, rtci_ref_of(id)));
+        rtci_buf_put(&call->held, &id, sizeof(id));
+    }
+    return 0;
+}
+
+static void drop_contained(struct rtc_call *call)
+{
+    for (size_t at = 0; at < call->held.len; at += sizeof(struct rtci_id))
+        RTCI_IGNORE(rtci_release_locked(
+            call->rtc, rtci_ref_of(*(const struct rtci_id *)(call->held.data + at))));
+    rtci_buf_clear(&call->held);
+}
+
 static int return_large(struct rtc_call *call, const struct rtc_value *value,
                         const struct value_plan *plan)
 {
     struct rtci_id id = {call->spec->seq, call->spec->client, call->n_returned};
     uint64_t offset;
     RTCI_TRY(rtci_arena_write(call->rtc, id, value, plan, &offset));
+    const void *ids = call->rtc->arena + offset + plan->ids_at;
+    RTCI_TRY(hold_contained(call, ids, plan->n_refs));
+    rtci_buf_put(&call->ids, ids, plan->n_refs * sizeof(struct rtci_id));
     *row_of(call, call->n_returned) = (struct rtci_resolved){
         .kind = RTCI_KIND_ARENA, .n_refs = plan->n_refs, .size = plan->size, .offset = offset};
     return 0;
@@ -56,13 +81,21 @@ static int return_inline(struct rtc_call *call, const struct rtc_value *value,
     if (plan->size & 7u)
         memset(bytes + (plan->size & ~7ull), 0, 8);
     rtci_value_write(value, plan, bytes);
-    if (plan->n_refs) {
+    if (plan->n_refs)
         memcpy(at, bytes + plan->ids_at, ids_size);
-        RTCI_TRY(rtci_publish_contained(call->rtc, (const struct rtci_id *)at, plan->n_refs));
-    }
     *row_of(call, call->n_returned) = (struct rtci_resolved){
         .kind = RTCI_KIND_INLINE, .n_refs = plan->n_refs, .size = plan->size, .offset = begin};
-    return 0;
+    if (!plan->n_refs)
+        return 0;
+    struct rtci_id *ids = malloc(ids_size); /* other threads may add to the record meanwhile */
+    if (!ids)
+        return rtci_error(RTC_E_NOMEM, "out of memory for %u references", plan->n_refs);
+    memcpy(ids, call->done.data + begin, ids_size);
+    int rc = rtci_publish_contained(call->rtc, ids, plan->n_refs);
+    if (rc == 0)
+        rc = hold_contained(call, ids, plan->n_refs);
+    free(ids);
+    return rc;
 }
 
 static int return_locked(struct rtc_call *call, const struct rtc_value *value)
@@ -253,18 +286,22 @@ int rtci_call_end(struct rtc_call *call, int rc, uint64_t run_ns)
 {
     judge(call, rc);
     judge_cancelled(call);
-    if (call->fail_code == 0 && call->done.failed)
+    if (call->fail_code == 0 && (call->done.failed || call->ids.failed || call->held.failed))
         rtci_call_fail(call, RTC_E_NOMEM, 0, "out of memory for the return values");
     if (call->fail_code == 0 && call->n_returned < call->n_rows) {
         struct rtc_value nil = rtc_nil(); /* declared to return nothing */
         if (return_locked(call, &nil) < 0)
             rtci_call_fail(call, RTC_E_NOMEM, 0, "%s", rtc_last_error());
     }
+    if (call->fail_code == 0)
+        rtci_buf_put(&call->done, call->ids.data, call->ids.len);
     if (call->fail_code == 0 && call->done.len > RTCI_RECORD_MAX)
         rtci_call_fail(
             call, RTC_E_TOO_LARGE, 0,
             "the return values make %zu bytes beside the large objects: put some into a list "
             "or an array",
             call->done.len);
-    return call->fail_code ? send_failure(call, run_ns) : send_done(call, run_ns, call->n_rows);
+    rc = call->fail_code ? send_failure(call, run_ns) : send_done(call, run_ns, call->n_rows);
+    drop_contained(call);
+    return rc;
 }

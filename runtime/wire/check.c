@@ -47,7 +47,7 @@ static bool row_ok(const struct rtci_rec *rec, const struct rtci_resolved *row, 
         if (row->kind == RTCI_KIND_INLINE)
             return true;
         return row->n_refs == 0 && fail_ok((const char *)rec, row->offset, row->size);
-    case RTCI_KIND_ARENA: /* the ids inside were told by the SEAL, they do not stand here */
+    case RTCI_KIND_ARENA: /* the ids inside do not stand here: done_ok() */
         return arena_range_ok(row->offset, row->size);
     case RTCI_KIND_ABSENT: return true;
     default: return false;
@@ -109,7 +109,7 @@ static bool done_ok(const struct rtci_rec *rec)
         if (rows[i].kind == RTCI_KIND_ERROR || !row_ok(rec, &rows[i], begin))
             return false;
     }
-    return true;
+    return rtci_done_arena_refs(done) <= (rec->size - begin) / sizeof(struct rtci_id);
 }
 
 static bool shape_tail_ok(const void *tail, uint32_t n_custom, uint32_t n_labels)

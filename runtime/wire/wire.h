@@ -189,9 +189,8 @@ struct rtci_resolved { /* also: one return value in a DONE/RESULT */
     uint32_t kind;     /* enum rtci_kind */
     uint32_t n_refs;   /* references contained in the value: struct rtci_id[] before its bytes */
     uint64_t size;     /* of the value, without the ids */
-    uint64_t offset;   /* ARENA: byte offset in the arena (its ids were told by SEAL and do not stand
-                          here). INLINE, ERROR: of the ids (or the bytes, if n_refs is 0) from the
-                          start of the record */
+    uint64_t offset;   /* ARENA: byte offset in the arena (its ids: see struct rtci_done). INLINE,
+                          ERROR: of the ids (or the bytes, if n_refs is 0) from the record's start */
 };
 
 /* Why something failed; the travelling error. Strings follow in this order, not terminated:
@@ -212,6 +211,7 @@ struct rtci_fail {
 
 /* DONE (executor to head) and RESULT (head to whoever holds the future): the same layout, so that
  * the head stores and forwards the bytes. struct rtci_resolved ret[n_returns] follow, then bytes.
+ * The ids that ARENA rows contain are the last bytes of the record, in the order of the rows.
  * When status != 0 there is exactly one `ret`, of kind ERROR, and it stands for all returns. */
 struct rtci_done {
     struct rtci_rec rec;
@@ -513,6 +513,16 @@ static inline const struct rtci_resolved *rtci_task_resolved(const struct rtci_s
 static inline const struct rtci_resolved *rtci_done_returns(const struct rtci_done *d)
 {
     return (const struct rtci_resolved *)(d + 1);
+}
+/* How many references the large values of a DONE contain; their ids end the record. */
+static inline uint64_t rtci_done_arena_refs(const struct rtci_done *d)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < d->n_returns; i++) {
+        const struct rtci_resolved *row = &rtci_done_returns(d)[i];
+        total += row->kind == RTCI_KIND_ARENA ? row->n_refs : 0;
+    }
+    return total;
 }
 
 #endif

@@ -85,12 +85,13 @@ RTC_TASK(open_list)
     }
     return rtc_return_i64(call, sum);
 }
-/* Returns a list of references to objects and futures of its own. */
+/* Returns a list of references to objects and futures of its own, and so many bytes. */
 RTC_TASK(give_refs)
 {
-    int64_t n;
+    int64_t n, padding;
     RTC_TRY(rtc_arg_i64(call, 0, &n));
-    struct rtc_value items[16];
+    RTC_TRY(rtc_arg_i64(call, 1, &padding));
+    struct rtc_value items[17];
     for (int64_t i = 0; i < n && i < 16; i++) {
         rtc_ref ref;
         struct rtc_value v = rtc_i64(i);
@@ -100,8 +101,19 @@ RTC_TASK(give_refs)
             RTC_TRY(rtc_put(rtc_call_rtc(call), &v, &ref));
         items[i] = rtc_of_ref(ref);
     }
-    struct rtc_value list = rtc_list(items, (size_t)n);
-    return rtc_return(call, &list);
+    void *zeros = calloc(1, (size_t)padding + 1);
+    items[n] = rtc_bytes(zeros, (size_t)padding);
+    struct rtc_value list = rtc_list(items, (size_t)n + 1);
+    int rc = rtc_return(call, &list);
+    for (int64_t i = 0; i < n; i++) /* the list has them now */
+        RTC_TRY(rtc_release(rtc_call_rtc(call), items[i].as.ref));
+    if (padding) { /* room in the store is told at once, and what was released before with it */
+        rtc_ref large;
+        RTC_TRY(rtc_put(rtc_call_rtc(call), &items[n], &large));
+        RTC_TRY(rtc_release(rtc_call_rtc(call), large));
+    }
+    free(zeros);
+    return rc;
 }
 RTC_TASK(read_key)
 {

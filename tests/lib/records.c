@@ -100,6 +100,13 @@ static size_t make_done(struct rng *rng, uint8_t *at)
     for (uint32_t i = 0; i < done->n_returns; i++)
         end = make_row(rng, at, end, &rows[i],
                        done->status ? (uint32_t)RTCI_KIND_ERROR : value_kinds[rng_below(rng, 4)]);
+    for (uint32_t i = 0; i < done->n_returns; i++) {
+        if (rows[i].kind != RTCI_KIND_ARENA)
+            continue;
+        rows[i].n_refs = rng_below(rng, 3);
+        for (uint32_t k = 0; k < rows[i].n_refs; k++, end += sizeof(struct rtci_id))
+            *(struct rtci_id *)(at + end) = make_id(rng);
+    }
     return end;
 }
 
