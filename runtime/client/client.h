@@ -87,6 +87,7 @@ struct running {
 struct queued {
     void *record;
     uint64_t position; /* where it begins: what lies before it may be given back */
+    uint32_t size;     /* as it was checked: what stands in the ring may have been overwritten */
 };
 
 struct rtc {

@@ -107,9 +107,14 @@ static void check_daemon(struct rtc *rtc)
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
     if (RTCI_UNLIKELY(info->closed != 0)) {
         uint32_t closed = info->closed;
-        int code = closed <= 38 ? -(int)closed : RTC_E_DISCONNECTED;
+        int code = closed <= 38 ? -(int)closed : RTC_E_PROTOCOL;
         rtci_die(rtc, code == RTC_E_PROTOCOL || code == RTC_E_JOB_ENDED ? code : RTC_E_DISCONNECTED,
-                 "the daemon closed this connection: %s", rtc_error_text(code));
+                 "the daemon closed this connection: %s",
+                 code == RTC_E_PROTOCOL ? "the memory that this process shares with it holds "
+                                          "nonsense: this program, or a library in it, writes "
+                                          "where it must not"
+                 : code == RTC_E_AGAIN  ? "this process does not read what is sent to it"
+                                        : rtc_error_text(code));
         return;
     }
     if (RTCI_UNLIKELY(info->daemon_epoch != rtc->epoch)) {
@@ -150,7 +155,7 @@ static void on_task(struct rtc *rtc, void *record, uint64_t position)
         rtc->queue_head = 0;
     }
     rtc->queue[(rtc->queue_head + rtc->queue_len++) & (rtc->queue_cap - 1)] =
-        (struct queued){record, position};
+        (struct queued){record, position, ((const struct rtci_rec *)record)->size};
 }
 
 static void on_record(struct rtc *rtc, const struct rtci_rec *rec, uint64_t position)
@@ -234,7 +239,9 @@ int rtci_drain(struct rtc *rtc)
     size_t len;
     do {
         if (drain_span(rtc, &len) < 0)
-            return rtci_die(rtc, RTC_E_PROTOCOL, "the daemon sent something malformed");
+            return rtci_die(rtc, RTC_E_PROTOCOL,
+                            "the memory that this process shares with the daemon holds nonsense: "
+                            "this program, or a library in it, writes where it must not");
         if (len == 0)
             break;
         rtci_consume_finished(rtc);

@@ -216,7 +216,8 @@ void rtci_node_core_executor_ready(struct rtci_node_core *core, uint64_t now_ns,
  * has first fed every completion that stood in the ring. */
 struct rtci_gone {
     uint32_t token;
-    int32_t code;        /* RTC_E_CRASHED; RTC_E_OS: could not be spawned */
+    int32_t code;        /* RTC_E_CRASHED; RTC_E_OS: could not be spawned; RTC_E_PROTOCOL: it wrote
+                            nonsense, claims included */
     int32_t exit_status; /* -1 = signal */
     int32_t signal;
     struct rtci_held claimed;

@@ -179,6 +179,12 @@ void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtc
     else if (lost->code == RTC_E_OS)
         snprintf(text, sizeof(text), "its executor could not be started (errno %d)",
                  lost->exit_status);
+    else if (lost->code == RTC_E_PROTOCOL)
+        snprintf(text, sizeof(text),
+                 "its executor (pid %u on node %u) wrote nonsense into the memory that it shares "
+                 "with the daemon, and was killed: the task, or a library in it, writes where it "
+                 "must not",
+                 lost->pid, node);
     else if (lost->signal)
         snprintf(text, sizeof(text), "its executor (pid %u on node %u) was killed by signal %d%s",
                  lost->pid, node, lost->signal,
@@ -189,7 +195,8 @@ void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtc
         snprintf(text, sizeof(text),
                  "its executor (pid %u on node %u) exited with status %d in the middle of it",
                  lost->pid, node, lost->exit_status);
-    struct rtci_fail fail = {.code = lost->code ? lost->code : RTC_E_CRASHED,
+    bool crashed = !lost->code || lost->code == RTC_E_PROTOCOL;
+    struct rtci_fail fail = {.code = crashed ? RTC_E_CRASHED : lost->code,
                              .exit_status = lost->exit_status,
                              .signal = lost->signal,
                              .pid = lost->pid,
@@ -199,10 +206,10 @@ void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtc
         head_entry(core, index)->attempt == lost->claimed_attempt)
         head_attempt_failed(core, index, &fail, text, (const char *)(lost + 1), lost->log_len);
     /* The others never began: they go back to the front, the newest first so that order stays. An
-     * executor that could not even start costs the first of them an attempt, or it would go on for
-     * ever. */
-    bool blame =
-        !lost->claimed.client && (lost->code == RTC_E_NO_REGISTER || lost->code == RTC_E_OS);
+     * executor that could not even start, or whose claims cannot be read, costs the first of them
+     * an attempt, or it would go on for ever. */
+    bool blame = !lost->claimed.client && (lost->code == RTC_E_NO_REGISTER ||
+                                           lost->code == RTC_E_OS || lost->code == RTC_E_PROTOCOL);
     while (core->slots[number].used && core->slots[number].head) {
         uint32_t at = blame ? core->slots[number].head : core->slots[number].tail;
         struct entry *entry = head_entry(core, at);

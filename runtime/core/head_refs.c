@@ -218,12 +218,28 @@ void head_flush_undelivered(struct rtci_head_core *core, struct client *client)
     }
 }
 
-static void answer_lost(struct rtci_head_core *core, struct client *client, struct rtci_id id)
+/* Of another job, and not got by its name either: then the node of the reader holds it. */
+static bool is_foreign(struct rtci_head_core *core, const struct client *client, struct rtci_id id)
 {
-    static const char text[] = "the object does not exist (any more): its last reference was "
-                               "released, or the host that held it is gone";
+    const struct client *owner = head_client(core, id.client);
+    if (RTCI_LIKELY(!owner || owner->job == client->job))
+        return false;
+    uint32_t index = head_find(core, id), at = index ? head_entry(core, index)->ext_edges : 0;
+    while (at && core->edges[at].who != client->node)
+        at = core->edges[at].next;
+    return !at;
+}
+
+static void answer_without(struct rtci_head_core *core, struct client *client, struct rtci_id id,
+                           int code)
+{
+    const char *text = code == RTC_E_FOREIGN
+                           ? "the reference is one of another job: that job may publish the object "
+                             "by a name, or store its value under a key"
+                           : "the object does not exist (any more): its last reference was "
+                             "released, or the host that held it is gone";
     size_t head = sizeof(struct rtci_done) + sizeof(struct rtci_resolved);
-    size_t body = sizeof(struct rtci_fail) + sizeof(text) - 1;
+    size_t body = sizeof(struct rtci_fail) + strlen(text);
     struct rtci_done *out = head_out_client(core, client, RTCI_R_RESULT, head + body);
     if (!out)
         return;
@@ -231,14 +247,14 @@ static void answer_lost(struct rtci_head_core *core, struct client *client, stru
     out->client = id.client;
     out->attempt = 0;
     out->run_ns = 0;
-    out->status = RTC_E_LOST;
+    out->status = code;
     out->n_returns = 1;
     struct rtci_resolved *ret = (struct rtci_resolved *)(out + 1);
     *ret = (struct rtci_resolved){.kind = RTCI_KIND_ERROR, .size = body, .offset = head};
     struct rtci_fail *fail = (struct rtci_fail *)(ret + 1);
     *fail = (struct rtci_fail){
-        .code = RTC_E_LOST, .exit_status = -1, .origin = id, .text_len = sizeof(text) - 1};
-    memcpy(fail + 1, text, sizeof(text) - 1);
+        .code = code, .exit_status = -1, .origin = id, .text_len = (uint16_t)strlen(text)};
+    memcpy(fail + 1, text, strlen(text));
     client->credit -= (int64_t)out->rec.size;
 }
 
@@ -247,8 +263,10 @@ void head_want(struct rtci_head_core *core, struct client *client, const struct 
     const struct rtci_id *id = (const struct rtci_id *)(ids + 1);
     for (uint32_t i = 0; i < ids->n; i++) {
         uint32_t index = head_find(core, id[i]);
-        if (!index)
-            answer_lost(core, client, id[i]);
+        if (RTCI_UNLIKELY(is_foreign(core, client, id[i])))
+            answer_without(core, client, id[i], RTC_E_FOREIGN);
+        else if (!index)
+            answer_without(core, client, id[i], RTC_E_LOST);
         else if (head_terminal(head_entry(core, index)))
             head_push_to(core, client, index);
         else

@@ -234,7 +234,10 @@ void node_slot_lost(struct rtci_node_core *core, struct slot *slot, const struct
     lost->exit_status = gone->exit_status;
     lost->signal = gone->signal;
     lost->pid = proc->pid;
-    lost->code = proc->no_register ? RTC_E_NO_REGISTER : gone->code ? gone->code : RTC_E_CRASHED;
+    lost->code = proc->no_register ? RTC_E_NO_REGISTER
+                 : proc->bad       ? RTC_E_PROTOCOL
+                 : gone->code      ? gone->code
+                                   : RTC_E_CRASHED;
     lost->log_len = log_len;
     if (log_len)
         memcpy(lost + 1, gone->log + (gone->log_len - log_len), log_len);

@@ -20,6 +20,10 @@ __attribute__((noreturn)) static void leave_process(struct rtc *rtc, const char 
     exit(why ? 1 : 0);
 }
 
+static const char overwritten[] =
+    "the memory that this process shares with the daemon holds nonsense: "
+    "a task, or a library in it, writes where it must not";
+
 static void wait_for_task(struct rtc *rtc)
 {
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
@@ -84,14 +88,18 @@ static uint64_t run_first(struct rtc *rtc, struct rtc_call *call, struct rtci_bu
     const struct rtci_spec *spec = first->record;
     rtc->run_in_ring = true;
     if (!rtci_chan_claim(rtc->chan, first->record)) {
+        if (spec->rec.flags != RTCI_CLAIM_RECALLED)
+            leave_process(rtc, overwritten);
         finish(rtc);
         return start;
     }
     rtci_buf_clear(copy);
-    rtci_buf_put(copy, spec, spec->rec.size);
+    rtci_buf_put(copy, spec, first->size);
     if (copy->failed)
         leave_process(rtc, "out of memory for a task");
     call->spec = spec = (const struct rtci_spec *)copy->data;
+    if (rtci_wire_check(spec, first->size) != first->size || spec->rec.type != RTCI_R_TASK)
+        leave_process(rtc, overwritten);
     rtc->running = (struct running){.id = {spec->seq, spec->client, 0},
                                     .slot = spec->slot,
                                     .deadline_ns = spec->deadline_ns,

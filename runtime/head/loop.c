@@ -62,6 +62,15 @@ bool rtci_daemon_watch(struct rtci_daemon *daemon, int fd, uint64_t tag)
 
 /* ---- The turn ---- */
 
+static void warn_disk(struct head *h)
+{
+    char text[640];
+    snprintf(text, sizeof(text), "nothing goes on until this is mended: %s",
+             rtci_store_error(h->store));
+    RTCI_LOG(ERROR, HEAD, "%s", text);
+    rtci_daemon_tell_drivers(&h->daemon, text);
+}
+
 /* Nothing of the turn leaves before this; on a full disk it stays here and tries again. */
 static void commit(struct head *h)
 {
@@ -69,8 +78,7 @@ static void commit(struct head *h)
     RTCI_ASSERT(!persist->failed);
     while (persist->len && rtci_store_commit(h->store, persist->data, persist->len)) {
         if (!h->warned_disk)
-            RTCI_LOG(ERROR, HEAD, "nothing is accepted until this is mended: %s",
-                     rtci_store_error(h->store));
+            warn_disk(h);
         h->warned_disk = true;
         struct signalfd_siginfo info;
         struct timespec pause = {0, 20 * 1000 * 1000};
@@ -78,6 +86,8 @@ static void commit(struct head *h)
             exit(1);
         nanosleep(&pause, NULL);
     }
+    if (h->warned_disk)
+        rtci_daemon_tell_drivers(&h->daemon, "the state directory can be written: work goes on");
     h->warned_disk = false;
     rtci_buf_clear(persist);
 }

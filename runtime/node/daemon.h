@@ -35,6 +35,7 @@ struct rtci_client_blob {
 /* A client or executor, by token. */
 struct rtci_process {
     bool used, ready, hello, survivor, gone, spawned;
+    bool bad; /* what it shares with us holds nonsense */
     struct rtci_client_blob blob;
     struct rtci_chan *chan;
     int chan_fd, conn_fd, wake_fd, exe_fd, log_fd;
@@ -92,6 +93,8 @@ void rtci_daemon_spawn(struct rtci_daemon *daemon, const struct rtci_node_action
 void rtci_daemon_kill(struct rtci_daemon *daemon, uint32_t token, int sig);
 void rtci_daemon_recall(struct rtci_daemon *daemon, uint32_t token, uint32_t most);
 void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, int spawn_errno);
+/* A line on the terminal of every driver, at once: not held back until a commit. */
+void rtci_daemon_tell_drivers(struct rtci_daemon *daemon, const char *text);
 void rtci_daemon_logs(struct rtci_daemon *daemon);
 void rtci_daemon_keeper_event(struct rtci_daemon *daemon);
 uint32_t rtci_daemon_held(struct rtci_daemon *daemon, uint32_t token, struct rtci_held **ret_held,

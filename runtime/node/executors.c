@@ -160,7 +160,11 @@ static uint32_t ring_tasks(struct rtci_process *p, struct rtci_chan_task **ret_t
     uint32_t cap = 1024;
     *ret_tasks = calloc(cap, sizeof(**ret_tasks));
     int n = *ret_tasks ? rtci_chan_tasks(p->chan, *ret_tasks, cap) : 0;
-    return n < 0 ? 0 : (uint32_t)n > cap ? cap : (uint32_t)n;
+    p->bad |= n < 0;
+    n = n < 0 ? 0 : n > (int)cap ? (int)cap : n;
+    for (int i = 0; i < n; i++)
+        p->bad |= (*ret_tasks)[i].state > RTCI_CLAIM_RECALLED;
+    return (uint32_t)n;
 }
 
 /* What an executor's ring holds: the running task first, then the unclaimed, oldest first. */
@@ -220,7 +224,7 @@ void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, 
     struct rtci_process *p = rtci_daemon_process(daemon, token);
     if (!p)
         return;
-    p->gone = false; /* what it completed counts, however it ended */
+    p->gone = p->bad; /* what it completed counts, however it ended */
     while (p->chan && rtci_daemon_read(daemon, token)) {
     }
     char log[RTCI_ERROR_LOG_MAX];
@@ -228,7 +232,9 @@ void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, 
     uint32_t slot, n = p->chan ? rtci_daemon_held(daemon, token, &held, &slot) : 0;
     bool running = n && held[0].claimed;
     struct rtci_gone gone = {.token = token,
-                             .code = spawn_errno ? RTC_E_OS : RTC_E_CRASHED,
+                             .code = spawn_errno ? RTC_E_OS
+                                     : p->bad    ? RTC_E_PROTOCOL
+                                                 : RTC_E_CRASHED,
                              .exit_status = spawn_errno         ? spawn_errno
                                             : WIFEXITED(status) ? WEXITSTATUS(status)
                                                                 : -1,
@@ -248,10 +254,10 @@ void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, 
 
 /* ---- Output ---- */
 
-static void forward(struct rtci_daemon *daemon, struct rtci_process *p, const char *text,
+/* Onto the terminal of a driver: a line of its executor `from`, or of the daemon (NULL). */
+static void forward(struct rtci_process *driver, const struct rtci_process *from, const char *text,
                     uint32_t len)
 {
-    struct rtci_process *driver = rtci_daemon_process(daemon, p->driver);
     if (!driver || !driver->chan || driver->gone || driver->later.len)
         return;
     size_t size = RTCI_ALIGN8(sizeof(struct rtci_notice) + len);
@@ -259,14 +265,25 @@ static void forward(struct rtci_daemon *daemon, struct rtci_process *p, const ch
     if (!out)
         return; /* its ring is full of results: output is the lesser */
     memset(out, 0, size);
-    out->rec = (struct rtci_rec){(uint32_t)size, RTCI_R_LOG, 0};
-    out->pid = p->pid;
-    out->stream = 1;
+    out->rec = (struct rtci_rec){(uint32_t)size, from ? RTCI_R_LOG : RTCI_R_NOTICE, 0};
+    out->pid = from ? from->pid : (uint32_t)getpid();
+    out->stream = from ? 1 : 0;
     out->text_len = len;
-    out->job = 0;
     memcpy(out + 1, text, len);
     rtci_chan_publish(driver->chan);
     driver->wrote = true;
+}
+
+void rtci_daemon_tell_drivers(struct rtci_daemon *daemon, const char *text)
+{
+    for (uint32_t i = 0; i < daemon->n_tokens; i++) {
+        struct rtci_process *p = &daemon->process[daemon->tokens[i]];
+        if (p->blob.role != RTCI_ROLE_DRIVER)
+            continue;
+        forward(p, NULL, text, (uint32_t)strlen(text));
+        if (p->chan)
+            rtci_chan_ring(p->chan);
+    }
 }
 
 static void forward_new(struct rtci_daemon *daemon, struct rtci_process *p)
@@ -282,7 +299,7 @@ static void forward_new(struct rtci_daemon *daemon, struct rtci_process *p)
     while (whole && text[whole - 1] != '\n')
         whole--;
     n = whole ? whole : n;
-    forward(daemon, p, text, (uint32_t)n);
+    forward(rtci_daemon_process(daemon, p->driver), p, text, (uint32_t)n);
     p->log_at += (uint64_t)n;
     if (p->log_at > RTCI_LOG_CAP && !ftruncate(p->log_fd, 0))
         p->log_at = 0;
@@ -333,7 +350,11 @@ bool rtci_daemon_perform(struct rtci_daemon *daemon)
         case RTCI_NA_SPAWN: rtci_daemon_spawn(daemon, &act); break;
         case RTCI_NA_KILL: rtci_daemon_kill(daemon, act.token, act.signal); break;
         case RTCI_NA_RECALL: rtci_daemon_recall(daemon, act.token, act.count); break;
-        case RTCI_NA_CLOSE: rtci_daemon_close(daemon, act.token); break;
+        case RTCI_NA_CLOSE:
+            if (act.status)
+                rtci_daemon_disconnect(daemon, act.token, act.status);
+            rtci_daemon_close(daemon, act.token);
+            break;
         case RTCI_NA_STORE_SET: {
             const struct rtci_arena_entry *entry =
                 rtci_node_core_arena_entry(daemon->node, act.object);

@@ -12,12 +12,16 @@ void rtci_daemon_disconnect(struct rtci_daemon *daemon, uint32_t token, int code
     struct rtci_process *p = &daemon->process[token];
     if (p->gone)
         return;
-    RTCI_LOG(WARN, NODE, "disconnected token=%u pid=%u name=%s code=%d", token, p->pid,
-             p->blob.name, code);
+    bool executor = p->blob.role == RTCI_ROLE_EXECUTOR;
+    RTCI_LOG(WARN, NODE, "%s %s; it is %s pid=%u name=%s", executor ? "an executor" : "a driver",
+             code == RTC_E_AGAIN ? "does not read what is sent to it"
+                                 : "wrote nonsense into the memory that it shares with the daemon",
+             executor ? "killed" : "disconnected", p->pid, p->blob.name);
     p->gone = true;
+    p->bad = code == RTC_E_PROTOCOL;
     rtci_chan_info(p->chan)->closed = (uint32_t)-code;
     p->wrote = true;
-    if (p->blob.role == RTCI_ROLE_EXECUTOR)
+    if (executor)
         rtci_daemon_kill(daemon, token, 9); /* its exit is the end of it */
     else
         shutdown(p->conn_fd, SHUT_RDWR); /* its EOF is */
