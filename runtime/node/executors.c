@@ -60,13 +60,29 @@ static void put_env(struct rtci_daemon *daemon, struct rtci_buf *blob,
     put_text(blob, "");
 }
 
+static void log_path(const struct rtci_daemon *daemon, uint32_t client, char *path, size_t size)
+{
+    snprintf(path, size, "%s/logs/executor-%u.log", daemon->state_dir, client);
+}
+
 static int open_log(struct rtci_daemon *daemon, uint32_t client)
 {
     char path[512];
     snprintf(path, sizeof(path), "%s/logs", daemon->state_dir);
     mkdir(path, 0700);
-    snprintf(path, sizeof(path), "%s/logs/executor-%u.log", daemon->state_dir, client);
+    log_path(daemon, client, path, sizeof(path));
     return open(path, O_RDWR | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC, 0600);
+}
+
+/* Most executors never say anything: their files would fill the folder. */
+static void remove_empty_log(const struct rtci_daemon *daemon, const struct rtci_process *p)
+{
+    struct stat st;
+    char path[512];
+    if (!p->chan || p->log_fd < 0 || fstat(p->log_fd, &st) || st.st_size)
+        return;
+    log_path(daemon, rtci_chan_info(p->chan)->client, path, sizeof(path));
+    unlink(path);
 }
 
 static bool prepare(struct rtci_daemon *daemon, struct rtci_process *p,
@@ -246,6 +262,8 @@ void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, 
     if (running)
         gone.claimed = held[0];
     rtci_daemon_logs(daemon);
+    if (!p->bad) /* else the number may be nonsense too */
+        remove_empty_log(daemon, p);
     rtci_node_core_gone(daemon->node, daemon->now_ns, &gone, &daemon->actions);
     free(held);
     struct rtci_keeper_msg msg = {.type = RTCI_KM_FORGET, .key = RTCI_KEY_CLIENT + token};
