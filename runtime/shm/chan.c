@@ -51,6 +51,7 @@ _Static_assert(sizeof(struct chan_header) <= HEADER_SIZE, "the header is one pag
 struct rtci_chan {
     struct chan_header *hdr;
     enum rtci_chan_end end;
+    bool borrows; /* the mapping is the other end's */
     int bell_fd, wake_fd;
     uint64_t cap;
     /* Producer's side, private. */
@@ -135,6 +136,20 @@ static int check_file(int fd, uint64_t *ret_bytes)
     return 0;
 }
 
+/* Where the two rings stand: as one who comes later, or again, finds them. */
+static void take_positions(struct rtci_chan *chan)
+{
+    int out = chan->end == RTCI_CHAN_CLIENT ? 0 : 1;
+    chan->out_words = &chan->hdr->ring[out];
+    chan->in_words = &chan->hdr->ring[!out];
+    chan->out_reserved = chan->out_published = atomic_load(&chan->out_words->head);
+    chan->out_tail = atomic_load(&chan->out_words->tail);
+    if (chan->out_published - chan->out_tail > chan->cap)
+        chan->out_tail = chan->out_published - chan->cap; /* a liar gets no room, and no more */
+    chan->in_read = chan->in_consumed = chan->in_head = atomic_load(&chan->in_words->tail);
+    chan->epoch = chan->hdr->info.daemon_epoch;
+}
+
 int rtci_chan_open(int fd, enum rtci_chan_end end, int bell_fd, int wake_fd,
                    struct rtci_chan **ret_chan)
 {
@@ -159,15 +174,29 @@ int rtci_chan_open(int fd, enum rtci_chan_end end, int bell_fd, int wake_fd,
         return RTC_E_NOMEM;
     }
     madvise(hdr, HEADER_SIZE, MADV_DONTFORK);
-    chan->out_words = &chan->hdr->ring[out];
-    chan->in_words = &chan->hdr->ring[!out];
-    chan->out_reserved = chan->out_published = atomic_load(&chan->out_words->head);
-    chan->out_tail = atomic_load(&chan->out_words->tail);
-    if (chan->out_published - chan->out_tail > bytes)
-        chan->out_tail = chan->out_published - bytes; /* a liar gets no room, and no more */
-    chan->in_read = chan->in_consumed = chan->in_head = atomic_load(&chan->in_words->tail);
-    chan->epoch = chan->hdr->info.daemon_epoch;
+    take_positions(chan);
     *ret_chan = chan;
+    return 0;
+}
+
+int rtci_chan_open_peer(struct rtci_chan *chan, int bell_fd, int wake_fd,
+                        struct rtci_chan **ret_peer)
+{
+    struct rtci_chan *peer = malloc(sizeof(*peer));
+    if (!peer)
+        return RTC_E_NOMEM;
+    *peer = (struct rtci_chan){
+        .hdr = chan->hdr,
+        .end = chan->end == RTCI_CHAN_CLIENT ? RTCI_CHAN_DAEMON : RTCI_CHAN_CLIENT,
+        .borrows = true,
+        .bell_fd = bell_fd,
+        .wake_fd = wake_fd,
+        .cap = chan->cap,
+        .out = chan->in,
+        .in = chan->out,
+    };
+    take_positions(peer);
+    *ret_peer = peer;
     return 0;
 }
 
@@ -175,11 +204,11 @@ void rtci_chan_close(struct rtci_chan *chan)
 {
     if (!chan)
         return;
-    if (chan->hdr)
+    if (chan->hdr && !chan->borrows)
         munmap(chan->hdr, HEADER_SIZE);
-    if (chan->out)
+    if (chan->out && !chan->borrows)
         munmap(chan->out, 2 * chan->cap);
-    if (chan->in)
+    if (chan->in && !chan->borrows)
         munmap(chan->in, 2 * chan->cap);
     free(chan);
 }

@@ -50,7 +50,11 @@ int rtci_chan_create(size_t bytes) RTCI_MUST_USE;
  * that it sleeps on a descriptor, the DAEMON end writes this eventfd instead of the futex. */
 int rtci_chan_open(int fd, enum rtci_chan_end end, int bell_fd, int wake_fd,
                    struct rtci_chan **ret_chan) RTCI_MUST_USE;
-void rtci_chan_close(struct rtci_chan *chan); /* unmaps; NULL is fine */
+/* The other end on the same mapping, which `chan` owns and must outlive: for two threads of one
+ * process, so that ThreadSanitizer, which knows memory by its address, sees both. */
+int rtci_chan_open_peer(struct rtci_chan *chan, int bell_fd, int wake_fd,
+                        struct rtci_chan **ret_peer) RTCI_MUST_USE;
+void rtci_chan_close(struct rtci_chan *chan); /* unmaps what it owns; NULL is fine */
 volatile struct rtci_chan_info *rtci_chan_info(struct rtci_chan *chan);
 
 /* ---- Producer ---- */
