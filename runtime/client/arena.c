@@ -101,6 +101,9 @@ int rtci_arena_alloc(struct rtc *rtc, struct rtci_id id, uint64_t size, uint64_t
     if (request.grant.size < size || offset > rtc->arena_bytes ||
         size > rtc->arena_bytes - offset || offset % 64 != 0)
         return rtci_error(RTC_E_PROTOCOL, "the daemon granted room outside of the object store");
+    if (request.grant.cools != rtc->cools)
+        memset(rtc->populated, 0, ((rtc->arena_bytes >> CHUNK_BITS) / 64 + 1) * sizeof(uint64_t));
+    rtc->cools = request.grant.cools;
     if (size >= (1u << CHUNK_BITS))
         populate(rtc, offset, size);
     *ret_offset = offset;

@@ -149,6 +149,7 @@ struct rtc {
     const uint8_t *arena_ro; /* what readers see */
     uint64_t arena_bytes;
     uint64_t *populated; /* bit per 2 MiB of the writable mapping */
+    uint32_t cools;      /* as the daemon said last: when it changes, `populated` is no longer true */
     pid_t daemon_pid;    /* embedded: the keeper, our child; else 0 */
     char space[64];
     char name[64];

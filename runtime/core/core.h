@@ -130,6 +130,7 @@ struct rtci_node_config {
     uint32_t n_gpus;
     uint32_t prestart;            /* executors started ahead for a new job; 0 = number of CPUs */
     uint32_t exec_extra_max;      /* 0 = RTCI_EXEC_EXTRA_MAX */
+    bool store_used;              /* after a restart: memory of the arena may be there */
     char name[64];
     struct rtci_custom custom[16];
     struct rtci_label labels[16];
@@ -144,6 +145,8 @@ enum rtci_node_action_type {
                             the newest); answer with rtci_node_core_recalled */
     RTCI_NA_CLOSE,       /* forget the client: free its channel. status != 0: say why */
     RTCI_NA_STORE_SET,   /* write arena table entry (adoptable after a restart) */
+    RTCI_NA_STORE_WARM,  /* touch this range of the arena, some time; it may have become an object's */
+    RTCI_NA_STORE_COOL,  /* give the memory of this range back, now */
     RTCI_NA_STOP,        /* stop the daemon */
 };
 struct rtci_node_action {
@@ -158,6 +161,7 @@ struct rtci_node_action {
     uint32_t driver_token; /* SPAWN: whose program to run; 0 = the built-in command runner */
     uint32_t count;      /* RECALL: most, 0 = all */
     uint32_t object;     /* STORE_SET: index of the entry */
+    uint64_t offset, size; /* STORE_WARM, STORE_COOL */
 };
 struct rtci_client_out {  /* bytes for one client's ring */
     uint32_t token;

@@ -121,7 +121,11 @@ struct arena {
     uint32_t bins[ARENA_BINS];
     uint64_t bin_used[ARENA_BINS / 64];
     struct rtci_map by_id;
+    uint8_t *warm;    /* bit per ARENA_LARGE_ALIGN: its memory may be there */
+    uint64_t cool_ns; /* when what is free is given back */
+    uint32_t cools;   /* how often it was: writers' page tables are empty there */
 };
+#define NODE_FIRST_EXTENT 1u /* the one at offset 0 */
 
 struct rtci_node_core {
     struct rtci_node_config config;
@@ -241,11 +245,22 @@ void node_say_ids(struct rtci_node_actions *actions, uint16_t type, const struct
 void node_hello_holds(struct rtci_node_core *core, struct rtci_node_actions *actions);
 void node_refs_check(const struct rtci_node_core *core);
 
+/* node_warm.c */
+void node_warm_init(struct rtci_node_core *core);
+void node_warm_hello(struct rtci_node_core *core, struct rtci_node_actions *actions);
+void node_warm_placed(struct rtci_node_core *core, uint64_t now_ns, const struct extent *extent,
+                      struct rtci_node_actions *actions);
+void node_warm_timers(struct rtci_node_core *core, uint64_t now_ns,
+                      struct rtci_node_actions *actions);
+void node_warm_check(const struct rtci_node_core *core);
+
 /* node_arena.c */
 void node_arena_init(struct rtci_node_core *core);
 void node_arena_fini(struct rtci_node_core *core);
-void node_alloc(struct rtci_node_core *core, uint32_t token, const struct rtci_alloc *alloc,
-                struct rtci_node_actions *actions);
+/* Where an object of that size would be placed now; UINT64_MAX: nowhere. */
+uint64_t node_arena_next(const struct arena *arena, uint64_t size);
+void node_alloc(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
+                const struct rtci_alloc *alloc, struct rtci_node_actions *actions);
 void node_abort(struct rtci_node_core *core, uint32_t token, const struct rtci_alloc *alloc,
                 struct rtci_node_actions *actions);
 /* DROP: the object is not there (any more); BAD: the record does not say what was granted. */

@@ -200,6 +200,7 @@ void node_arena_init(struct rtci_node_core *core)
     RTCI_ASSERT(arena->entries && arena->objects);
     if (arena->size)
         bin_add(arena, extent_new(arena, 0, arena->size));
+    node_warm_init(core);
 }
 
 void node_arena_fini(struct rtci_node_core *core)
@@ -207,6 +208,7 @@ void node_arena_fini(struct rtci_node_core *core)
     free(core->arena.entries);
     free(core->arena.objects);
     free(core->arena.extents);
+    free(core->arena.warm);
     rtci_map_fini(&core->arena.by_id);
 }
 
@@ -332,9 +334,15 @@ static int make_room(struct rtci_node_core *core, const struct rtci_alloc *alloc
     return 0;
 }
 
+uint64_t node_arena_next(const struct arena *arena, uint64_t size)
+{
+    uint32_t room = find_room(arena, size);
+    return room ? fit(&arena->extents[room], size) : UINT64_MAX;
+}
+
 /* Asked again (after a restart, or by the next attempt of a task), the answer is the same place. */
-void node_alloc(struct rtci_node_core *core, uint32_t token, const struct rtci_alloc *alloc,
-                struct rtci_node_actions *actions)
+void node_alloc(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
+                const struct rtci_alloc *alloc, struct rtci_node_actions *actions)
 {
     struct arena *arena = &core->arena;
     const uint32_t *known = entry_of(core, alloc->id);
@@ -355,9 +363,11 @@ void node_alloc(struct rtci_node_core *core, uint32_t token, const struct rtci_a
     struct rtci_grant *grant = node_tell(core, token, RTCI_R_GRANT, sizeof(*grant), actions);
     grant->id = alloc->id;
     grant->status = status;
+    grant->cools = arena->cools;
     if (status)
         return;
     arena->entries[index].client = core->procs[token].number;
+    node_warm_placed(core, now_ns, &arena->extents[arena->objects[index].extent], actions);
     grant->offset = arena->entries[index].offset;
     grant->size = alloc->size;
     changed(actions, index);
@@ -480,5 +490,6 @@ void node_arena_check(const struct rtci_node_core *core)
         used += extent->size;
         entries++;
     }
+    node_warm_check(core);
     RTCI_ASSERT(at_byte == arena->size && used == arena->used && entries == arena->by_id.n);
 }

@@ -295,7 +295,7 @@ static void on_blocked(struct rtci_node_core *core, uint32_t token, const struct
 }
 
 /* Records that the node handles itself. */
-static enum node_verdict on_taken(struct rtci_node_core *core, uint32_t token,
+static enum node_verdict on_taken(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
                                   const struct rtci_rec *rec, struct rtci_node_actions *actions)
 {
     struct proc *proc = &core->procs[token];
@@ -305,7 +305,7 @@ static enum node_verdict on_taken(struct rtci_node_core *core, uint32_t token,
         enum node_verdict verdict = may_alloc(core, proc, ((const struct rtci_alloc *)at)->id);
         if (verdict != NODE_PASS)
             return verdict;
-        node_alloc(core, token, at, actions);
+        node_alloc(core, now_ns, token, at, actions);
         return NODE_DROP;
     }
     case RTCI_R_ABORT: node_abort(core, token, at, actions); return NODE_DROP;
@@ -390,7 +390,7 @@ void rtci_node_core_client_span(struct rtci_node_core *core, uint64_t now_ns, ui
             if (is_taken(rec->type)) { /* what it says must stand behind what came before it */
                 pass_on(actions, number, run, at);
                 run = at;
-                verdict = on_taken(core, token, rec, actions);
+                verdict = on_taken(core, now_ns, token, rec, actions);
             } else {
                 verdict = on_passing(core, now_ns, token, rec, actions);
             }

@@ -93,6 +93,8 @@ void rtci_daemon_spawn(struct rtci_daemon *daemon, const struct rtci_node_action
 void rtci_daemon_kill(struct rtci_daemon *daemon, uint32_t token, int sig);
 void rtci_daemon_recall(struct rtci_daemon *daemon, uint32_t token, uint32_t most);
 void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, int spawn_errno);
+/* Touches the range of the arena, some time, on a thread. */
+void rtci_daemon_warm(struct rtci_daemon *daemon, uint64_t offset, uint64_t size);
 /* A line on the terminal of every driver, at once: not held back until a commit. */
 void rtci_daemon_tell_drivers(struct rtci_daemon *daemon, const char *text);
 void rtci_daemon_logs(struct rtci_daemon *daemon);

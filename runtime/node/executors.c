@@ -382,6 +382,11 @@ bool rtci_daemon_perform(struct rtci_daemon *daemon)
             __atomic_store_n(&daemon->table[act.object].state, entry->state, __ATOMIC_RELEASE);
             break;
         }
+        case RTCI_NA_STORE_WARM: rtci_daemon_warm(daemon, act.offset, act.size); break;
+        case RTCI_NA_STORE_COOL:
+            RTCI_IGNORE(fallocate(daemon->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                  (off_t)act.offset, (off_t)act.size));
+            break;
         case RTCI_NA_STOP:
             daemon->stopping = true;
             daemon->stop_now |= act.status != 0;

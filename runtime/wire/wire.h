@@ -271,7 +271,7 @@ struct rtci_grant {
     struct rtci_rec rec;
     struct rtci_id id;
     int32_t status; /* 0 or RTC_E_STORE_FULL, … */
-    uint32_t pad;
+    uint32_t cools; /* when it changes, mapped pages of the arena may be gone */
     uint64_t offset;
     uint64_t size;
 };

@@ -163,6 +163,14 @@ static void perform_one(struct sim *sim, uint32_t index, const struct rtci_node_
         SIM_CHECK(sim, act->object < 256, "object %u", act->object);
         node->table[act->object] = *rtci_node_core_arena_entry(node->core, act->object);
         break;
+    case RTCI_NA_STORE_WARM: break;
+    case RTCI_NA_STORE_COOL:
+        for (uint32_t i = 0; i < 256; i++)
+            SIM_CHECK(sim,
+                      !node->table[i].state || node->table[i].offset >= act->offset + act->size ||
+                          node->table[i].offset + node->table[i].size <= act->offset,
+                      "the memory of object %u was given back", i);
+        break;
     default: SIM_FAIL(sim, "action %d", act->type);
     }
 }
@@ -396,6 +404,7 @@ static void node_core_create(struct sim *sim, struct vnode *node)
     int rc = rtci_node_core_create(&node->config, &node->core);
     SIM_CHECK(sim, rc == 0, "no node");
     node->actions.trace_on = sim->verbose;
+    node->config.store_used = true; /* by the next one */
 }
 
 /* Says hello, and in the same message all that stands in the rings, so that what had ended is not
