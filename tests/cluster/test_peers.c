@@ -67,6 +67,21 @@ RTC_TASK(add)
     return rtc_return_i64(call, a + b);
 }
 
+/* What its environment says of the resources it holds: threads, then devices. */
+RTC_TASK(environment)
+{
+    static const char *const threads[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                                          "MKL_NUM_THREADS"};
+    const char *devices = getenv("CUDA_VISIBLE_DEVICES");
+    char text[128];
+    for (int i = 1; i < 3; i++) {
+        if (!getenv(threads[i]) || strcmp(getenv(threads[i]), getenv(threads[0])) != 0)
+            return rtc_fail(call, -1, "%s differs", threads[i]);
+    }
+    snprintf(text, sizeof(text), "%s;%s", getenv(threads[0]), devices ? devices : "unset");
+    return rtc_return_str(call, text);
+}
+
 RTC_TASK(scribbles)
 {
     int64_t how, seed;
@@ -104,7 +119,8 @@ static void start_head(struct head *head, const char *name)
         int err = open(head->errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         dup2(out[1], 1);
         dup2(err, 2);
-        execl(rtc, rtc, "head", "--cpus", "2", "--socket", socket, "--state-dir", state, NULL);
+        execl(rtc, rtc, "head", "--cpus", "2", "--gpus", "2", "--socket", socket, "--state-dir",
+              state, NULL);
         _exit(127);
     }
     close(out[1]);
@@ -216,6 +232,36 @@ static void a_reference_of_another_job(void **state)
     check_sane(other);
     assert_int_equal(rtc_shutdown(&mine), 0);
     assert_int_equal(rtc_shutdown(&other), 0);
+}
+
+static void a_task_sees_what_it_holds(void **state)
+{
+    (void)state;
+    struct rtc *rtc = join();
+    static const struct {
+        double cpus, gpus;
+        const char *text[2];
+    } cases[] = {{1, 0, {"1;", "1;"}},
+                 {2, 0, {"2;", "2;"}},
+                 {0.5, 0, {"1;", "1;"}},
+                 {1, 1, {"1;0", "1;1"}},
+                 {2, 2, {"2;0,1", "2;0,1"}}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        rtc_ref ref;
+        struct rtc_value v;
+        assert_int_equal(rtc_submit(rtc, "environment", NULL,
+                                    RTC_OPTIONS(.cpus = cases[i].cpus, .gpus = cases[i].gpus),
+                                    &ref),
+                         0);
+        if (rtc_get(rtc, ref, RTC_S(20), &v))
+            fail_msg("%s", rtc_last_error());
+        char text[128];
+        snprintf(text, sizeof(text), "%.*s", (int)v.as.bytes.size, (const char *)v.as.bytes.data);
+        if (strcmp(text, cases[i].text[0]) != 0 && strcmp(text, cases[i].text[1]) != 0)
+            fail_msg("case %zu: %s", i, text);
+        assert_int_equal(rtc_release(rtc, ref), 0);
+    }
+    assert_int_equal(rtc_shutdown(&rtc), 0);
 }
 
 static void an_executor_writes_garbage(void **state)
@@ -371,9 +417,9 @@ int main(int argc, char **argv)
         return 1;
     start_head(&head, "head");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_reference_of_another_job), cmocka_unit_test(an_executor_writes_garbage),
-        cmocka_unit_test(a_driver_writes_garbage),    cmocka_unit_test(the_disk_is_full),
-        cmocka_unit_test(dev_shm_is_small),
+        cmocka_unit_test(a_reference_of_another_job), cmocka_unit_test(a_task_sees_what_it_holds),
+        cmocka_unit_test(an_executor_writes_garbage), cmocka_unit_test(a_driver_writes_garbage),
+        cmocka_unit_test(the_disk_is_full),           cmocka_unit_test(dev_shm_is_small),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stop_head(&head);
