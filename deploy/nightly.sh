@@ -15,8 +15,7 @@ deploy/test.sh || rc=1
 if command -v valgrind >/dev/null; then
     say valgrind
     build build/valgrind gcc -Dbuildtype=debug -Dbaselines=false &&
-        meson test -C build/valgrind --suite unit --suite trace --timeout-multiplier 20 \
-            --wrapper 'valgrind --quiet --error-exitcode=99 --leak-check=full' || rc=1
+        meson test -C build/valgrind --no-rebuild --setup valgrind || rc=1
 fi
 
 say "simulator, $seeds seeds"

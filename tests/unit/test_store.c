@@ -171,7 +171,7 @@ static void test_durable(void **state)
     (void)state;
     struct seen seen = {0};
     struct rtci_store *store;
-    struct rtci_store_config config = {.dir = base, .sync_each = true};
+    struct rtci_store_config config = {.dir = base, .sync_each = true, .map_bytes = map_bytes()};
     for (int round = 0; round < 2; round++) {
         assert_int_equal(rtci_store_open(&config, &store, text, sizeof(text)), 0);
         memset(&seen, 0, sizeof(seen));

@@ -239,7 +239,7 @@ static void test_bad_directories(void **state)
     (void)state;
     struct seen seen;
     struct rtci_store *store = open_store(&seen), *second = NULL;
-    struct rtci_store_config config = {.dir = base};
+    struct rtci_store_config config = {.dir = base, .map_bytes = map_bytes()};
     char pid[32], path[256];
     assert_int_equal(rtci_store_open(&config, &second, text, sizeof(text)), RTC_E_BUSY);
     snprintf(pid, sizeof(pid), "(pid %d)", (int)getpid());
@@ -271,7 +271,7 @@ static void test_bad_directories(void **state)
 static void test_denied(void **state)
 {
     (void)state;
-    struct rtci_store_config config = {.dir = base};
+    struct rtci_store_config config = {.dir = base, .map_bytes = map_bytes()};
     pid_t pid = fork();
     if (pid == 0) { /* root may write anywhere: become nobody */
         struct rtci_store *store;
