@@ -244,7 +244,6 @@ void rtci_node_core_hello(struct rtci_node_core *core, uint64_t now_ns,
 {
     core->told = true;
     say_hello(core, actions);
-    node_warm_hello(core, actions);
     for (uint32_t i = 0; i < core->n_credit; i++) {
         core->procs[core->credit[i]].read = 0; /* a new head counts from its own full credit */
         core->procs[core->credit[i]].credit_due = false;

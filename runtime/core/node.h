@@ -122,6 +122,7 @@ struct arena {
     uint64_t bin_used[ARENA_BINS / 64];
     struct rtci_map by_id;
     uint8_t *warm;    /* bit per ARENA_LARGE_ALIGN: its memory may be there */
+    uint64_t warm_ns; /* when the first few MiB are touched */
     uint64_t cool_ns; /* when what is free is given back */
     uint32_t cools;   /* how often it was: writers' page tables are empty there */
 };
@@ -247,7 +248,6 @@ void node_refs_check(const struct rtci_node_core *core);
 
 /* node_warm.c */
 void node_warm_init(struct rtci_node_core *core);
-void node_warm_hello(struct rtci_node_core *core, struct rtci_node_actions *actions);
 void node_warm_placed(struct rtci_node_core *core, uint64_t now_ns, const struct extent *extent,
                       struct rtci_node_actions *actions);
 void node_warm_timers(struct rtci_node_core *core, uint64_t now_ns,

@@ -12,6 +12,7 @@
 #define CHUNK        ARENA_LARGE_ALIGN
 #define AHEAD_MAX    (128 * RTCI_MIB)
 #define KEPT_CHUNKS  2u
+#define START_NS     RTCI_NS_PER_S /* not while everything starts */
 #define IDLE_NS      (5 * RTCI_NS_PER_S)
 #define COOL_CHUNKS  16u /* at most so many in a turn: each costs the loop about 0.1 ms */
 #define COOL_EACH_NS (5 * RTCI_NS_PER_MS)
@@ -35,6 +36,8 @@ void node_warm_init(struct rtci_node_core *core)
     arena->warm = calloc(1, chunks / 8 + 1);
     RTCI_ASSERT(arena->warm);
     arena->cool_ns = NODE_NEVER;
+    arena->warm_ns = core->config.now_ns + START_NS;
+    node_wake(core, arena->warm_ns);
     if (!core->config.store_used)
         return;
     memset(arena->warm, 0xff, chunks / 8 + 1); /* a daemon before this one may have touched it */
@@ -59,14 +62,6 @@ static void touch(struct rtci_node_core *core, uint64_t offset, uint64_t size,
         }
         at = run > at ? run : at + 1;
     }
-}
-
-/* A few MiB for the first objects. */
-void node_warm_hello(struct rtci_node_core *core, struct rtci_node_actions *actions)
-{
-    uint64_t size = KEPT_CHUNKS * CHUNK;
-    if (core->arena.size >= size)
-        touch(core, 0, size, actions);
 }
 
 /* An object was placed. Its writer touches its memory; where the next may be is touched meanwhile.
@@ -123,6 +118,13 @@ void node_warm_timers(struct rtci_node_core *core, uint64_t now_ns,
                       struct rtci_node_actions *actions)
 {
     struct arena *arena = &core->arena;
+    if (arena->warm_ns <= now_ns) {
+        arena->warm_ns = NODE_NEVER;
+        if (arena->size >= KEPT_CHUNKS * CHUNK)
+            touch(core, 0, KEPT_CHUNKS * CHUNK, actions);
+    }
+    if (arena->warm_ns != NODE_NEVER)
+        node_wake(core, arena->warm_ns);
     if (arena->cool_ns <= now_ns)
         arena->cool_ns = cool(core, actions) ? now_ns + COOL_EACH_NS : NODE_NEVER;
     if (arena->cool_ns != NODE_NEVER)

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
@@ -51,13 +50,6 @@ uint64_t rtci_daemon_now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * RTCI_NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
-bool rtci_daemon_watch(struct rtci_daemon *daemon, int fd, uint64_t tag)
-{
-    struct epoll_event event = {.events = EPOLLIN | (tag == TAG_BELL ? EPOLLET : 0u),
-                                .data.u64 = tag};
-    return epoll_ctl(daemon->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 /* ---- The turn ---- */
@@ -179,10 +171,14 @@ static void tell_info(struct head *h)
     rtci_head_core_set_info(h->core, &info);
 }
 
-static void on_event(struct head *h, uint64_t tag)
+static void on_event(struct rtci_daemon *d, uint64_t tag)
 {
-    struct rtci_daemon *d = &h->daemon;
-    if (tag == TAG_KEEPER) {
+    struct head *h = RTCI_CONTAINER(d, struct head, daemon);
+    uint64_t rung;
+    d->now_ns = rtci_daemon_now();
+    if (tag == TAG_BELL) {
+        RTCI_IGNORE(read(d->bell, &rung, sizeof(rung)));
+    } else if (tag == TAG_KEEPER) {
         rtci_daemon_keeper_event(d);
     } else if (tag == TAG_LISTEN) {
         rtci_daemon_accept(d);
@@ -195,7 +191,7 @@ static void on_event(struct head *h, uint64_t tag)
     }
 }
 
-static int timeout_ms(struct head *h)
+static uint64_t timeout_ms(struct head *h)
 {
     struct rtci_daemon *d = &h->daemon;
     uint64_t deadline = h->actions.deadline_ns < d->actions.deadline_ns ? h->actions.deadline_ns
@@ -211,7 +207,7 @@ static int timeout_ms(struct head *h)
     uint64_t now = rtci_daemon_now(), wait = deadline > now ? deadline - now : 0;
     uint64_t most = owed ? RTCI_NS_PER_MS : executors || d->stopping ? 2 * LOGS_NS : RTCI_NS_PER_S;
     wait = wait > most ? most : wait;
-    return (int)((wait + RTCI_NS_PER_MS - 1) / RTCI_NS_PER_MS);
+    return (wait + RTCI_NS_PER_MS - 1) / RTCI_NS_PER_MS;
 }
 
 static bool readable(struct rtci_daemon *d)
@@ -245,8 +241,7 @@ static bool spin(struct head *h)
 static void wait_events(struct head *h, bool busy)
 {
     struct rtci_daemon *d = &h->daemon;
-    struct epoll_event events[32];
-    int timeout = 0;
+    uint64_t timeout = 0;
     fold(h);
     if (!busy && !spin(h)) {
         timeout = timeout_ms(h);
@@ -255,14 +250,12 @@ static void wait_events(struct head *h, bool busy)
     } else if (busy && h->info_ns && (rtci_store_turns(h->store) & 15)) {
         return; /* sockets are looked at every few turns while rings are busy */
     }
-    int n = epoll_wait(d->epoll, events, 32, timeout);
+    rtci_daemon_wait(d, timeout);
     for (uint32_t i = 0; i < d->n_tokens; i++) {
         if (d->process[d->tokens[i]].chan)
             rtci_chan_disarm(d->process[d->tokens[i]].chan);
     }
     d->now_ns = rtci_daemon_now();
-    for (int i = 0; i < n; i++)
-        on_event(h, events[i].data.u64);
     if (d->now_ns - d->logs_ns > LOGS_NS) {
         d->logs_ns = d->now_ns;
         rtci_daemon_logs(d);
@@ -344,6 +337,7 @@ int rtci_daemon_run(const struct rtci_daemon_options *options)
 {
     static struct head h;
     h.daemon.options = *options;
+    h.daemon.on_event = on_event;
     int rc = rtci_head_prepare(&h.daemon, &h.signal_fd);
     if (rc)
         return 2;
@@ -351,12 +345,13 @@ int rtci_daemon_run(const struct rtci_daemon_options *options)
         rtci_head_cleanup(&h.daemon);
         return 2;
     }
-    rtci_daemon_watch(&h.daemon, h.daemon.keeper, TAG_KEEPER);
-    rtci_daemon_watch(&h.daemon, h.daemon.bell, TAG_BELL);
-    rtci_daemon_watch(&h.daemon, h.signal_fd, TAG_SIGNAL);
-    if (h.daemon.listen_fd >= 0)
-        rtci_daemon_watch(&h.daemon, h.daemon.listen_fd, TAG_LISTEN);
-    run_loop(&h);
+    bool ok =
+        rtci_daemon_watch(&h.daemon, h.daemon.keeper, TAG_KEEPER) &&
+        rtci_daemon_watch(&h.daemon, h.daemon.bell, TAG_BELL) &&
+        rtci_daemon_watch(&h.daemon, h.signal_fd, TAG_SIGNAL) &&
+        (h.daemon.listen_fd < 0 || rtci_daemon_watch(&h.daemon, h.daemon.listen_fd, TAG_LISTEN));
+    if (ok)
+        run_loop(&h);
     rtci_store_close(h.store);
     rtci_head_cleanup(&h.daemon);
     struct rtci_keeper_msg quit = {.type = RTCI_KM_QUIT, .value = 0};

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
@@ -173,9 +172,8 @@ int rtci_head_prepare(struct rtci_daemon *d, int *ret_signal_fd)
     sigprocmask(SIG_BLOCK, &set, NULL);
     *ret_signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     d->listen_fd = d->arena_fd = d->table_fd = d->bell = -1;
-    d->epoll = epoll_create1(EPOLL_CLOEXEC);
     d->process = calloc(RTCI_CLIENTS_MAX, sizeof(*d->process));
-    if (!d->process || d->epoll < 0)
+    if (!d->process || rtci_daemon_loop_init(d))
         return RTC_E_NOMEM;
     int rc = take_over(d);
     if (!rc)

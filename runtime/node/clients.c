@@ -4,7 +4,6 @@
 #include <rtc/error.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,6 +43,7 @@ void rtci_daemon_close(struct rtci_daemon *daemon, uint32_t token)
     struct rtci_keeper_msg msg = {.type = RTCI_KM_UNSTORE, .key = RTCI_KEY_CLIENT + token};
     RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
     rtci_chan_close(p->chan);
+    rtci_daemon_unwatch(p->watch);
     int *fds[] = {&p->chan_fd, &p->conn_fd, &p->wake_fd, &p->exe_fd, &p->log_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         close_fd(fds[i]);
@@ -133,7 +133,7 @@ void rtci_daemon_survivors(struct rtci_daemon *daemon)
         info->daemon_epoch = info->daemon_epoch + 1;
         p->wrote = true;
         if (p->conn_fd >= 0)
-            rtci_daemon_watch(daemon, p->conn_fd, RTCI_KEY_CLIENT + token);
+            p->watch = rtci_daemon_watch(daemon, p->conn_fd, RTCI_KEY_CLIENT + token);
     }
 }
 
@@ -156,9 +156,9 @@ void rtci_daemon_adopt_conn(struct rtci_daemon *daemon, int fd, bool embedded)
     }
     struct rtci_process *p = rtci_daemon_process_new(daemon, token);
     p->conn_fd = fd;
+    p->watch = rtci_daemon_watch(daemon, fd, RTCI_KEY_CLIENT + token);
     if (embedded)
         daemon->embedded_token = token;
-    rtci_daemon_watch(daemon, fd, RTCI_KEY_CLIENT + token);
 }
 
 void rtci_daemon_accept(struct rtci_daemon *daemon)

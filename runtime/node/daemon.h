@@ -38,6 +38,7 @@ struct rtci_process {
     bool bad; /* what it shares with us holds nonsense */
     struct rtci_client_blob blob;
     struct rtci_chan *chan;
+    struct rtci_watch *watch; /* of conn_fd */
     int chan_fd, conn_fd, wake_fd, exe_fd, log_fd;
     uint32_t pid, driver;  /* driver: token whose terminal gets the output */
     uint64_t log_at;       /* forwarded so far */
@@ -50,7 +51,10 @@ struct rtci_daemon {
     struct rtci_daemon_options options;
     char state_dir[256], run_dir[256];
     bool own_state;
-    int keeper, bell, listen_fd, arena_fd, table_fd, epoll;
+    int keeper, bell, listen_fd, arena_fd, table_fd;
+    struct uv_loop_s *loop;
+    struct uv_timer_s *timer;
+    void (*on_event)(struct rtci_daemon *daemon, uint64_t tag);
     uint64_t arena_bytes;
     uint32_t starts; /* how often the keeper started a daemon */
     struct rtci_arena_entry *table;
@@ -67,7 +71,13 @@ struct rtci_daemon {
 };
 
 uint64_t rtci_daemon_now(void);
-bool rtci_daemon_watch(struct rtci_daemon *daemon, int fd, uint64_t tag);
+/* watch.c. on_event is called with the tag when the descriptor is readable; the watch ends before
+ * the descriptor is closed. NULL: no memory. */
+int rtci_daemon_loop_init(struct rtci_daemon *daemon) RTCI_MUST_USE;
+struct rtci_watch *rtci_daemon_watch(struct rtci_daemon *daemon, int fd, uint64_t tag);
+void rtci_daemon_unwatch(struct rtci_watch *watch); /* NULL is fine */
+/* Waits for events so long, and handles them. */
+void rtci_daemon_wait(struct rtci_daemon *daemon, uint64_t timeout_ms);
 
 /* clients.c */
 void rtci_daemon_accept(struct rtci_daemon *daemon);

@@ -114,6 +114,8 @@ static void memory_is_touched_ahead(void **state)
     (void)state;
     struct node node;
     start(&node, false);
+    node.now_ns = 2000000000;
+    rtci_node_core_tick(node.core, node.now_ns, &node.actions);
     assert_int_equal(ranges(&node, RTCI_NA_STORE_WARM, 0, 0), 4 * MIB);
     struct rtci_grant a = put(&node, 32 * MIB);
     assert_int_equal(ranges(&node, RTCI_NA_STORE_WARM, a.offset, a.offset + 32 * MIB), 32 * MIB);
