@@ -88,6 +88,24 @@ static void end_cancelled(struct rtci_head_core *core, uint32_t index, uint32_t 
                      deadline ? "its deadline passed before it ended" : "it was cancelled");
 }
 
+/* An order that waits for others to obey outlives the daemon; the end of a job is journalled as
+ * such. */
+static void remember(struct rtci_head_core *core, struct entry *entry, uint32_t mode)
+{
+    uint32_t flags = EF_CANCEL | (mode & RTCI_CANCEL_FORCE ? EF_FORCE : 0);
+    if (mode & HEAD_CANCEL_NOW || (entry->flags & flags) == flags)
+        return;
+    entry->flags |= (uint16_t)flags;
+    head_j_cancel(core, entry);
+}
+
+void head_cancel_later(struct rtci_head_core *core, uint32_t index, uint32_t mode)
+{
+    HEAD_GROW(core->late_cancels, core->cap_late_cancels, core->n_late_cancels);
+    core->late_cancels[core->n_late_cancels++] = (struct late_cancel){
+        index, head_entry(core, index)->generation, mode | RTCI_CANCEL_NO_CHILDREN};
+}
+
 void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
 {
     struct entry *entry = head_entry(core, index);
@@ -101,9 +119,8 @@ void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
     if (mode & RTCI_CANCEL_DEADLINE)
         entry->flags |= EF_DEADLINE;
     if (entry->state == RTCI_TASK_READY && core->recovering && !(mode & HEAD_CANCEL_NOW)) {
-        HEAD_GROW(core->late_cancels, core->cap_late_cancels, core->n_late_cancels);
-        core->late_cancels[core->n_late_cancels++] =
-            (struct late_cancel){index, entry->generation, mode | RTCI_CANCEL_NO_CHILDREN};
+        remember(core, entry, mode);
+        head_cancel_later(core, index, mode);
         return;
     }
     if (entry->state == RTCI_TASK_WAITING || entry->state == RTCI_TASK_READY) {
@@ -112,12 +129,13 @@ void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
     }
     if (entry->state == RTCI_TASK_LEASED || entry->state == RTCI_TASK_RUNNING)
         head_move(core, index, RTCI_TASK_CANCELLING);
+    remember(core, entry, mode);
     struct rtci_cancel *out =
         head_out(core, core->slots[entry->slot].node, RTCI_R_CANCEL, sizeof(*out));
     if (!out)
         return;
     out->id = (struct rtci_id){entry->seq, entry->client, 0};
-    out->mode = mode & ~HEAD_CANCEL_NOW;
+    out->mode = mode & ~(HEAD_CANCEL_NOW | RTCI_CANCEL_NO_CHILDREN);
     out->slot = entry->slot;
     out->attempt = entry->attempt;
     out->pad = 0;
@@ -213,7 +231,7 @@ void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtc
     while (core->slots[number].used && core->slots[number].head) {
         uint32_t at = blame ? core->slots[number].head : core->slots[number].tail;
         struct entry *entry = head_entry(core, at);
-        if (blame || entry->state == RTCI_TASK_CANCELLING || entry->state == RTCI_TASK_RUNNING) {
+        if (blame || entry->state == RTCI_TASK_CANCELLING) {
             blame = false;
             head_attempt_failed(core, at, &fail, text, (const char *)(lost + 1), lost->log_len);
             continue;

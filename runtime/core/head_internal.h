@@ -16,6 +16,8 @@ enum entry_flags {
     EF_WAITED = 4u,       /* a blocked task waits for it */
     EF_DEADLINE = 8u,     /* the pending cancel is the deadline's */
     EF_PINNED_DEPS = 16u, /* its reference arguments are pinned by it */
+    EF_CANCEL = 32u,      /* it was told to stop, or will be when its node is back; journalled */
+    EF_FORCE = 64u,       /* … at once */
 };
 
 /* A task, or an object that was put. */
@@ -293,6 +295,8 @@ uint32_t head_class_depth(const struct cls *cls);
 void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode);
 /* Of a job that ends: not put off until nodes have told what they hold, which dies with it. */
 #define HEAD_CANCEL_NOW 0x100u
+/* When the nodes have said what they run. */
+void head_cancel_later(struct rtci_head_core *core, uint32_t index, uint32_t mode);
 void head_late_cancels(struct rtci_head_core *core);
 void head_cancel_children(struct rtci_head_core *core, uint32_t index, uint32_t mode);
 void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost);
@@ -325,6 +329,7 @@ void head_j_client_gone(struct rtci_head_core *core, uint32_t number);
 void head_j_job(struct rtci_head_core *core, const struct job *job);
 void head_j_record(struct rtci_head_core *core, uint32_t client, const struct rtci_rec *rec);
 void head_j_attempt(struct rtci_head_core *core, const struct entry *entry);
+void head_j_cancel(struct rtci_head_core *core, const struct entry *entry);
 void head_j_named(struct rtci_head_core *core, const struct named *named);
 void head_j_kv(struct rtci_head_core *core, const struct kv *kv, bool present);
 void head_j_node_hold(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids,

@@ -8,7 +8,17 @@
 
 #include "runtime/core/head_internal.h"
 
-enum jtype { J_WIRE = 1, J_CLIENT, J_CLIENT_GONE, J_JOB, J_ATTEMPT, J_NAMED, J_KV, J_HOLD, J_SEQ };
+enum jtype {
+    J_WIRE = 1,
+    J_CLIENT,
+    J_CLIENT_GONE,
+    J_JOB,
+    J_ATTEMPT,
+    J_NAMED,
+    J_KV,
+    J_HOLD,
+    J_CANCEL
+};
 
 struct jrec {
     uint32_t size;
@@ -73,6 +83,14 @@ static void put_attempt(struct rtci_buf *buf, const struct entry *entry)
     memcpy(jput(buf, J_ATTEMPT, entry->client, 0, sizeof(at)), &at, sizeof(at));
 }
 
+static void put_cancel(struct rtci_buf *buf, const struct entry *entry)
+{
+    uint32_t mode = (entry->flags & EF_FORCE ? RTCI_CANCEL_FORCE : 0) |
+                    (entry->flags & EF_DEADLINE ? RTCI_CANCEL_DEADLINE : 0);
+    memcpy(jput(buf, J_CANCEL, entry->client, mode, sizeof(entry->seq)), &entry->seq,
+           sizeof(entry->seq));
+}
+
 static void put_named(struct rtci_buf *buf, const struct named *named)
 {
     struct jnamed at = {named->id, named->version, named->job, named->len};
@@ -119,6 +137,12 @@ void head_j_attempt(struct rtci_head_core *core, const struct entry *entry)
 {
     if (journal(core))
         put_attempt(journal(core), entry);
+}
+
+void head_j_cancel(struct rtci_head_core *core, const struct entry *entry)
+{
+    if (journal(core))
+        put_cancel(journal(core), entry);
 }
 
 void head_j_named(struct rtci_head_core *core, const struct named *named)
@@ -203,6 +227,18 @@ static void replay_job(struct rtci_head_core *core, const struct jjob *at)
     memcpy(job->ns, at->ns, sizeof(job->ns));
 }
 
+/* Whoever runs it is told again, once it is back. */
+static void replay_cancel(struct rtci_head_core *core, struct rtci_id id, uint32_t mode)
+{
+    uint32_t index = head_find(core, id);
+    if (!index || head_entry(core, index)->kind != ENTRY_TASK)
+        return;
+    head_entry(core, index)->flags |=
+        (uint16_t)(EF_CANCEL | (mode & RTCI_CANCEL_FORCE ? EF_FORCE : 0) |
+                   (mode & RTCI_CANCEL_DEADLINE ? EF_DEADLINE : 0));
+    head_cancel_later(core, index, mode & (RTCI_CANCEL_FORCE | RTCI_CANCEL_DEADLINE));
+}
+
 static int replay_one(struct rtci_head_core *core, const struct jrec *rec)
 {
     const char *body = (const char *)(rec + 1);
@@ -239,6 +275,11 @@ static int replay_one(struct rtci_head_core *core, const struct jrec *rec)
         }
         return 0;
     }
+    case J_CANCEL:
+        if (len < sizeof(uint64_t))
+            return RTC_E_CORRUPT;
+        replay_cancel(core, (struct rtci_id){*(const uint64_t *)body, rec->client, 0}, rec->arg);
+        return 0;
     case J_NAMED: {
         const struct jnamed *at = (const struct jnamed *)body;
         if (len < sizeof(*at) || len - sizeof(*at) < at->len)
@@ -319,6 +360,8 @@ static void put_entry(struct snap *snap, const struct entry *entry)
     if (entry->spec) {
         put_wire(snap, entry->client, &entry->spec->rec, RTCI_R_SUBMIT);
         put_attempt(&snap->buf, entry);
+        if (entry->flags & EF_CANCEL)
+            put_cancel(&snap->buf, entry);
     }
 }
 

@@ -299,16 +299,9 @@ static void scene_node_lost(struct scene *s)
     heard(s, 1);
 }
 
-/* What a killed head committed is there again; what its rings hold counts before anything starts.
- */
-static void scene_restart(struct scene *s)
+/* The head is killed; a new one replays, and its node comes back with slot 2, which runs task 2. */
+static void restart(struct scene *s)
 {
-    submit(s, 1, 0, 0);
-    submit(s, 2, 0, 0);
-    submit(s, 3, 1, 0);
-    heard(s, 1);
-    done(s, 2, 1, 1);
-    heard(s, 1);
     rtci_head_core_destroy(s->head);
     fprintf(s->out, "the head dies\n");
     const char *why = NULL;
@@ -333,7 +326,35 @@ static void scene_restart(struct scene *s)
     held->client = 2;
     held->n = 1;
     *(struct rtci_held *)(held + 1) = (struct rtci_held){{2, 1, 0}, 1, 1};
+}
+
+/* What a killed head committed is there again; what its rings hold counts before anything starts.
+ */
+static void scene_restart(struct scene *s)
+{
+    submit(s, 1, 0, 0);
+    submit(s, 2, 0, 0);
+    submit(s, 3, 1, 0);
+    heard(s, 1);
+    done(s, 2, 1, 1);
+    heard(s, 1);
+    restart(s);
     done(s, 2, 2, 1);
+    say(s, RTCI_R_NODE_READY, sizeof(struct rtci_rec));
+    heard(s, 1);
+}
+
+/* What was told to stop before the kill is told so again; what does not run any more has stopped.
+ */
+static void scene_cancel_restart(struct scene *s)
+{
+    submit(s, 1, 0, 0);
+    submit(s, 2, 0, 0);
+    heard(s, 1);
+    cancel(s, 1);
+    cancel(s, 2);
+    heard(s, 1);
+    restart(s);
     say(s, RTCI_R_NODE_READY, sizeof(struct rtci_rec));
     heard(s, 1);
 }
@@ -361,9 +382,10 @@ static const struct {
     const char *name;
     void (*run)(struct scene *s);
 } scenes[] = {
-    {"chain", scene_chain},       {"crash", scene_crash},         {"cancel", scene_cancel},
-    {"reuse", scene_reuse},       {"node_lost", scene_node_lost}, {"restart", scene_restart},
-    {"returned", scene_returned},
+    {"chain", scene_chain},         {"crash", scene_crash},
+    {"cancel", scene_cancel},       {"reuse", scene_reuse},
+    {"node_lost", scene_node_lost}, {"restart", scene_restart},
+    {"returned", scene_returned},   {"cancel_restart", scene_cancel_restart},
 };
 #define N_SCENES (sizeof(scenes) / sizeof(scenes[0]))
 
