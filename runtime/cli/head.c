@@ -27,17 +27,25 @@ enum {
     OPT_EMBEDDED,
     OPT_DRIVER_FD,
     OPT_DETACH,
+    OPT_DURABILITY,
     OPT_HELP
 };
 
-static const struct option long_options[] = {
-    {"state-dir", 1, NULL, OPT_STATE},     {"cpus", 1, NULL, OPT_CPUS},
-    {"gpus", 1, NULL, OPT_GPUS},           {"mem", 1, NULL, OPT_MEM},
-    {"store", 1, NULL, OPT_STORE},         {"resource", 1, NULL, OPT_RESOURCE},
-    {"label", 1, NULL, OPT_LABEL},         {"name", 1, NULL, OPT_NAME},
-    {"socket", 1, NULL, OPT_SOCKET},       {"embedded", 0, NULL, OPT_EMBEDDED},
-    {"driver-fd", 1, NULL, OPT_DRIVER_FD}, {"detach", 0, NULL, OPT_DETACH},
-    {"help", 0, NULL, OPT_HELP},           {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {{"state-dir", 1, NULL, OPT_STATE},
+                                             {"cpus", 1, NULL, OPT_CPUS},
+                                             {"gpus", 1, NULL, OPT_GPUS},
+                                             {"mem", 1, NULL, OPT_MEM},
+                                             {"store", 1, NULL, OPT_STORE},
+                                             {"resource", 1, NULL, OPT_RESOURCE},
+                                             {"label", 1, NULL, OPT_LABEL},
+                                             {"name", 1, NULL, OPT_NAME},
+                                             {"socket", 1, NULL, OPT_SOCKET},
+                                             {"embedded", 0, NULL, OPT_EMBEDDED},
+                                             {"driver-fd", 1, NULL, OPT_DRIVER_FD},
+                                             {"detach", 0, NULL, OPT_DETACH},
+                                             {"durability", 1, NULL, OPT_DURABILITY},
+                                             {"help", 0, NULL, OPT_HELP},
+                                             {NULL, 0, NULL, 0}};
 
 struct parsed {
     struct rtci_daemon_options o;
@@ -47,18 +55,21 @@ struct parsed {
 
 static void usage(void)
 {
-    printf("usage: rtc head [OPTION…]\n\n"
-           "Runs the broker of a cluster, its journal, and a node that uses this machine.\n\n"
-           "  --cpus N             logical CPUs for tasks (default: those of the machine)\n"
-           "  --gpus N             GPUs (default 0)\n"
-           "  --mem BYTES          memory for tasks; K, M, G are understood (default: all)\n"
-           "  --store BYTES        limit of the object store (default: 30 %% of the memory)\n"
-           "  --resource NAME=N    a custom resource; may be repeated\n"
-           "  --label KEY=VALUE    a label of this node; may be repeated\n"
-           "  --name NAME          of this node (default: the host's)\n"
-           "  --state-dir DIR      journal and logs (default: $XDG_STATE_HOME/rtc/head)\n"
-           "  --socket PATH        where programs of this host find it\n"
-           "  --detach             return when it serves\n");
+    printf(
+        "usage: rtc head [OPTION…]\n\n"
+        "Runs the broker of a cluster, its journal, and a node that uses this machine.\n\n"
+        "  --cpus N             logical CPUs for tasks (default: those of the machine)\n"
+        "  --gpus N             GPUs (default 0)\n"
+        "  --mem BYTES          memory for tasks; K, M, G are understood (default: all)\n"
+        "  --store BYTES        limit of the object store (default: 30 %% of the memory)\n"
+        "  --resource NAME=N    a custom resource; may be repeated\n"
+        "  --label KEY=VALUE    a label of this node; may be repeated\n"
+        "  --name NAME          of this node (default: the host's)\n"
+        "  --state-dir DIR      journal and logs (default: $XDG_STATE_HOME/rtc/head)\n"
+        "  --socket PATH        where programs of this host find it\n"
+        "  --durability WHAT    what an acknowledged task survives: `process`, a death of the daemon\n"
+        "                       (default), or `disk`, also a power failure, at a sync for each turn\n"
+        "  --detach             return when it serves\n");
 }
 
 static int bytes(const char *text, uint64_t *ret)
@@ -110,6 +121,15 @@ static int pair(struct rtci_daemon_options *o, const char *text, bool label)
     return 0;
 }
 
+static int durability(const char *text, bool *ret_disk)
+{
+    *ret_disk = !strcmp(text, "disk");
+    if (*ret_disk || !strcmp(text, "process"))
+        return 0;
+    fprintf(stderr, "rtc head: --durability is `process` or `disk`, not \"%s\"\n", text);
+    return 2;
+}
+
 static int parse(int argc, char **argv, struct parsed *p)
 {
     memset(p, 0, sizeof(*p));
@@ -130,6 +150,7 @@ static int parse(int argc, char **argv, struct parsed *p)
         case OPT_EMBEDDED: p->o.embedded = true; break;
         case OPT_DRIVER_FD: p->driver_fd = (int)strtol(optarg, NULL, 10); break;
         case OPT_DETACH: p->detach = true; break;
+        case OPT_DURABILITY: rc = durability(optarg, &p->o.sync_each); break;
         case OPT_HELP: usage(); return 1;
         default: fprintf(stderr, "rtc head: `rtc head --help` lists the options\n"); return 2;
         }

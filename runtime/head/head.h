@@ -11,7 +11,7 @@ int rtci_head_prepare(struct rtci_daemon *daemon, int *ret_signal_fd);
 /* Removes what is private to an embedded cluster. */
 void rtci_head_cleanup(struct rtci_daemon *daemon);
 void rtci_head_bury(struct rtci_daemon *daemon);
-int rtci_head_open(const char *dir, uint64_t now_ns, struct rtci_store **ret_store,
+int rtci_head_open(const char *dir, bool sync_each, uint64_t now_ns, struct rtci_store **ret_store,
                    struct rtci_head_core **ret_core);
 
 #endif

@@ -283,11 +283,11 @@ static int replay(void *arg, const void *data, size_t len)
     return rtci_head_core_replay(arg, data, len, &text);
 }
 
-int rtci_head_open(const char *dir, uint64_t now_ns, struct rtci_store **ret_store,
+int rtci_head_open(const char *dir, bool sync_each, uint64_t now_ns, struct rtci_store **ret_store,
                    struct rtci_head_core **ret_core)
 {
     char text[512] = "";
-    struct rtci_store_config config = {.dir = dir};
+    struct rtci_store_config config = {.dir = dir, .sync_each = sync_each};
     int rc = rtci_store_open(&config, ret_store, text, sizeof(text));
     if (rc) {
         fprintf(stderr, "rtc head: %s\n", text);
@@ -341,7 +341,8 @@ int rtci_daemon_run(const struct rtci_daemon_options *options)
     int rc = rtci_head_prepare(&h.daemon, &h.signal_fd);
     if (rc)
         return 2;
-    if (rtci_head_open(h.daemon.state_dir, rtci_daemon_now(), &h.store, &h.core)) {
+    if (rtci_head_open(h.daemon.state_dir, options->sync_each, rtci_daemon_now(), &h.store,
+                       &h.core)) {
         rtci_head_cleanup(&h.daemon);
         return 2;
     }

@@ -18,6 +18,7 @@ struct rtci_daemon_options {
     const char *socket_path;
     const char *name;
     bool embedded;
+    bool sync_each; /* durability: disk */
     double cpus, gpus;
     uint64_t mem, store;
     struct rtci_custom custom[RTCI_CUSTOM_MAX];

@@ -345,6 +345,35 @@ static void test_commands(void **state)
     assert_int_equal(get(ref), RTC_E_CANCELLED);
 }
 
+/* What overstays dies with all that it started. */
+static void test_overstaying(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/rtc-child-XXXXXX", script[128], text[32] = "";
+    rtc_ref ref;
+    close(mkstemp(path));
+    snprintf(script, sizeof(script), "sleep 1000 & echo $! > %s; wait", path);
+    struct rtc_command c = {.argv = (const char *const[]){"sh", "-c", script, NULL}};
+    OK(rtc_submit_command(rtc, &c, RTC_OPTIONS(.deadline = RTC_MS(300), .retries = RTC_NO_RETRY),
+                          &ref));
+    assert_int_equal(get(ref), RTC_E_DEADLINE);
+    FILE *file = fopen(path, "r");
+    assert_non_null(fgets(text, sizeof(text), file));
+    fclose(file);
+    unlink(path);
+    pid_t pid = (pid_t)strtol(text, NULL, 10);
+    assert_true(pid > 1);
+    snprintf(script, sizeof(script), "/proc/%d/stat", (int)pid);
+    for (bool alive = true; alive;) { /* the kernel takes a moment */
+        char line[256] = "";
+        file = fopen(script, "r");
+        alive = file && fgets(line, sizeof(line), file) && !strstr(line, ") Z ");
+        if (file)
+            fclose(file);
+    }
+    OK(rtc_release(rtc, ref));
+}
+
 /* ---- Key-value store, names, queries ---- */
 static int count_keys(void *arg, const char *key, const void *data, size_t size)
 {
@@ -515,6 +544,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_bad_tasks),
         cmocka_unit_test(test_bad_calls),
         cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_overstaying),
         cmocka_unit_test(test_kv),
         cmocka_unit_test(test_named),
         cmocka_unit_test(test_queries),

@@ -9,7 +9,7 @@ export RTC_ADDRESS="unix:$dir/s"
 trap '"$rtc" stop >/dev/null 2>&1; rm -rf "$dir"' EXIT
 fail() { echo "$1"; cat "$dir/out" "$dir/err"; exit 1; }
 
-"$rtc" head --cpus 2 --socket "$dir/s" --state-dir "$dir/state" --detach >"$dir/out" 2>"$dir/err" || fail "no head"
+"$rtc" head --durability disk --cpus 2 --socket "$dir/s" --state-dir "$dir/state" --detach >"$dir/out" 2>"$dir/err" || fail "no head"
 for example in "$@"; do
     case $example in
     */pi) set -- 8 100000 ;;

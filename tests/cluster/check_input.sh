@@ -17,5 +17,8 @@ grep -q 'serves at' "$dir/out" && fail "said to serve though it does not"
 grep -q 'another rtc daemon (pid [0-9]*) serves at' "$dir/err" || fail "no reason given"
 
 RTC_ADDRESS=unix:$dir/s "$rtc" status >"$dir/out" 2>"$dir/err" || fail "the first head was disturbed"
+"$rtc" head --durability never --socket "$dir/s4" >"$dir/out" 2>"$dir/err" && fail "an unknown durability was taken"
+grep -q '`process` or `disk`' "$dir/err" || fail "no reason given"
+
 RTC_ADDRESS=unix:$dir/s "$rtc" list nonsense >"$dir/out" 2>"$dir/err" && fail "nonsense was listed"
 test -s "$dir/err" || fail "no reason given"
