@@ -67,8 +67,8 @@ static void usage(void)
         "  --name NAME          of this node (default: the host's)\n"
         "  --state-dir DIR      journal and logs (default: $XDG_STATE_HOME/rtc/head)\n"
         "  --socket PATH        where programs of this host find it\n"
-        "  --durability WHAT    what an acknowledged task survives: `process`, a death of the daemon\n"
-        "                       (default), or `disk`, also a power failure, at a sync for each turn\n"
+        "  --durability WHAT    what is acknowledged survives: the death of the daemon (`process`,\n"
+        "                       the default), also a power failure (`disk`; a sync each turn)\n"
         "  --detach             return when it serves\n");
 }
 
