@@ -67,7 +67,7 @@ static void usage(void)
         "  --name NAME          of this node (default: the host's)\n"
         "  --state-dir DIR      journal and logs (default: $XDG_STATE_HOME/rtc/head)\n"
         "  --socket PATH        where programs of this host find it\n"
-        "  --durability WHAT    what is acknowledged survives: the death of the daemon (`process`,\n"
+        "  --durability WHAT    acknowledged work survives: the death of the daemon (`process`,\n"
         "                       the default), also a power failure (`disk`; a sync each turn)\n"
         "  --detach             return when it serves\n");
 }
