@@ -39,12 +39,19 @@ static void *say(struct rtci_buf *buf, uint16_t type, size_t size)
     return rec;
 }
 
-static void receive(struct big *big, uint32_t node, struct rtci_buf *span)
+/* All that the nodes say, under one reading of the clock, which is a system call. */
+static void receive(struct big *big, uint32_t from, uint32_t to)
 {
     uint64_t begin = clock_ns();
-    rtci_head_core_receive(big->head, big->now_ns, node, 1, span->data, span->len, &big->actions);
+    for (uint32_t i = from; i <= to; i++) {
+        const struct rtci_buf *span = &big->to_head[i];
+        if (span->len)
+            rtci_head_core_receive(big->head, big->now_ns, i, 1, span->data, span->len,
+                                   &big->actions);
+    }
     big->head_ns += clock_ns() - begin;
-    rtci_buf_clear(span);
+    for (uint32_t i = from; i <= to; i++)
+        rtci_buf_clear(&big->to_head[i]);
 }
 
 static void on_task(struct big *big, uint32_t node, const struct rtci_spec *spec)
@@ -163,21 +170,21 @@ static void join(struct big *big)
         hello->cpu = 10000 * BIG_NODE_CPUS;
         hello->mem = RTCI_GIB;
         say(&big->to_head[i], RTCI_R_NODE_READY, sizeof(struct rtci_rec));
-        receive(big, i, &big->to_head[i]);
+        receive(big, i, i);
     }
     struct rtci_client_new *client = say(&big->to_head[1], RTCI_R_CLIENT_NEW, sizeof(*client));
     client->token = 1;
     client->role = RTCI_ROLE_DRIVER;
     client->job_lo = 1;
-    receive(big, 1, &big->to_head[1]);
+    receive(big, 1, 1);
     tick(big);
     for (uint32_t i = 1; i <= big->nodes; i++) {
         client = say(&big->to_head[i], RTCI_R_CLIENT_NEW, sizeof(*client));
         client->token = 2;
         client->role = RTCI_ROLE_EXECUTOR;
         client->job = big->job;
-        receive(big, i, &big->to_head[i]);
     }
+    receive(big, 1, big->nodes);
     tick(big);
     struct rtci_shape *shape = say(&big->driver_says, RTCI_R_SHAPE, sizeof(*shape));
     shape->cpu = 10000;
@@ -204,10 +211,7 @@ int sim_big(uint32_t nodes, uint64_t tasks, uint64_t seed, bool json)
     big.head_ns = 0;
     while (big.done < tasks) {
         submit(&big);
-        for (uint32_t i = 1; i <= nodes; i++) {
-            if (big.to_head[i].len)
-                receive(&big, i, &big.to_head[i]);
-        }
+        receive(&big, 1, nodes);
         tick(&big);
         if (big.turns > 100 * tasks / nodes + 1000000) {
             fputs("rtc-sim: the head makes no progress\n", stderr);
