@@ -1,0 +1,71 @@
+/* Optimisation methods as machines without input or output: asked for points, told their values.
+ * Nothing here knows of tasks, time or files, so a run is a function of its options and of the order
+ * in which values are told, and can be replayed. */
+#ifndef ACTORS_DE_METHOD_H
+#define ACTORS_DE_METHOD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "actors/de/random.h"
+
+enum de_init { DE_LATIN_HYPERCUBE, DE_UNIFORM, DE_ARRAY };
+enum de_status {
+    DE_RUNNING,
+    DE_CONVERGED,
+    DE_MAX_GENERATIONS,
+    DE_MAX_EVALUATIONS,     /* went beyond, as immediate updating does */
+    DE_REACHED_EVALUATIONS, /* exactly so many */
+};
+
+/* The box that is searched. Borrowed: must outlive the method. */
+struct de_box {
+    uint32_t n; /* parameters */
+    const double *lower, *upper;
+};
+
+struct de_classic_options { /* SciPy's, by its names */
+    const char *strategy;   /* NULL = "best1bin" */
+    uint32_t max_generations;
+    uint32_t population;    /* members, at least 5; de_population() from popsize */
+    double tol, atol;
+    double mutation[2];     /* [low, high): drawn anew for each generation; equal: constant */
+    double recombination;
+    uint64_t max_evaluations; /* 0 = no limit */
+    bool deferred;
+    enum de_init init;
+    const double *init_points; /* DE_ARRAY: population × n, in the box's units */
+    const double *x0;          /* NULL, or replaces the first member */
+};
+
+/* Storn & Price's differential evolution exactly as SciPy 1.10 does it. */
+struct de_classic;
+
+/* SciPy's rule: max(5, popsize × parameters). */
+uint32_t de_population(uint32_t popsize, uint32_t n);
+/* `random` is copied. Returns NULL when it is out of memory, or with *ret_error, a sentence, set. */
+struct de_classic *de_classic_create(const struct de_box *box,
+                                     const struct de_classic_options *options,
+                                     const struct de_random *random, const char **ret_error);
+void de_classic_free(struct de_classic *de);
+/* The points to be evaluated next, count × n in the box's units, valid until told; all of them are
+ * told at once. 0: the run is over. One point at a time when updating is immediate. */
+uint32_t de_classic_ask(struct de_classic *de, const double **ret_points);
+/* values[i] belongs to the i-th point asked; a NaN counts as infinite. */
+void de_classic_tell(struct de_classic *de, const double *values);
+
+struct de_state { /* borrowed from the method, until it is asked or told again */
+    enum de_status status;
+    uint32_t generation, population;
+    uint64_t evaluations;
+    const double *members; /* population × n, scaled to [0, 1]; the first is the best */
+    const double *values;
+    double best;
+    double convergence; /* SciPy's: deviation of the values over |mean| */
+};
+void de_classic_state(const struct de_classic *de, struct de_state *ret_state);
+/* The best point, in the box's units. */
+void de_classic_best(const struct de_classic *de, double *ret_x);
+
+#endif
