@@ -68,4 +68,38 @@ void de_classic_state(const struct de_classic *de, struct de_state *ret_state);
 /* The best point, in the box's units. */
 void de_classic_best(const struct de_classic *de, double *ret_x);
 
+/* ---- L-SHADE: Tanabe & Fukunaga 2014 ----
+ * Success-history adaptation of F and CR, current-to-pbest/1 with an archive, and a population that
+ * shrinks linearly from `population` to 4 over the budget. The first population is a Latin
+ * hypercube. What trial i of generation g draws is a function of (seed, g, i). */
+struct de_lshade_options {
+    uint64_t seed;
+    uint64_t max_evaluations; /* the budget; at least the population */
+    uint32_t population;      /* 0: max(10 × parameters, workers) */
+    uint32_t workers;
+    uint32_t memory;          /* 0: 6 */
+    double archive;           /* 0: 2.6 × population */
+    double pbest;             /* 0: 0.11 */
+    bool async;               /* steady state: a trial replaces when it is told, nobody waits */
+};
+struct de_lshade;
+
+struct de_trial {
+    uint64_t id; /* counts from 0 */
+    const double *x; /* in the box's units; valid until it is told */
+};
+
+/* As de_classic_create. */
+struct de_lshade *de_lshade_create(const struct de_box *box,
+                                   const struct de_lshade_options *options,
+                                   const char **ret_error);
+void de_lshade_free(struct de_lshade *de);
+/* The next trial. False: none before something is told, or the run is over (then the status says
+ * so). */
+bool de_lshade_ask(struct de_lshade *de, struct de_trial *ret_trial);
+/* Any order of ids. A NaN counts as infinite. False: no such trial is out. */
+bool de_lshade_tell(struct de_lshade *de, uint64_t id, double value);
+void de_lshade_state(const struct de_lshade *de, struct de_state *ret_state);
+void de_lshade_best(const struct de_lshade *de, double *ret_x);
+
 #endif
