@@ -20,7 +20,8 @@ static void usage(FILE *out)
                  "  why CLIENT:SEQ       why a task waits, or what became of it\n"
                  "  cordon NODE          no new tasks start there; uncordon NODE lifts it\n"
                  "  stop [--now]         stop the daemon; running tasks are waited for, or not\n"
-                 "  bench [NAME…]        benchmarks\n\n"
+                 "  bench [NAME…]        benchmarks\n"
+                 "  de --config FILE     calibrate a model by differential evolution\n\n"
                  "`rtc COMMAND --help` says more. The daemon is found by RTC_ADDRESS\n"
                  "(unix:/path), else it is this user's own on this host.\n");
 }
@@ -28,8 +29,7 @@ static void usage(FILE *out)
 /* rtc-NAME beside this program, in its libexec, in a build tree, or in PATH. */
 static int run_other(char **argv)
 {
-    static const char *const places[] = {"", "../libexec/rtc/", "../../tests/bench/",
-                                         "../../actors/"};
+    static const char *const places[] = {"", "../libexec/rtc/", "../../tests/bench/"};
     char self[4096], path[8192];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     self[n > 0 ? n : 0] = 0;
@@ -42,6 +42,9 @@ static int run_other(char **argv)
         if (!access(path, X_OK))
             execv(path, argv + 1);
     }
+    snprintf(path, sizeof(path), "%s../../actors/%s/rtc-%s", self, argv[1], argv[1]);
+    if (!access(path, X_OK))
+        execv(path, argv + 1);
     snprintf(path, sizeof(path), "rtc-%s", argv[1]);
     execvp(path, argv + 1);
     fprintf(stderr,

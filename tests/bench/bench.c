@@ -420,6 +420,7 @@ static const struct row rows[] = {
     {"first_task", "ms", bench_first_task, NULL, false},
     {"idle_memory", "MB", bench_idle_memory, NULL, true},
     {"sim_10k", "us", bench_sim_10k, NULL, true},
+    {"de_overhead", "us", bench_de_overhead, NULL, false},
     {"fault_executor", "ms", fault_executor, NULL, false},
     {"fault_head", "ms", fault_head, NULL, false},
 };
