@@ -120,14 +120,19 @@ static void say_result(const struct de_options *o, const struct de_result *r)
 static int export_one(void *arg, const char *key, const void *data, size_t size)
 {
     FILE *file = arg;
-    const struct de_stored *stored = data;
+    struct de_stored stored;
     (void)key;
-    if (size != sizeof(*stored) + stored->n * sizeof(double))
+    if (size < sizeof(stored))
         return 0;
-    const double *x = (const double *)(stored + 1);
-    fprintf(file, "%.17g,%.6f,%u", stored->value, stored->seconds, stored->failed);
-    for (uint32_t i = 0; i < stored->n; i++)
-        fprintf(file, ",%.17g", x[i]);
+    memcpy(&stored, data, sizeof(stored)); /* it need not be aligned */
+    if (size != sizeof(stored) + stored.n * sizeof(double))
+        return 0;
+    fprintf(file, "%.17g,%.6f,%u", stored.value, stored.seconds, stored.failed);
+    for (uint32_t i = 0; i < stored.n; i++) {
+        double x;
+        memcpy(&x, (const char *)data + sizeof(stored) + i * sizeof(x), sizeof(x));
+        fprintf(file, ",%.17g", x);
+    }
     fputc('\n', file);
     return 0;
 }

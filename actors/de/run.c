@@ -33,6 +33,7 @@ struct run {
     uint32_t cap, n_flights, *ready, n_ready, most;
     struct de_stored **known; /* what the store held, by hash; open addressing */
     size_t cap_known, n_known;
+    uint64_t objective;
     uint64_t next_key; /* evaluations are numbered as they come */
     struct de_progress progress;
     void (*failed_fn)(void *arg, const double *x, const char *why);
@@ -142,11 +143,17 @@ static const char *method_create(struct run *run)
 
 /* ---- The journal ---- */
 
-static uint64_t hash_point(const struct de_options *o, const double *x)
+static uint64_t hash_objective(const struct de_options *o)
 {
-    uint64_t hash = 0x9e3779b97f4a7c15u + (uint64_t)o->kind;
+    uint64_t hash = 0xcbf29ce484222325u + (uint64_t)o->kind;
     for (const char *at = o->objective; *at; at++)
         hash = (hash ^ (uint8_t)*at) * 0x100000001b3u;
+    return hash;
+}
+
+static uint64_t hash_point(const struct de_options *o, const double *x)
+{
+    uint64_t hash = 0x9e3779b97f4a7c15u;
     for (uint32_t i = 0; i < o->n; i++) {
         uint64_t word;
         memcpy(&word, &x[i], sizeof(word));
@@ -170,34 +177,53 @@ static void remember(struct run *run, struct de_stored *stored)
     run->n_known++;
 }
 
+/* What the list gives need not be aligned: it is copied before it is looked at. */
+static struct de_stored *copy_stored(const void *data, size_t size)
+{
+    struct de_stored *copy = size < sizeof(*copy) ? NULL : malloc(size);
+    if (!copy)
+        return NULL;
+    memcpy(copy, data, size);
+    if (size == stored_size(copy->n))
+        return copy;
+    free(copy);
+    return NULL;
+}
+
+static bool grow_known(struct run *run)
+{
+    struct de_stored **old = run->known;
+    size_t cap = run->cap_known;
+    run->known = calloc(2 * cap, sizeof(*run->known));
+    if (!run->known) {
+        run->known = old;
+        return false;
+    }
+    run->cap_known = 2 * cap;
+    run->n_known = 0;
+    for (size_t i = 0; i < cap; i++) {
+        if (old[i])
+            remember(run, old[i]);
+    }
+    free(old);
+    return true;
+}
+
 static int load_one(void *arg, const char *key, const void *data, size_t size)
 {
     struct run *run = arg;
-    const struct de_stored *stored = data;
     const char *number = strrchr(key, '/');
+    struct de_stored *stored = copy_stored(data, size);
     if (number)
         run->next_key = strtoull(number + 1, NULL, 10) + 1; /* they come in order */
-    if (size < sizeof(*stored) || stored->n != run->o->n || size != stored_size(stored->n))
+    if (!stored)
         return 0;
-    if (2 * (run->n_known + 1) > run->cap_known) {
-        struct de_stored **old = run->known;
-        size_t cap = run->cap_known;
-        run->cap_known = cap * 2;
-        run->known = calloc(run->cap_known, sizeof(*run->known));
-        run->n_known = 0;
-        for (size_t i = 0; run->known && i < cap; i++) {
-            if (old[i])
-                remember(run, old[i]);
-        }
-        free(old);
+    if (stored->n != run->o->n || stored->objective != run->objective ||
+        (2 * (run->n_known + 1) > run->cap_known && !grow_known(run))) {
+        free(stored); /* of another number of parameters, or objective; or evaluated again */
+        return 0;
     }
-    struct de_stored *copy = malloc(size);
-    if (!copy || !run->known) {
-        free(copy);
-        return 1;
-    }
-    memcpy(copy, data, size);
-    remember(run, copy);
+    remember(run, stored);
     return 0;
 }
 
@@ -224,7 +250,8 @@ static int count_ready(struct run *run)
         for (uint32_t i = 0; i < part; i++) {
             const struct flight *flight = &run->flights[run->ready[from + i]];
             struct de_stored *stored = (struct de_stored *)(data + i * size);
-            *stored = (struct de_stored){flight->value, flight->seconds, run->o->n, flight->failed};
+            *stored = (struct de_stored){flight->value, flight->seconds, run->o->n, flight->failed,
+                                         run->objective};
             memcpy(stored + 1, flight->x, run->o->n * sizeof(double));
             snprintf(keys[i], sizeof(keys[i]), "de/%.64s/%012llu", run->o->name,
                      (unsigned long long)run->next_key++);
@@ -446,6 +473,8 @@ int de_run(struct rtc *rtc, const struct de_options *options,
                       .began = now()};
     *ret_result = (struct de_result){0};
     *ret_error = de_objective_check(options->kind, options->objective);
+    if (!*ret_error)
+        run.objective = hash_objective(options);
     int rc = *ret_error ? RTC_E_INVALID : prepare(&run, ret_error);
     if (rc == 0)
         rc = loop(&run, progress, &ret_result->message);

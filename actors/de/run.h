@@ -30,6 +30,7 @@ struct de_options {
 struct de_stored { /* the value under the key de/NAME/NUMBER of an evaluation; the point follows */
     double value, seconds;
     uint32_t n, failed;
+    uint64_t objective; /* digest of it: another objective's values mean nothing */
 };
 
 struct de_progress {

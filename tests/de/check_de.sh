@@ -27,6 +27,10 @@ test "$(value out)" = "$(value first)" || fail "the second run ended elsewhere"
 "$rtc" de --config rosen.yaml --csv all.csv >out 2>err || fail "no export"
 test "$(head -1 all.csv)" = 'value,seconds,failed,a,b' || fail "the export has no head"
 
+sed -i 's/rosen/sphere/' rosen.yaml
+"$rtc" de --config rosen.yaml >out 2>err || fail "another objective under the same name failed"
+grep -q '(0 of them stored before' out || fail "another objective's values were used"
+
 # SciPy 1.10, default_rng(1), rosen on [0, 2]: 139 generations, 4,200 evaluations, value 0.
 printf 'parameters: [{name: x, low: 0, high: 2}, {name: y, low: 0, high: 2}]\n' >scipy.yaml
 printf 'objective: {function: rosen}\noptimization: {method: differential_evolution, ' >>scipy.yaml
