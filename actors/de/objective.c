@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,7 +176,10 @@ static struct {
     pid_t pid;
     FILE *to, *from;
     char text[512];
+    bool warned;
 } stays;
+
+#define SILENCE_MS 10000
 
 static void end_process(void)
 {
@@ -208,6 +213,20 @@ static int start_process(const char *text, char *why, size_t size)
     return 0;
 }
 
+/* Most programs write into a pipe in blocks, unless they are told to flush: then both sides wait.
+ */
+static void wait_for_line(void)
+{
+    struct pollfd fd = {.fd = fileno(stays.from), .events = POLLIN};
+    if (stays.warned || poll(&fd, 1, SILENCE_MS) != 0)
+        return;
+    stays.warned = true;
+    fprintf(stderr,
+            "the process of the objective has not answered for %d s: does it flush its "
+            "output after each line?\n",
+            SILENCE_MS / 1000);
+}
+
 static int ask_process(const char *text, const double *x, uint32_t n, double *ret_value, char *why,
                        size_t size)
 {
@@ -217,7 +236,10 @@ static int ask_process(const char *text, const double *x, uint32_t n, double *re
     for (uint32_t i = 0; i < n; i++)
         fprintf(stays.to, "%s%.17g", i ? " " : "", x[i]);
     fputc('\n', stays.to);
-    if (fflush(stays.to) || !fgets(line, sizeof(line), stays.from)) {
+    bool sent = fflush(stays.to) == 0;
+    if (sent)
+        wait_for_line();
+    if (!sent || !fgets(line, sizeof(line), stays.from)) {
         end_process();
         snprintf(why, size, "the process ended, where a line with the value was waited for");
         return -1;

@@ -362,6 +362,8 @@ static int loop(struct run *run, bool (*progress)(void *arg, const struct de_pro
                 method_state(run);
                 run->progress.seconds = told - run->began;
                 run->progress.in_flight = run->n_flights;
+                if ((*ret_message = budget_spent(run)))
+                    return 0;
                 if (progress && !progress(run->arg, &run->progress)) {
                     *ret_message = "it was stopped";
                     return 0;

@@ -7,22 +7,28 @@
 
 #include "actors/de/method.h"
 
-#define N 3u
+#define N     3u
+#define N_MAX 10u
 
-static double rosen(const double *x)
+static double rosen(const double *x, uint32_t n)
 {
     double sum = 0;
-    for (uint32_t i = 0; i + 1 < N; i++) {
+    for (uint32_t i = 0; i + 1 < n; i++) {
         double a = x[i + 1] - x[i] * x[i], b = 1 - x[i];
         sum += 100.0 * (a * a) + b * b;
     }
     return sum;
 }
 
-static double sphere(const double *x)
+/* As numpy sums eight or more: in eight partial sums. */
+static double sphere(const double *x, uint32_t n)
 {
-    double sum = 0;
-    for (uint32_t i = 0; i < N; i++)
+    double sum = 0, r[8];
+    for (uint32_t i = 0; i < 8 && n >= 8; i++)
+        r[i] = x[i] * x[i];
+    if (n >= 8)
+        sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+    for (uint32_t i = n >= 8 ? 8 : 0; i < n; i++)
         sum += x[i] * x[i];
     return sum;
 }
@@ -38,15 +44,17 @@ static uint64_t digest(uint64_t state, const double *numbers, size_t n)
     return state;
 }
 
-static void evaluate(struct de_classic *de, double (*function)(const double *))
+static uint32_t evaluate(struct de_classic *de, double (*function)(const double *, uint32_t),
+                         uint32_t n)
 {
     const double *points;
-    double values[64];
+    static double values[512];
     uint32_t count = de_classic_ask(de, &points);
     for (uint32_t i = 0; i < count; i++)
-        values[i] = function(points + (size_t)i * N);
+        values[i] = function(points + (size_t)i * n, n);
     if (count)
         de_classic_tell(de, values);
+    return count;
 }
 
 /* Returns what the line should be. */
@@ -78,10 +86,10 @@ static void run(const char *line, char *out, size_t size)
     struct de_state s;
     de_classic_state(de, &s);
     uint64_t state = digest(1, s.members, (size_t)s.population * N);
-    double (*f)(const double *) = strcmp(function, "rosen") ? sphere : rosen;
-    evaluate(de, f);
+    double (*f)(const double *, uint32_t) = strcmp(function, "rosen") ? sphere : rosen;
+    evaluate(de, f, N);
     for (uint32_t seen = 0; s.status == DE_RUNNING;) {
-        evaluate(de, f);
+        evaluate(de, f, N);
         de_classic_state(de, &s);
         /* A generation is over when the next one begins with the next question. */
         uint64_t whole = (uint64_t)s.population * (seen + 2);
@@ -93,6 +101,66 @@ static void run(const char *line, char *out, size_t size)
     snprintf(out, size, "%s %s %s %s %u %u %" PRIu64 " %016" PRIx64, generator, strategy, updating,
              function, seed, s.generation, s.evaluations, state);
     de_classic_free(de);
+}
+
+/* Whole runs with SciPy's defaults and default_rng(seed), to their end. */
+static const struct whole {
+    double (*function)(const double *, uint32_t);
+    uint32_t n;
+    double low, high;
+    uint32_t popsize, seed;
+    const char *strategy;
+    bool deferred;
+    uint32_t most, generations;
+    uint64_t evaluations;
+    double best;
+} wholes[] = {
+    {rosen, 2, 0, 2, 15, 1, "best1bin", false, 1000, 139, 4200, 0.0},
+    {rosen, 5, 0, 2, 15, 1, "best1bin", false, 1000, 608, 45675, 0.0},
+    {rosen, 5, 0, 2, 15, 1, "best1bin", true, 1000, 650, 48825, 0.0},
+    {sphere, 10, -100, 100, 8, 42, "rand1bin", true, 1000, 1000, 80080, 1.1944219189636307e-19},
+    {rosen, 2, 0, 2, 15, 7, "best1exp", false, 1000, 135, 4080, 0.0},
+    {rosen, 4, 0, 2, 15, 7, "rand1exp", true, 1000, 1000, 60060, 1.7163887664379046e-28},
+    {rosen, 4, 0, 2, 15, 7, "best2bin", true, 1000, 1000, 60060, 1.035379938102578e-30},
+    {rosen, 4, 0, 2, 15, 7, "rand2bin", false, 1000, 1000, 60060, 5.758529741445124e-17},
+    {rosen, 4, 0, 2, 15, 7, "rand2exp", false, 1000, 1000, 60060, 3.442167574615177e-17},
+    {rosen, 4, 0, 2, 15, 7, "randtobest1bin", false, 1000, 468, 28140, 0.0},
+    {rosen, 4, 0, 2, 15, 7, "randtobest1exp", true, 1000, 540, 32460, 0.0},
+};
+
+static int check_whole(const struct whole *w)
+{
+    double lower[N_MAX], upper[N_MAX];
+    const char *error;
+    struct de_random random;
+    struct de_state s;
+    for (uint32_t i = 0; i < w->n; i++) {
+        lower[i] = w->low;
+        upper[i] = w->high;
+    }
+    struct de_box box = {w->n, lower, upper};
+    struct de_classic_options options = {.strategy = w->strategy,
+                                         .max_generations = w->most,
+                                         .population = de_population(w->popsize, w->n),
+                                         .tol = 0.01,
+                                         .mutation = {0.5, 1},
+                                         .recombination = 0.7,
+                                         .deferred = w->deferred};
+    de_random_pcg64(&random, w->seed);
+    struct de_classic *de = de_classic_create(&box, &options, &random, &error);
+    if (!de)
+        return 1;
+    while (evaluate(de, w->function, w->n)) {
+    }
+    de_classic_state(de, &s);
+    bool same =
+        s.generation == w->generations && s.evaluations == w->evaluations && s.best == w->best;
+    if (!same)
+        printf("%s: %u generations, %llu evaluations, %.17g; SciPy: %u, %llu, %.17g\n", w->strategy,
+               s.generation, (unsigned long long)s.evaluations, s.best, w->generations,
+               (unsigned long long)w->evaluations, w->best);
+    de_classic_free(de);
+    return !same;
 }
 
 int main(int argc, char **argv)
@@ -112,5 +180,7 @@ int main(int argc, char **argv)
     }
     fclose(file);
     printf("%d of %d trajectories are SciPy's\n", lines - wrong, lines);
+    for (size_t i = 0; i < sizeof(wholes) / sizeof(wholes[0]); i++)
+        wrong += check_whole(&wholes[i]);
     return wrong || lines < 480;
 }
