@@ -55,9 +55,12 @@ void rtci_head_core_destroy(struct rtci_head_core *core)
     }
     for (uint32_t i = 0; i < core->n_functions; i++)
         free(core->functions[i].name);
-    for (uint32_t i = 0; i < core->n_kvs; i++) {
-        free(core->kvs[i].key);
-        free(core->kvs[i].value);
+    for (uint32_t b = 0; b < core->n_kv_blocks; b++) {
+        for (uint32_t i = 0; i < core->kv_blocks[b]->n; i++) {
+            free(core->kv_blocks[b]->kv[i].key);
+            free(core->kv_blocks[b]->kv[i].value);
+        }
+        free(core->kv_blocks[b]);
     }
     for (uint32_t i = 0; i < core->n_nameds; i++) {
         free(core->nameds[i].name);
@@ -73,7 +76,7 @@ void rtci_head_core_destroy(struct rtci_head_core *core)
     free(core->dirty);
     free(core->jobs);
     free(core->functions);
-    free(core->kvs);
+    free(core->kv_blocks);
     free(core->nameds);
     free(core->heap);
     free(core->waited);

@@ -150,6 +150,14 @@ struct kv {
     uint32_t size;
     uint8_t *value;
 };
+#define KV_BLOCK 128u
+struct kv_block {
+    uint32_t n; /* at least 1 */
+    struct kv kv[KV_BLOCK];
+};
+struct kv_place { /* block == n_kv_blocks: behind the last */
+    uint32_t block, at;
+};
 struct sub {
     uint32_t client;
     uint64_t request, newer_than;
@@ -198,8 +206,8 @@ struct rtci_head_core {
     uint32_t n_jobs, cap_jobs;
     struct function *functions;
     uint32_t n_functions, cap_functions;
-    struct kv *kvs; /* sorted by key */
-    uint32_t n_kvs, cap_kvs;
+    struct kv_block **kv_blocks; /* all keys in order, in blocks: an insertion moves one block */
+    uint32_t n_kv_blocks, cap_kv_blocks, n_kvs;
     struct named *nameds;
     uint32_t n_nameds, cap_nameds;
     uint32_t *heap; /* entries by deadline */

@@ -451,9 +451,11 @@ int rtci_head_core_snapshot(struct rtci_head_core *core,
         put_entry(&snap, order[i]);
     for (uint32_t i = 0; i < n && !snap.rc; i++)
         put_result(&snap, order[i]);
-    for (uint32_t i = 0; i < core->n_kvs && !snap.rc; i++) {
-        put_kv(&snap.buf, &core->kvs[i], true);
-        flush(&snap, RTCI_MIB / 2);
+    for (uint32_t b = 0; b < core->n_kv_blocks; b++) {
+        for (uint32_t i = 0; i < core->kv_blocks[b]->n && !snap.rc; i++) {
+            put_kv(&snap.buf, &core->kv_blocks[b]->kv[i], true);
+            flush(&snap, RTCI_MIB / 2);
+        }
     }
     for (uint32_t i = 0; i < core->n_nameds; i++)
         put_named(&snap.buf, &core->nameds[i]);

@@ -28,31 +28,105 @@ static int compare(const struct kv *kv, const char *key, uint32_t len)
 }
 
 /* First key that is not less. */
-static uint32_t lower_bound(const struct rtci_head_core *core, const char *key, uint32_t len)
+static struct kv_place lower_bound(const struct rtci_head_core *core, const char *key, uint32_t len)
 {
-    uint32_t lo = 0, hi = core->n_kvs;
+    uint32_t lo = 0, hi = core->n_kv_blocks; /* the first block whose last key is not less */
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        if (compare(&core->kvs[mid], key, len) < 0)
+        const struct kv_block *block = core->kv_blocks[mid];
+        if (compare(&block->kv[block->n - 1], key, len) < 0)
             lo = mid + 1;
         else
             hi = mid;
     }
-    return lo;
+    struct kv_place place = {lo, 0};
+    for (hi = lo < core->n_kv_blocks ? core->kv_blocks[lo]->n : 0; place.at < hi;) {
+        uint32_t mid = place.at + (hi - place.at) / 2;
+        if (compare(&core->kv_blocks[lo]->kv[mid], key, len) < 0)
+            place.at = mid + 1;
+        else
+            hi = mid;
+    }
+    return place;
+}
+
+/* NULL behind the last. */
+static struct kv *kv_at(const struct rtci_head_core *core, struct kv_place place)
+{
+    return place.block < core->n_kv_blocks ? &core->kv_blocks[place.block]->kv[place.at] : NULL;
+}
+
+static struct kv_place kv_next(const struct rtci_head_core *core, struct kv_place place)
+{
+    if (++place.at == core->kv_blocks[place.block]->n)
+        place = (struct kv_place){place.block + 1, 0};
+    return place;
 }
 
 static struct kv *kv_find(struct rtci_head_core *core, const char *key, uint32_t len)
 {
-    uint32_t at = lower_bound(core, key, len);
-    return at < core->n_kvs && !compare(&core->kvs[at], key, len) ? &core->kvs[at] : NULL;
+    struct kv *kv = kv_at(core, lower_bound(core, key, len));
+    return kv && !compare(kv, key, len) ? kv : NULL;
+}
+
+static void block_insert(struct rtci_head_core *core, uint32_t at)
+{
+    HEAD_GROW(core->kv_blocks, core->cap_kv_blocks, core->n_kv_blocks);
+    memmove(&core->kv_blocks[at + 1], &core->kv_blocks[at],
+            (core->n_kv_blocks++ - at) * sizeof(core->kv_blocks[0]));
+    core->kv_blocks[at] = calloc(1, sizeof(struct kv_block));
+    RTCI_ASSERT(core->kv_blocks[at]);
+}
+
+/* Makes room at the place. Keys that come in order fill their blocks: a full last block is not
+ * split for one that goes behind it. */
+static struct kv *kv_insert(struct rtci_head_core *core, struct kv_place place)
+{
+    if (place.block == core->n_kv_blocks && place.block) {
+        place.block--;
+        place.at = core->kv_blocks[place.block]->n;
+    }
+    if (!core->n_kv_blocks) {
+        block_insert(core, 0);
+    } else if (core->kv_blocks[place.block]->n == KV_BLOCK) {
+        uint32_t left = place.at == KV_BLOCK ? KV_BLOCK : KV_BLOCK / 2;
+        block_insert(core, place.block + 1);
+        struct kv_block *from = core->kv_blocks[place.block],
+                        *to = core->kv_blocks[place.block + 1];
+        to->n = KV_BLOCK - left;
+        memcpy(to->kv, &from->kv[left], to->n * sizeof(to->kv[0]));
+        from->n = left;
+        if (place.at > left || left == KV_BLOCK)
+            place = (struct kv_place){place.block + 1, place.at - left};
+    }
+    struct kv_block *block = core->kv_blocks[place.block];
+    memmove(&block->kv[place.at + 1], &block->kv[place.at],
+            (block->n++ - place.at) * sizeof(block->kv[0]));
+    core->n_kvs++;
+    return &block->kv[place.at];
+}
+
+static void kv_remove(struct rtci_head_core *core, struct kv_place place)
+{
+    struct kv_block *block = core->kv_blocks[place.block];
+    free(block->kv[place.at].key);
+    core->n_kvs--;
+    memmove(&block->kv[place.at], &block->kv[place.at + 1],
+            (--block->n - place.at) * sizeof(block->kv[0]));
+    if (block->n)
+        return;
+    free(block);
+    memmove(&core->kv_blocks[place.block], &core->kv_blocks[place.block + 1],
+            (--core->n_kv_blocks - place.block) * sizeof(core->kv_blocks[0]));
 }
 
 void head_kv_set(struct rtci_head_core *core, const char *key, uint32_t key_len, uint32_t ns_len,
                  const void *value, uint32_t size, bool present)
 {
-    uint32_t at = lower_bound(core, key, key_len);
-    struct kv *kv =
-        at < core->n_kvs && !compare(&core->kvs[at], key, key_len) ? &core->kvs[at] : NULL;
+    struct kv_place place = lower_bound(core, key, key_len);
+    struct kv *kv = kv_at(core, place);
+    if (kv && compare(kv, key, key_len))
+        kv = NULL;
     if (kv) {
         core->stats.kv_bytes -= kv->size + kv->key_len;
         core->stats.bytes_alive -= kv->size + kv->key_len;
@@ -60,16 +134,12 @@ void head_kv_set(struct rtci_head_core *core, const char *key, uint32_t key_len,
         kv->value = NULL;
     }
     if (!present) {
-        if (kv) {
-            free(kv->key);
-            memmove(kv, kv + 1, (--core->n_kvs - at) * sizeof(*kv));
-        }
+        if (kv)
+            kv_remove(core, place);
         return;
     }
     if (!kv) {
-        HEAD_GROW(core->kvs, core->cap_kvs, core->n_kvs);
-        kv = &core->kvs[at];
-        memmove(kv + 1, kv, (core->n_kvs++ - at) * sizeof(*kv));
+        kv = kv_insert(core, place);
         *kv = (struct kv){.key = malloc(key_len + 1), .key_len = key_len, .ns_len = ns_len};
         RTCI_ASSERT(kv->key);
         memcpy(kv->key, key, key_len);
@@ -90,15 +160,15 @@ static void kv_list(struct rtci_head_core *core, struct client *client, const st
                     const char *prefix, uint32_t len, const char *after, uint32_t after_len)
 {
     struct rtci_buf buf = {0};
-    uint32_t n = 0, at = lower_bound(core, prefix, len);
+    uint32_t n = 0;
+    struct kv_place at = lower_bound(core, prefix, len);
     uint64_t more = 0;
     if (after_len > len - rec->key_len) { /* the last key seen, with its namespace in front */
         at = lower_bound(core, after, after_len);
-        if (at < core->n_kvs && !compare(&core->kvs[at], after, after_len))
-            at++;
+        if (kv_at(core, at) && !compare(kv_at(core, at), after, after_len))
+            at = kv_next(core, at);
     }
-    for (; at < core->n_kvs; at++) {
-        const struct kv *kv = &core->kvs[at];
+    for (const struct kv *kv; (kv = kv_at(core, at)); at = kv_next(core, at)) {
         if (kv->key_len < len || memcmp(kv->key, prefix, len))
             break;
         if (buf.len > LIST_PAGE_BYTES) {
