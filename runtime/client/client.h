@@ -142,6 +142,7 @@ struct rtc {
     bool run_told;    /* … or was freed, and info.running_* names it */
     bool shut;        /* SHUTDOWN was read */
 
+    uint64_t host_seen_ns; /* when the keeper was last seen alive */
     uint32_t client, job, node;
     uint64_t fork_generation;
     int sock, wake_fd, bell_fd;

@@ -292,13 +292,14 @@ int rtci_block(struct rtc *rtc, size_t room, uint64_t deadline_ns)
     rtc->polling = true;
     room = room > rtc->want_room ? room : rtc->want_room;
     pthread_mutex_unlock(&rtc->lock);
-    uint64_t begin = rtci_now_ns();
     int rc = rtci_chan_wait(rtc->chan, room, deadline_ns);
-    bool long_wait = rtci_now_ns() - begin > RTCI_NS_PER_S / 2;
+    uint64_t now = rtci_now_ns();
     pthread_mutex_lock(&rtc->lock);
     rtc->polling = false;
-    if (long_wait)
+    if (now - rtc->host_seen_ns > RTCI_NS_PER_S / 2) { /* also when every wait is a short one */
+        rtc->host_seen_ns = now;
         check_host(rtc);
+    }
     int drained = rtci_drain(rtc);
     if (rtc->waiters)
         pthread_cond_broadcast(&rtc->cond);

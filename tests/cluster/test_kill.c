@@ -254,6 +254,29 @@ static void a_dead_driver_leaves_nothing(void **state)
     }
 }
 
+/* The keeper dies, and with it the cluster: a driver that waits in short steps hears of it too. */
+static void a_dead_cluster_is_noticed(void **state)
+{
+    (void)state;
+    struct rtc *rtc = start(1);
+    rtc_ref ref;
+    char path[64], line[512] = "";
+    assert_int_equal(rtc_submit(rtc, "for_ever", NULL, NULL, &ref), 0);
+    snprintf(path, sizeof(path), "/proc/%ld/stat", daemon_pid(rtc));
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof(line), file));
+    fclose(file);
+    long keeper = strtol(strrchr(line, ')') + 4, NULL, 10); /* ") S PPID" */
+    assert_true(keeper > 1);
+    kill((pid_t)keeper, SIGKILL);
+    int rc = 0;
+    for (int i = 0; i < 1000 && (rc == 0 || rc == RTC_E_TIMEOUT); i++)
+        rc = rtc_poll(rtc, RTC_MS(20));
+    assert_int_equal(rc, RTC_E_DISCONNECTED);
+    rtc_shutdown(&rtc);
+}
+
 int main(int argc, char **argv)
 {
     /* Executors are this program again. */
@@ -266,6 +289,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_crash_is_retried),
         cmocka_unit_test(what_never_returns_meets_its_deadline),
         cmocka_unit_test(a_dead_driver_leaves_nothing),
+        cmocka_unit_test(a_dead_cluster_is_noticed),
         cmocka_unit_test(executors_killed),
         cmocka_unit_test(daemon_killed_again_and_again),
     };
