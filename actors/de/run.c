@@ -30,8 +30,9 @@ struct run {
     double *batch_values;
     uint32_t n_batch, handed, back;
     struct flight *flights;
-    uint32_t cap, n_flights, *ready, n_ready, most;
-    struct de_stored **known; /* what the store held, by hash; open addressing */
+    uint32_t cap, n_flights, most;
+    uint32_t *idle, *ready, n_ready; /* idle: cap - n_flights of them */
+    struct de_stored **known;        /* what the store held, by hash; open addressing */
     size_t cap_known, n_known;
     uint64_t objective;
     uint64_t next_key; /* evaluations are numbered as they come */
@@ -266,7 +267,7 @@ static int count_ready(struct run *run)
         run->progress.failed += flight->failed;
         run->progress.busy_seconds += flight->seconds;
         flight->used = false;
-        run->n_flights--;
+        run->idle[run->cap - run->n_flights--] = flight->index;
         method_tell(run, flight->id, flight->value);
     }
     run->n_ready = 0;
@@ -297,10 +298,7 @@ static void on_done(struct rtc *rtc, rtc_ref ref, void *arg)
 static int submit(struct run *run, uint64_t id, const double *x)
 {
     const struct de_options *o = run->o;
-    uint32_t i = 0;
-    while (run->flights[i].used)
-        i++;
-    struct flight *flight = &run->flights[i];
+    struct flight *flight = &run->flights[run->idle[run->cap - run->n_flights - 1]];
     flight->used = true;
     flight->id = id;
     memcpy(flight->x, x, o->n * sizeof(double));
@@ -413,14 +411,17 @@ static int prepare(struct run *run, const char **ret_error)
     run->known = calloc(run->cap_known, sizeof(*run->known));
     run->flights = calloc(run->cap, sizeof(*run->flights));
     run->ready = calloc(run->cap, sizeof(*run->ready));
+    run->idle = calloc(run->cap, sizeof(*run->idle));
     double *x = calloc((size_t)run->cap * o->n, sizeof(double));
-    if (!run->known || !run->flights || !run->ready || !x) {
+    if (!run->known || !run->flights || !run->ready || !run->idle || !x) {
         free(x);
         *ret_error = "out of memory";
         return RTC_E_NOMEM;
     }
-    for (uint32_t i = 0; i < run->cap; i++)
+    for (uint32_t i = 0; i < run->cap; i++) {
         run->flights[i] = (struct flight){.x = x + (size_t)i * o->n, .run = run, .index = i};
+        run->idle[i] = i;
+    }
     char prefix[80];
     snprintf(prefix, sizeof(prefix), "de/%.64s/", o->name);
     return rtc_kv_list(run->rtc, prefix, load_one, run);
@@ -457,6 +458,7 @@ static void clean_up(struct run *run)
         free(run->flights[0].x);
     free(run->flights);
     free(run->ready);
+    free(run->idle);
     free(run->batch_values);
     de_classic_free(run->classic);
     de_lshade_free(run->lshade);

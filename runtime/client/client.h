@@ -192,6 +192,9 @@ void rtci_consume_finished(struct rtc *rtc);
 /* ---- results.c ---- */
 void rtci_on_result(struct rtc *rtc, const struct rtci_done *done);
 
+/* What is said of a ring that was written over by whoever has it mapped. */
+extern const char rtci_overwritten[];
+
 /* ---- refs.c ---- */
 /* The slot of a reference, or NULL with the sentence set and *ret_rc. A foreign one that is not
  * known yet is made known (and asked for) when `want`. */

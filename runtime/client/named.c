@@ -80,13 +80,8 @@ static int take(struct rtc *rtc, const struct request *q, rtc_ref *ret_ref)
         *ret_ref = ref;
         return 0;
     }
-    if (slot->flags & SLOT_RELEASED) {
-        slot->flags &= (uint8_t)~SLOT_RELEASED;
-    } else {
-        slot->retains++;
-        slot->pins++;
-    }
-    *ret_ref = ref; /* our own, alive: that is hold enough */
+    RTCI_TRY(rtci_retain_locked(rtc, ref)); /* our own, alive: that is hold enough */
+    *ret_ref = ref;
     return rtci_send_ids(rtc, RTCI_R_DROP, &q->reply.id, 1, 1 | RTCI_DROP_REPLY);
 }
 

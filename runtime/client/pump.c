@@ -102,6 +102,10 @@ static void repeat_requests(struct rtc *rtc)
                                   rtc->blocked_wanted));
 }
 
+const char rtci_overwritten[] =
+    "the memory that this process shares with the daemon holds nonsense: this program, or a "
+    "library in it, writes where it must not";
+
 static void check_daemon(struct rtc *rtc)
 {
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
@@ -110,9 +114,7 @@ static void check_daemon(struct rtc *rtc)
         int code = closed <= 38 ? -(int)closed : RTC_E_PROTOCOL;
         rtci_die(rtc, code == RTC_E_PROTOCOL || code == RTC_E_JOB_ENDED ? code : RTC_E_DISCONNECTED,
                  "the daemon closed this connection: %s",
-                 code == RTC_E_PROTOCOL ? "the memory that this process shares with it holds "
-                                          "nonsense: this program, or a library in it, writes "
-                                          "where it must not"
+                 code == RTC_E_PROTOCOL ? rtci_overwritten
                  : code == RTC_E_AGAIN  ? "this process does not read what is sent to it"
                                         : rtc_error_text(code));
         return;
@@ -239,9 +241,7 @@ int rtci_drain(struct rtc *rtc)
     size_t len;
     do {
         if (drain_span(rtc, &len) < 0)
-            return rtci_die(rtc, RTC_E_PROTOCOL,
-                            "the memory that this process shares with the daemon holds nonsense: "
-                            "this program, or a library in it, writes where it must not");
+            return rtci_die(rtc, RTC_E_PROTOCOL, "%s", rtci_overwritten);
         if (len == 0)
             break;
         rtci_consume_finished(rtc);

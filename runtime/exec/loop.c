@@ -20,10 +20,6 @@ __attribute__((noreturn)) static void leave_process(struct rtc *rtc, const char 
     exit(why ? 1 : 0);
 }
 
-static const char overwritten[] =
-    "the memory that this process shares with the daemon holds nonsense: "
-    "a task, or a library in it, writes where it must not";
-
 static void wait_for_task(struct rtc *rtc)
 {
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
@@ -89,7 +85,7 @@ static uint64_t run_first(struct rtc *rtc, struct rtc_call *call, struct rtci_bu
     rtc->run_in_ring = true;
     if (!rtci_chan_claim(rtc->chan, first->record)) {
         if (spec->rec.flags != RTCI_CLAIM_RECALLED)
-            leave_process(rtc, overwritten);
+            leave_process(rtc, rtci_overwritten);
         finish(rtc);
         return start;
     }
@@ -99,7 +95,7 @@ static uint64_t run_first(struct rtc *rtc, struct rtc_call *call, struct rtci_bu
         leave_process(rtc, "out of memory for a task");
     call->spec = spec = (const struct rtci_spec *)copy->data;
     if (rtci_wire_check(spec, first->size) != first->size || spec->rec.type != RTCI_R_TASK)
-        leave_process(rtc, overwritten);
+        leave_process(rtc, rtci_overwritten);
     rtc->running = (struct running){.id = {spec->seq, spec->client, 0},
                                     .slot = spec->slot,
                                     .deadline_ns = spec->deadline_ns,

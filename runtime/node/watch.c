@@ -6,6 +6,10 @@
 
 #include "runtime/node/daemon.h"
 
+struct loop {
+    uv_loop_t loop;
+    uv_timer_t timer;
+};
 struct rtci_watch {
     uv_poll_t poll;
     struct rtci_daemon *daemon;
@@ -31,10 +35,7 @@ static void on_timeout(uv_timer_t *timer)
 
 int rtci_daemon_loop_init(struct rtci_daemon *daemon)
 {
-    struct rtci_loop {
-        uv_loop_t loop;
-        uv_timer_t timer;
-    } *made = calloc(1, sizeof(*made));
+    struct loop *made = calloc(1, sizeof(*made));
     if (!made || uv_loop_init(&made->loop)) {
         free(made);
         return -1;

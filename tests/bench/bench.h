@@ -22,6 +22,7 @@ double bench_head_ready(void);    /* ms */
 double bench_first_task(void);    /* ms */
 double bench_idle_memory(void);   /* MB */
 double bench_sim_10k(void);       /* us */
+void bench_remove(const char *dir); /* a folder of ours, with all that is in it */
 double bench_de_overhead(void);   /* us */
 /* The children of a process, recursively. Returns how many. */
 size_t bench_children(int pid, int *ret_pids, size_t cap);

@@ -41,9 +41,6 @@ double bench_de_overhead(void)
     }
     if (file && pclose(file))
         n = 0;
-    snprintf(command, sizeof(command), "rm -rf %s", dir);
-    file = popen(command, "re");
-    if (file)
-        pclose(file);
+    bench_remove(dir);
     return n && seconds > 0 ? seconds * 1e6 / (double)n : NAN;
 }

@@ -90,14 +90,19 @@ static double head_start(struct head *head)
     return bench_now() - begin;
 }
 
-static void head_stop(struct head *head)
+void bench_remove(const char *dir)
 {
     char command[128];
+    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    if (system(command))
+        fprintf(stderr, "rtc-bench: %s is left behind\n", dir);
+}
+
+static void head_stop(struct head *head)
+{
     kill(head->pid, SIGTERM);
     waitpid(head->pid, NULL, 0);
-    snprintf(command, sizeof(command), "rm -rf %s", head->dir);
-    if (system(command))
-        fprintf(stderr, "rtc-bench: %s is left behind\n", head->dir);
+    bench_remove(head->dir);
 }
 
 double bench_head_ready(void)
