@@ -110,7 +110,7 @@ struct slot {
     uint32_t node, cls, client;
     uint32_t inflight, head, tail; /* tasks, oldest first */
     uint64_t bytes;
-    uint64_t since_ns;
+    uint64_t since_ns, moved_ns; /* moved: when a task last left it, or came when it was empty */
     uint32_t cls_next, cls_prev, hungry_next;
     uint32_t node_next, node_prev;
     bool used, blocked, draining, hungry, recalling, held;
@@ -202,6 +202,7 @@ struct rtci_head_core {
     uint32_t n_nodes, cap_nodes;
     uint32_t *dirty;
     uint32_t n_dirty, cap_dirty;
+    uint64_t balance_ns; /* when slots that nothing comes out of are looked at; UINT64_MAX: none */
     struct job *jobs;
     uint32_t n_jobs, cap_jobs;
     struct function *functions;

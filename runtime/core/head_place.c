@@ -130,6 +130,9 @@ static bool new_slot(struct rtci_head_core *core, uint32_t cls_number)
     return true;
 }
 
+/* Shorter tasks are over before an order to give them back arrives. */
+#define BALANCE_MEAN_NS RTCI_NS_PER_MS
+
 void head_recall(struct rtci_head_core *core, uint32_t number, uint32_t most)
 {
     struct slot *slot = &core->slots[number];
@@ -189,6 +192,13 @@ static void starve(struct rtci_head_core *core, struct cls *cls)
     cls->search_ns = core->now_ns + RTCI_SLOT_QUANTUM_NS;
 }
 
+/* Tasks are short, and nothing has come out of this slot for a while: one of them holds it up. */
+static bool stuck(const struct rtci_head_core *core, const struct slot *slot, const struct cls *cls)
+{
+    return slot->inflight && cls->n_slots > 1 && cls->mean_ns < BALANCE_MEAN_NS &&
+           core->now_ns >= slot->moved_ns + RTCI_SLOT_QUANTUM_NS;
+}
+
 /* Slots that wait for work when there is none give their resources back. */
 static void release_idle(struct rtci_head_core *core, struct cls *cls)
 {
@@ -222,7 +232,7 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
             next = pass ? slot->cls_next : slot->hungry_next;
             if (!pass)
                 head_unhungry(core, at);
-            if (!slot->draining && !slot->blocked)
+            if (!slot->draining && !slot->blocked && !stuck(core, slot, cls))
                 fill(core, at, cls, depth);
         }
         if (cls->n_slots > 64)
@@ -246,26 +256,51 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
         core->actions->deadline_ns = cls->search_ns;
 }
 
-/* A slot of this class has nothing while another has several waiting: give some back. */
+/* A core has nothing while a slot has several waiting: some are given back. Where tasks are short
+ * they would be over before the order arrives; there it is given only when nothing has come out of
+ * the slot for a while: one task may hold up all those behind it. */
+static void balance_class(struct rtci_head_core *core, struct cls *cls)
+{
+    uint32_t looked = 0;
+    for (uint32_t at = cls->slot_head; at && looked < 64; at = core->slots[at].cls_next, looked++) {
+        struct slot *slot = &core->slots[at];
+        if (slot->inflight < 2 || slot->blocked || slot->recalling)
+            continue;
+        if (cls->mean_ns >= BALANCE_MEAN_NS) {
+            head_recall(core, at, slot->inflight / 2);
+            return;
+        }
+        uint64_t due = slot->moved_ns + RTCI_SLOT_QUANTUM_NS;
+        if (core->now_ns >= due)
+            head_recall(core, at, 0);
+        else if (due < core->balance_ns)
+            core->balance_ns = due;
+    }
+}
+
+static void balance_node(struct rtci_head_core *core, struct node *node)
+{
+    if (!head_usable(node) || node->cpu_free <= 0)
+        return;
+    for (uint32_t i = 0; i < core->n_classes && i < 64; i++) {
+        struct cls *cls = core->classes[i];
+        if (!cls->n_ready && cls->n_slots && !head_lacking(node, cls, false))
+            balance_class(core, cls);
+    }
+}
+
 static void balance(struct rtci_head_core *core)
 {
-    for (uint32_t d = 0; d < core->n_dirty; d++) {
-        struct node *node = &core->nodes[core->dirty[d]];
-        if (!head_usable(node) || node->cpu_free <= 0)
-            continue;
-        for (uint32_t i = 0; i < core->n_classes && i < 64; i++) {
-            struct cls *cls = core->classes[i];
-            if (cls->n_ready || !cls->n_slots || cls->mean_ns < 1000000 ||
-                head_lacking(node, cls, false))
-                continue;
-            for (uint32_t at = cls->slot_head; at; at = core->slots[at].cls_next) {
-                if (core->slots[at].inflight > 1 && !core->slots[at].blocked) {
-                    head_recall(core, at, core->slots[at].inflight / 2);
-                    break;
-                }
-            }
-        }
+    if (core->now_ns >= core->balance_ns) {
+        core->balance_ns = UINT64_MAX;
+        for (uint32_t i = 1; i < core->n_nodes; i++)
+            balance_node(core, &core->nodes[i]);
+    } else {
+        for (uint32_t d = 0; d < core->n_dirty; d++)
+            balance_node(core, &core->nodes[core->dirty[d]]);
     }
+    if (core->balance_ns < core->actions->deadline_ns)
+        core->actions->deadline_ns = core->balance_ns;
 }
 
 static int by_turn(const struct cls *a, const struct cls *b)
@@ -278,8 +313,11 @@ static int by_turn(const struct cls *a, const struct cls *b)
 
 void head_place(struct rtci_head_core *core)
 {
-    if (!core->n_active && !core->n_dirty)
+    if (!core->n_active && !core->n_dirty && core->now_ns < core->balance_ns) {
+        if (core->balance_ns < core->actions->deadline_ns)
+            core->actions->deadline_ns = core->balance_ns;
         return;
+    }
     /* Few classes are active at a time: insertion sort by priority, then by fewest slots. */
     for (uint32_t i = 1; i < core->n_active; i++) {
         uint32_t number = core->active[i], j = i;

@@ -369,6 +369,8 @@ void head_slot_add(struct rtci_head_core *core, uint32_t number, uint32_t index)
     else
         slot->head = index;
     slot->tail = index;
+    if (!slot->inflight)
+        slot->moved_ns = core->now_ns;
     slot->inflight++;
     slot->bytes += entry->spec->rec.size;
     core->stats.tasks_leased++;
@@ -383,6 +385,7 @@ void head_slot_take(struct rtci_head_core *core, uint32_t index)
     *(entry->prev ? &head_entry(core, entry->prev)->next : &slot->head) = entry->next;
     *(entry->next ? &head_entry(core, entry->next)->prev : &slot->tail) = entry->prev;
     slot->inflight--;
+    slot->moved_ns = core->now_ns;
     slot->bytes -= entry->spec->rec.size;
     core->stats.tasks_leased--;
     entry->slot = entry->next = entry->prev = 0;
