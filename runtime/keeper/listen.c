@@ -16,6 +16,7 @@
 #include <rtc/error.h>
 
 #define STALE_STEPS   400
+#define LOCK_STEPS    100
 #define STALE_STEP_NS (5 * RTCI_NS_PER_MS)
 
 static int make_parent(const char *path)
@@ -56,6 +57,21 @@ static int busy(const char *path, int lock)
     return RTC_E_BUSY;
 }
 
+/* A keeper that was killed holds its lock until the kernel has taken it apart. */
+static bool lock_in_time(int fd)
+{
+    struct timespec pause = {.tv_nsec = STALE_STEP_NS};
+    for (int i = 0; i < LOCK_STEPS; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        if (errno != EWOULDBLOCK)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    errno = EWOULDBLOCK;
+    return false;
+}
+
 /* The lock orders keepers that start at the same time: without it one could remove the socket that
  * the other has just bound. */
 static int take_lock(const char *path, int *ret_lock)
@@ -67,7 +83,7 @@ static int take_lock(const char *path, int *ret_lock)
         fprintf(stderr, "rtc: cannot create %s: %s\n", name, strerror(errno));
         return RTC_E_OS;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    if (!lock_in_time(fd)) {
         int rc = errno == EWOULDBLOCK ? busy(path, fd) : RTC_E_OS;
         if (rc == RTC_E_OS)
             fprintf(stderr, "rtc: cannot lock %s: %s\n", name, strerror(errno));
