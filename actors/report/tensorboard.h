@@ -1,0 +1,48 @@
+/* Event files, as TensorBoard reads them. A file is only ever appended to, and a record is one
+ * write: a program that is killed leaves at most a torn last record, which readers ignore. Who
+ * resumes opens the same folder again and gets a new file that sorts after the older ones; the same
+ * tags go on there.
+ *
+ * All functions return 0 or a negative errno: -EINVAL for an empty tag, -EMSGSIZE for what is too
+ * large, else what the file system said. After an error the file is as it was before the call, and
+ * later calls are possible. One thread at a time for each file. The times are the caller's, in
+ * seconds since 1970, so that a file is a function of what was asked. */
+#ifndef ACTORS_REPORT_TENSORBOARD_H
+#define ACTORS_REPORT_TENSORBOARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define REPORT_TB_TAG_MAX   1024u /* bytes */
+#define REPORT_TB_TEXT_MAX  (1024u * 1024)
+#define REPORT_TB_IMAGE_MAX (64u * 1024 * 1024)
+#define REPORT_TB_BINS      30u
+
+struct report_tb;
+
+/* Makes the folder, and its parents, where they are missing. */
+int report_tb_open(const char *folder, struct report_tb **ret);
+/* The same at a given time, which stands in the first record and in the file's name. */
+int report_tb_open_at(const char *folder, double wall_time, struct report_tb **ret);
+/* NULL is fine. An error of close() is returned, and the memory is free all the same. */
+int report_tb_close(struct report_tb *tb);
+/* Onto the disk. Without it, what was written survives the program but not the machine. */
+int report_tb_flush(struct report_tb *tb);
+
+/* Kept as a float, all that the format has room for. */
+int report_tb_scalar(struct report_tb *tb, const char *tag, int64_t step, double wall_time,
+                     double value);
+/* Markdown. */
+int report_tb_text(struct report_tb *tb, const char *tag, int64_t step, double wall_time,
+                   const char *text);
+/* REPORT_TB_BINS bins of equal width between the least and the greatest value; what is infinite or
+ * no number is left out. */
+int report_tb_histogram(struct report_tb *tb, const char *tag, int64_t step, double wall_time,
+                        const double *values, size_t n);
+/* A whole PNG file. -EINVAL when it is none. */
+int report_tb_image(struct report_tb *tb, const char *tag, int64_t step, double wall_time,
+                    const void *png, size_t size);
+
+uint32_t report_crc32c(const void *data, size_t size);
+
+#endif
