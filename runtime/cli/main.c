@@ -21,7 +21,8 @@ static void usage(FILE *out)
                  "  cordon NODE          no new tasks start there; uncordon NODE lifts it\n"
                  "  stop [--now]         stop the daemon; running tasks are waited for, or not\n"
                  "  bench [NAME…]        benchmarks\n"
-                 "  de --config FILE     calibrate a model by differential evolution\n\n"
+                 "  de --config FILE     calibrate a model by differential evolution\n"
+                 "  attach FOLDER        follow a driver that was started with --detach\n\n"
                  "`rtc COMMAND --help` says more. The daemon is found by RTC_ADDRESS\n"
                  "(unix:/path), else it is this user's own on this host.\n");
 }
@@ -61,6 +62,8 @@ int main(int argc, char **argv)
         return rtci_cli_head(argc - 1, argv + 1);
     if (!strcmp(name, "daemon"))
         return rtci_cli_daemon(argc - 1, argv + 1);
+    if (!strcmp(name, "attach"))
+        return rtci_cli_attach(argc - 1, argv + 1);
     if (!strcmp(name, "executor"))
         return rtci_exec_command_main();
     if (!strcmp(name, "--version") || !strcmp(name, "version")) {
