@@ -1,281 +1,460 @@
+/* What the file means. */
 #include "actors/de/config.h"
 
-#include <cyaml/cyaml.h>
+#include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
-struct parameter {
-    char *name;
-    double low, high;
-};
-struct objective {
-    char *function, *command, *persistent;
-};
-struct settings { /* optimization.options; what is absent is 0 or NULL */
-    uint32_t popsize, population, maxiter;
-    uint64_t maxfun, budget, seed, *generator;
-    int workers;
-    double *tol, atol, *recombination, *mutation, deadline, max_time, *target;
-    unsigned n_mutation;
-    char *strategy, *updating, *init, *compat;
-};
-struct optimization {
-    char *method;
-    struct settings *options;
-};
-struct de_config {
-    char *name;
-    struct parameter *parameters;
-    unsigned n_parameters;
-    struct objective objective;
-    struct optimization optimization;
-    double *lower, *upper; /* made of the parameters */
-    char **names;
-    char run[64];
-};
+#include "actors/de/objective.h"
 
-#define OPTIONAL_PTR (CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER)
-#define STRING(key, type, field) \
-    CYAML_FIELD_STRING_PTR(key, OPTIONAL_PTR, type, field, 0, CYAML_UNLIMITED)
-
-static const cyaml_schema_field_t parameter_fields[] = {
-    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct parameter, name, 1, 64),
-    CYAML_FIELD_FLOAT("low", CYAML_FLAG_DEFAULT, struct parameter, low),
-    CYAML_FIELD_FLOAT("high", CYAML_FLAG_DEFAULT, struct parameter, high), CYAML_FIELD_END};
-static const cyaml_schema_value_t parameter_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct parameter, parameter_fields)};
-
-static const cyaml_schema_field_t objective_fields[] = {
-    STRING("function", struct objective, function), STRING("command", struct objective, command),
-    STRING("persistent", struct objective, persistent), CYAML_FIELD_END};
-
-static const cyaml_schema_value_t number_schema = {CYAML_VALUE_FLOAT(CYAML_FLAG_DEFAULT, double)};
-
-static const cyaml_schema_field_t settings_fields[] = {
-    CYAML_FIELD_UINT("popsize", CYAML_FLAG_OPTIONAL, struct settings, popsize),
-    CYAML_FIELD_UINT("population", CYAML_FLAG_OPTIONAL, struct settings, population),
-    CYAML_FIELD_UINT("maxiter", CYAML_FLAG_OPTIONAL, struct settings, maxiter),
-    CYAML_FIELD_UINT("maxfun", CYAML_FLAG_OPTIONAL, struct settings, maxfun),
-    CYAML_FIELD_UINT("budget", CYAML_FLAG_OPTIONAL, struct settings, budget),
-    CYAML_FIELD_UINT("seed", CYAML_FLAG_OPTIONAL, struct settings, seed),
-    CYAML_FIELD_UINT_PTR("generator", OPTIONAL_PTR, struct settings, generator),
-    CYAML_FIELD_INT("workers", CYAML_FLAG_OPTIONAL, struct settings, workers),
-    CYAML_FIELD_FLOAT_PTR("tol", OPTIONAL_PTR, struct settings, tol),
-    CYAML_FIELD_FLOAT("atol", CYAML_FLAG_OPTIONAL, struct settings, atol),
-    CYAML_FIELD_FLOAT_PTR("recombination", OPTIONAL_PTR, struct settings, recombination),
-    CYAML_FIELD_FLOAT("deadline", CYAML_FLAG_OPTIONAL, struct settings, deadline),
-    CYAML_FIELD_FLOAT("max_time", CYAML_FLAG_OPTIONAL, struct settings, max_time),
-    CYAML_FIELD_FLOAT_PTR("target", OPTIONAL_PTR, struct settings, target),
-    CYAML_FIELD_SEQUENCE_COUNT("mutation", OPTIONAL_PTR, struct settings, mutation, n_mutation,
-                               &number_schema, 1, 2),
-    STRING("strategy", struct settings, strategy),
-    STRING("updating", struct settings, updating),
-    STRING("init", struct settings, init),
-    STRING("compat", struct settings, compat),
-    CYAML_FIELD_END};
-
-static const cyaml_schema_field_t optimization_fields[] = {
-    STRING("method", struct optimization, method),
-    CYAML_FIELD_MAPPING_PTR("options", OPTIONAL_PTR, struct optimization, options, settings_fields),
-    CYAML_FIELD_END};
-
-static const cyaml_schema_field_t top_fields[] = {
-    STRING("name", struct de_config, name),
-    CYAML_FIELD_SEQUENCE_COUNT("parameters", CYAML_FLAG_POINTER, struct de_config, parameters,
-                               n_parameters, &parameter_schema, 1, 100000),
-    CYAML_FIELD_MAPPING("objective", CYAML_FLAG_DEFAULT, struct de_config, objective,
-                        objective_fields),
-    CYAML_FIELD_MAPPING("optimization", CYAML_FLAG_OPTIONAL, struct de_config, optimization,
-                        optimization_fields),
-    CYAML_FIELD_END};
-static const cyaml_schema_value_t top_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct de_config, top_fields)};
-
-struct log { /* what cyaml says while it loads */
-    char *text;
+struct load {
+    struct de_config *c;
+    struct rtc_de_options *o;
+    void (*note)(const char *sentence);
+    char *why;
     size_t size;
 };
 
-static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+static int bad(const struct load *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int bad(const struct load *l, const char *fmt, ...)
 {
-    struct log *log = ctx;
-    size_t len = strlen(log->text);
-    if (level < CYAML_LOG_ERROR || len + 1 >= log->size)
-        return;
-    vsnprintf(log->text + len, log->size - len, fmt, args);
-    for (char *at = log->text + len; *at; at++)
-        *at = *at == '\n' ? ' ' : *at;
-}
-
-static const cyaml_config_t *cyaml_settings(struct log *log)
-{
-    static cyaml_config_t config;
-    config = (cyaml_config_t){
-        .log_fn = on_log, .log_ctx = log, .mem_fn = cyaml_mem, .log_level = CYAML_LOG_ERROR};
-    return &config;
-}
-
-static int bad(char *why, size_t size, const char *sentence)
-{
-    snprintf(why, size, "%s", sentence);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(l->why, l->size, fmt, args);
+    va_end(args);
     return -1;
 }
 
-/* ---- Meaning ---- */
-
-static int take_objective(const struct de_config *config, struct de_options *o, char *why,
-                          size_t size)
+/* The index of a word in a list that NULL ends, or -1. */
+static int find(const char *word, const char *const *list)
 {
-    const struct objective *objective = &config->objective;
-    const char *texts[] = {objective->function, objective->command, objective->persistent};
-    int found = 0;
-    for (int i = 0; i < 3; i++) {
-        if (!texts[i])
-            continue;
-        o->kind = (enum de_objective_kind)i;
-        o->objective = texts[i];
-        found++;
+    for (int i = 0; list[i]; i++) {
+        if (!strcasecmp(word, list[i]))
+            return i;
     }
-    const char *error = found == 1 ? de_objective_check(o->kind, o->objective)
-                                   : "objective: exactly one of function, command and persistent";
-    return error ? bad(why, size, error) : 0;
+    return -1;
 }
 
-static int take_bounds(struct de_config *config, struct de_options *o, char *why, size_t size)
+/* ---- Parameters ---- */
+
+static int take_parameters(struct load *l)
 {
-    o->n = config->n_parameters;
-    config->lower = calloc(o->n, sizeof(double));
-    config->upper = calloc(o->n, sizeof(double));
-    config->names = calloc(o->n, sizeof(char *));
-    if (!config->lower || !config->upper || !config->names)
-        return bad(why, size, "out of memory");
-    for (uint32_t i = 0; i < o->n; i++) {
-        const struct parameter *p = &config->parameters[i];
-        if (!isfinite(p->low) || !isfinite(p->high) || p->low > p->high) {
-            snprintf(why, size, "parameter %s: low %g and high %g are not a finite interval",
-                     p->name, p->low, p->high);
-            return -1;
+    struct de_config *c = l->c;
+    uint32_t n = c->n_parameters, integers = 0, begins = 0;
+    c->lower = calloc(n, sizeof(double));
+    c->upper = calloc(n, sizeof(double));
+    c->x0 = calloc(n, sizeof(double));
+    c->names = calloc(n, sizeof(char *));
+    c->integrality = calloc(n, sizeof(bool));
+    if (!c->lower || !c->upper || !c->x0 || !c->names || !c->integrality)
+        return bad(l, "out of memory");
+    for (uint32_t i = 0; i < n; i++) {
+        const struct de_parameter *p = &c->parameters[i];
+        if (!isfinite(p->low) || !isfinite(p->high) || p->low > p->high)
+            return bad(l, "parameter %s: low %g and high %g are not a finite interval", p->name,
+                       p->low, p->high);
+        for (uint32_t k = 0; k < i; k++) {
+            if (!strcmp(p->name, c->names[k]))
+                return bad(l, "there are two parameters of the name %s", p->name);
         }
-        config->lower[i] = p->low;
-        config->upper[i] = p->high;
-        config->names[i] = p->name;
+        c->lower[i] = p->low;
+        c->upper[i] = p->high;
+        c->names[i] = p->name;
+        c->integrality[i] = p->integer;
+        integers += p->integer;
+        begins += p->x0 != NULL;
+        c->x0[i] = p->x0 ? *p->x0 : 0.5 * (p->low + p->high);
+        if (c->x0[i] < p->low || c->x0[i] > p->high)
+            return bad(l, "parameter %s: x0 %g lies outside of its bounds", p->name, c->x0[i]);
     }
-    o->lower = config->lower;
-    o->upper = config->upper;
-    o->names = config->names;
+    l->o->n = n;
+    l->o->lower = c->lower;
+    l->o->upper = c->upper;
+    l->o->names = c->names;
+    l->o->integrality = integers ? c->integrality : NULL;
+    l->o->x0 = begins ? c->x0 : NULL;
     return 0;
 }
 
-static int take_method(const char *name, struct de_options *o, char *why, size_t size)
+/* ---- Objective and moments ---- */
+
+/* A library beside the file, or beside this program; else the dynamic linker looks for it. */
+static int find_library(struct load *l, const char *text)
 {
-    static const struct {
-        const char *name;
-        enum de_method method;
-    } methods[] = {{"lshade", DE_LSHADE},
-                   {"async", DE_LSHADE_ASYNC},
-                   {"lshade-async", DE_LSHADE_ASYNC},
-                   {"de", DE_SCIPY},
-                   {"differential_evolution", DE_SCIPY}};
-    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
-        if (!strcmp(methods[i].name, name)) {
-            o->method = methods[i].method;
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    self[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(self, '/');
+    if (slash)
+        *slash = 0;
+    /* The last two: in a build tree, and where it is installed. */
+    const char *const places[] = {l->c->folder, "", "/../../examples/mfg", "/../libexec/rtc"};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && !strchr(text, '/'); i++) {
+        char *path = NULL;
+        int rc = asprintf(&path, "%s%s/%s", i ? self : "", places[i], text);
+        if (rc < 0)
+            return bad(l, "out of memory");
+        char *colon = strrchr(path, ':');
+        if (colon)
+            *colon = 0;
+        bool there = !access(path, R_OK);
+        if (colon)
+            *colon = ':';
+        if (there) {
+            l->c->library = path;
+            l->o->objective = path;
             return 0;
         }
+        free(path);
     }
-    snprintf(why, size,
-             "optimization.method: \"%s\" is not lshade, async or differential_evolution", name);
-    return -1;
-}
-
-static int take_scipy(const struct settings *s, struct de_options *o, char *why, size_t size)
-{
-    struct de_classic_options *c = &o->classic;
-    *c = (struct de_classic_options){.strategy = s->strategy,
-                                     .max_generations = s->maxiter ? s->maxiter : 1000,
-                                     .tol = s->tol ? *s->tol : 0.01,
-                                     .atol = s->atol,
-                                     .mutation = {0.5, 1},
-                                     .recombination = s->recombination ? *s->recombination : 0.7,
-                                     .deferred = o->workers != 1};
-    for (unsigned i = 0; i < 2 && s->n_mutation; i++)
-        c->mutation[i] = s->mutation[i < s->n_mutation ? i : 0];
-    if (s->updating && strcmp(s->updating, "immediate") != 0 &&
-        strcmp(s->updating, "deferred") != 0)
-        return bad(why, size, "options.updating is immediate or deferred");
-    if (s->updating && !strcmp(s->updating, "deferred"))
-        c->deferred = true;
-    if (s->init && !strcmp(s->init, "random"))
-        c->init = DE_UNIFORM;
-    else if (s->init && strcmp(s->init, "latinhypercube") != 0)
-        return bad(why, size, "options.init: latinhypercube and random are possible");
-    if (s->compat && strcmp(s->compat, "scipy-1.10") != 0)
-        return bad(why, size, "options.compat: scipy-1.10 is possible");
-    o->generator = s->generator || !s->compat ? DE_PCG64 : DE_MT19937;
-    o->seed = s->generator ? *s->generator : s->seed;
-    o->population = s->population ? s->population
-                    : s->popsize  ? de_population(s->popsize, o->n)
-                                  : de_population(15, o->n);
-    if (o->population < 5)
-        return bad(why, size, "options.population: at least 5 are needed");
     return 0;
 }
 
-static int take_settings(const struct settings *s, struct de_options *o, char *why, size_t size)
+static int take_objective(struct load *l)
 {
-    o->seed = s->seed;
-    o->workers = s->workers ? s->workers : -1;
-    o->max_evaluations = s->budget ? s->budget : s->maxfun;
-    o->deadline_s = s->deadline;
-    o->max_seconds = s->max_time;
-    o->target = s->target ? *s->target : -HUGE_VAL;
-    if (o->method == DE_SCIPY)
-        return take_scipy(s, o, why, size);
-    if (s->strategy || s->mutation || s->recombination || s->updating || s->popsize || s->maxiter)
-        return bad(why, size,
-                   "popsize, maxiter, strategy, mutation, recombination and updating are "
-                   "options of differential_evolution; lshade takes population and budget");
-    o->population = s->population;
-    if (!o->max_evaluations)
-        o->max_evaluations = 1000ull * o->n;
+    static const char *const inputs[] = {"arguments", "environment", "json", "file", NULL};
+    const struct de_objective_text *text = &l->c->objective;
+    const char *const kinds[] = {text->function, text->library, text->command, text->persistent};
+    int found = 0;
+    for (int i = 0; i < 4; i++) {
+        if (!kinds[i])
+            continue;
+        l->o->kind = (enum rtc_de_kind)(RTC_DE_FUNCTION + i);
+        l->o->objective = kinds[i];
+        found++;
+    }
+    if (found != 1)
+        return bad(l, "objective: exactly one of function, library, command and persistent");
+    int input = text->input ? find(text->input, inputs) : RTC_DE_ARGUMENTS;
+    if (input < 0)
+        return bad(l, "objective.input: \"%s\" is not arguments, environment, json or file",
+                   text->input);
+    l->o->input = (enum rtc_de_input)input;
+    if (input == RTC_DE_ENVIRONMENT && l->o->kind == RTC_DE_PERSISTENT)
+        return bad(l, "a persistent process gets its parameters on its input: objective.input is "
+                      "arguments (a line of numbers), json or file");
+    l->o->value_field = text->value;
+    l->o->version = text->version;
+    if (l->o->kind == RTC_DE_LIBRARY && find_library(l, l->o->objective))
+        return -1;
+    return de_objective_check(l->o->kind, l->o->objective, l->why, l->size) ? -1 : 0;
+}
+
+static int take_moments(struct load *l)
+{
+    const struct de_moments_text *m = l->c->moments;
+    if (!m)
+        return 0;
+    if (!m->n_targets)
+        return bad(l, "moments: targets are needed, a number for each");
+    if (m->n_weights && m->n_matrix)
+        return bad(l, "moments: either weights or a matrix of them");
+    if (m->n_weights && m->n_weights != m->n_targets)
+        return bad(l, "moments: there are %u targets and %u weights", m->n_targets, m->n_weights);
+    if (m->n_matrix && m->n_matrix != m->n_targets * m->n_targets)
+        return bad(l, "moments: a matrix for %u targets has %u numbers, not %u", m->n_targets,
+                   m->n_targets * m->n_targets, m->n_matrix);
+    l->o->n_moments = m->n_targets;
+    l->o->targets = m->targets;
+    l->o->full_weights = m->n_matrix != 0;
+    l->o->weights = m->n_matrix ? m->matrix : m->n_weights ? m->weights : NULL;
+    l->o->relative = m->relative;
+    l->o->moments_field = m->field;
     return 0;
 }
 
-int de_config_load(const char *path, struct de_config **ret_config, struct de_options *ret_options,
-                   char *why, size_t size)
+/* ---- Constraints ---- */
+
+/* A command, as the objective may be one: its last line has a number for each component. */
+static int run_constraint(void *arg, const double *x, uint32_t n, double *ret_components)
 {
-    static struct settings none;
-    struct log log = {why, size};
-    why[0] = 0;
-    *ret_config = NULL;
-    *ret_options = (struct de_options){.target = -HUGE_VAL};
-    if (access(path, R_OK)) {
-        snprintf(why, size, "%s cannot be read", path);
+    static double numbers[RTC_DE_MOMENTS_MAX];
+    const struct de_command_constraint *c = arg;
+    struct rtc_de_answer answer = {.moments = numbers};
+    struct de_spec spec = {.kind = RTC_DE_COMMAND,
+                           .want_moments = true,
+                           .n = n,
+                           .objective = c->command,
+                           .value_field = "",
+                           .moments_field = ""};
+    int rc = de_command_answer(&spec, x, &answer);
+    if (rc || answer.n_moments != c->m)
         return -1;
+    memcpy(ret_components, numbers, c->m * sizeof(double));
+    return 0;
+}
+
+static int take_constraint(struct load *l, uint32_t i)
+{
+    const struct de_constraint_text *text = &l->c->constraints[i];
+    struct rtc_de_constraint *c = &l->c->made[i];
+    if (!text->n_linear == !text->command)
+        return bad(l, "constraint %u: either linear (a coefficient for each parameter) or command",
+                   i + 1);
+    if (text->n_linear && text->n_linear != l->o->n)
+        return bad(l, "constraint %u: there are %u parameters and %u coefficients", i + 1, l->o->n,
+                   text->n_linear);
+    c->m = text->n_linear ? 1 : text->n_low ? text->n_low : text->n_high;
+    if (!c->m || (text->n_low && text->n_low != c->m) || (text->n_high && text->n_high != c->m))
+        return bad(l, "constraint %u: low and high are lists, a number for each component", i + 1);
+    c->matrix = text->n_linear ? text->linear : NULL;
+    if (text->command) {
+        l->c->commands[i] = (struct de_command_constraint){text->command, c->m};
+        c->fn = run_constraint;
+        c->arg = &l->c->commands[i];
     }
-    cyaml_err_t err =
-        cyaml_load_file(path, cyaml_settings(&log), &top_schema, (cyaml_data_t **)ret_config, NULL);
-    if (err != CYAML_OK) {
-        if (!why[0])
-            snprintf(why, size, "%s: %s", path, cyaml_strerror(err));
+    c->lower = text->n_low ? text->low : NULL;
+    c->upper = text->n_high ? text->high : NULL;
+    return 0;
+}
+
+static int take_constraints(struct load *l)
+{
+    uint32_t n = l->c->n_constraints;
+    l->c->made = calloc(n + 1, sizeof(*l->c->made));
+    l->c->commands = calloc(n + 1, sizeof(*l->c->commands));
+    if (!l->c->made || !l->c->commands)
+        return bad(l, "out of memory");
+    for (uint32_t i = 0; i < n; i++) {
+        if (take_constraint(l, i))
+            return -1;
+    }
+    l->o->constraints = l->c->made;
+    l->o->n_constraints = n;
+    return 0;
+}
+
+/* ---- Method ---- */
+
+static int take_method(struct load *l)
+{
+    static const char *const names[] = {"lshade",      "differential_evolution",
+                                        "neldermead",  "tiktak",
+                                        "async",       "lshade-async",
+                                        "de",          "de-async",
+                                        "nelder-mead", NULL};
+    static const enum rtc_de_method methods[] = {RTC_DE_LSHADE,  RTC_DE_CLASSIC, RTC_DE_NELDERMEAD,
+                                                 RTC_DE_TIKTAK,  RTC_DE_LSHADE,  RTC_DE_LSHADE,
+                                                 RTC_DE_CLASSIC, RTC_DE_CLASSIC, RTC_DE_NELDERMEAD};
+    const char *name = l->c->optimization.method ? l->c->optimization.method : names[0];
+    int at = find(name, names);
+    if (at < 0)
+        return bad(l,
+                   "optimization.method: \"%s\" is not lshade, differential_evolution, neldermead "
+                   "or tiktak",
+                   name);
+    l->o->method = methods[at];
+    l->o->async = strstr(names[at], "async") != NULL;
+    return 0;
+}
+
+/* A line for each point, a number for each parameter; n columns or it is told which line is not. */
+static int read_points(struct load *l, const char *name)
+{
+    char *path = NULL, *line = NULL;
+    size_t cap = 0, n = 0, room = 0;
+    if (asprintf(&path, "%s%s%s", name[0] == '/' ? "" : l->c->folder, name[0] == '/' ? "" : "/",
+                 name) < 0)
+        return bad(l, "out of memory");
+    FILE *file = fopen(path, "re");
+    free(path);
+    if (!file)
+        return bad(l,
+                   "options.init: \"%s\" is neither latinhypercube, sobol, halton or random, nor "
+                   "a file with points",
+                   name);
+    int rc = 0;
+    while (rc == 0 && getline(&line, &cap, file) > 0) {
+        uint32_t found = 0;
+        if (n == room) {
+            room = 2 * room + 64;
+            double *grown = realloc(l->c->points, room * l->o->n * sizeof(double));
+            if (!grown)
+                rc = bad(l, "out of memory");
+            l->c->points = grown ? grown : l->c->points;
+        }
+        for (char *at = line + strspn(line, " \t,;\r\n"), *end; rc == 0 && *at;) {
+            double x = strtod(at, &end);
+            if (end == at)
+                rc = bad(l, "options.init: line %zu of %s is not a list of numbers", n + 1, name);
+            if (rc == 0 && found < l->o->n)
+                l->c->points[n * l->o->n + found] = x;
+            found++;
+            at = end + strspn(end, " \t,;\r\n");
+        }
+        if (rc == 0 && found && found != l->o->n)
+            rc = bad(l, "options.init: line %zu of %s has %u numbers, and there are %u parameters",
+                     n + 1, name, found, l->o->n);
+        n += found != 0;
+    }
+    free(line);
+    fclose(file);
+    if (rc == 0 && n < 5)
+        rc = bad(l, "options.init: %s has %zu points, and at least 5 are needed", name, n);
+    l->o->init = RTC_DE_ARRAY;
+    l->o->init_points = l->c->points;
+    l->o->n_init = (uint32_t)n;
+    return rc;
+}
+
+static int take_init(struct load *l, const char *name)
+{
+    static const char *const names[] = {"latinhypercube", "sobol", "halton", "random", NULL};
+    int at = find(name, names);
+    if (at < 0)
+        return read_points(l, name);
+    l->o->init = (enum rtc_de_init)at;
+    return 0;
+}
+
+static double number(const double *given)
+{
+    return !given ? 0 : *given > 0 || *given < 0 ? *given : RTC_NONE;
+}
+
+static int take_scipy(struct load *l, const struct de_settings *s)
+{
+    struct rtc_de_options *o = l->o;
+    o->popsize = s->popsize ? (uint32_t)*s->popsize : 0;
+    o->max_generations =
+        s->maxiter ? *s->maxiter ? (uint32_t)*s->maxiter : RTC_DE_NO_GENERATION : 0;
+    o->strategy = s->strategy;
+    if (s->one_mutation)
+        o->mutation[0] = o->mutation[1] = *s->one_mutation;
+    else if (s->n_mutation && s->n_mutation <= 2)
+        memcpy(o->mutation, s->mutation, s->n_mutation * sizeof(double));
+    else if (s->n_mutation)
+        return bad(l, "options.mutation is a number, or a pair of them, low and high");
+    if (s->n_mutation == 1)
+        o->mutation[1] = o->mutation[0];
+    o->recombination = number(s->recombination);
+    o->polish = !s->polish || *s->polish;
+    bool immediate = s->updating && !strcasecmp(s->updating, "immediate");
+    if (s->updating && !immediate && strcasecmp(s->updating, "deferred") != 0)
+        return bad(l, "options.updating is immediate or deferred");
+    o->immediate = o->workers == 1 && !o->async && (!s->updating || immediate);
+    if (immediate && !o->immediate && l->note)
+        l->note("with more than one worker updating is deferred, as in SciPy");
+    if (s->compat && strcasecmp(s->compat, "scipy-1.10") != 0)
+        return bad(l, "options.compat: scipy-1.10 is possible");
+    if (s->generator && !s->compat)
+        return bad(l, "options.generator goes with compat: scipy-1.10");
+    o->compat = !s->compat     ? RTC_DE_NATIVE
+                : s->generator ? RTC_DE_SCIPY_GENERATOR
+                               : RTC_DE_SCIPY_SEED;
+    o->seed = s->generator ? *s->generator : o->seed;
+    if (o->compat == RTC_DE_SCIPY_SEED && o->seed > UINT32_MAX)
+        return bad(l, "options.seed: SciPy's are below 4294967296");
+    return 0;
+}
+
+static int take_settings(struct load *l)
+{
+    static struct de_settings none;
+    const struct de_settings *s = l->c->optimization.options ? l->c->optimization.options : &none;
+    struct rtc_de_options *o = l->o;
+    if ((s->popsize && *s->popsize > 1000000) || (s->population && *s->population > 1000000) ||
+        (s->maxiter && *s->maxiter > 4000000000u))
+        return bad(l, "popsize, population or maxiter is too large");
+    o->async |= s->async;
+    o->seed = s->seed ? *s->seed : 0;
+    o->workers = s->workers ? (int)*s->workers : 0;
+    o->max_evaluations = s->budget ? *s->budget : s->maxfun ? *s->maxfun : 0;
+    o->max_seconds = s->max_time ? *s->max_time : 0;
+    o->target = s->target;
+    o->stall = s->stall ? *s->stall : 0;
+    o->tol = number(s->tol);
+    o->atol = s->atol ? *s->atol : 0;
+    o->population = s->population ? (uint32_t)*s->population : 0;
+    o->polish = s->polish && *s->polish;
+    o->no_reuse = s->reuse && !*s->reuse;
+    o->no_second_copies = s->second_copies && !*s->second_copies;
+    if (s->init && take_init(l, s->init))
         return -1;
-    }
-    struct de_config *config = *ret_config;
-    const struct optimization *opt = &config->optimization;
+    if (o->method == RTC_DE_CLASSIC)
+        return take_scipy(l, s);
+    if (s->strategy || s->n_mutation || s->one_mutation || s->recombination || s->updating ||
+        s->popsize || s->maxiter || s->compat || s->generator)
+        return bad(l, "popsize, maxiter, strategy, mutation, recombination, updating, compat and "
+                      "generator are options of differential_evolution; the others take population "
+                      "and budget");
+    return 0;
+}
+
+/* ---- The rest ---- */
+
+/* "512M", "4 GiB", "2e9" */
+static int take_memory(struct load *l, const char *text)
+{
+    char *end;
+    double bytes = strtod(text, &end);
+    end += strspn(end, " ");
+    static const char letters[] = "kmgt";
+    const char *at = *end ? strchr(letters, tolower((unsigned char)*end)) : NULL;
+    bool binary = at && (end[1] == 'i' || !end[1]);
+    for (long i = at ? at - letters + 1 : 0; i > 0; i--)
+        bytes *= binary ? 1024 : 1000;
+    if (end == text || !(bytes >= 1 && bytes < 1e18) || (*end && !at && tolower(*end) != 'b'))
+        return bad(l, "evaluation.mem: \"%s\" is not an amount of memory, as 800M or 4GiB", text);
+    l->o->mem = (uint64_t)bytes;
+    return 0;
+}
+
+static int take_evaluation(struct load *l)
+{
+    static const char *const policies[] = {"penalise", "retry", "fatal", "penalize", NULL};
+    const struct de_evaluation_text *e = l->c->evaluation;
+    if (!e)
+        return 0;
+    int policy = e->on_failure ? find(e->on_failure, policies) : 0;
+    if (policy < 0)
+        return bad(l, "evaluation.on_failure: \"%s\" is not penalise, retry or fatal",
+                   e->on_failure);
+    if (e->cpus < 0 || e->deadline < 0 || (e->retries && *e->retries > 1000))
+        return bad(l, "evaluation: cpus and deadline cannot be negative, retries be 1000 at most");
+    l->o->on_failure = (enum rtc_de_failure)(policy % 3);
+    l->o->cpus = e->cpus;
+    l->o->deadline = e->deadline;
+    l->o->retries = e->retries ? (int)*e->retries : 0;
+    l->o->penalty = e->penalty ? *e->penalty : 0;
+    l->o->no_affinity = e->affinity && !*e->affinity;
+    return e->mem ? take_memory(l, e->mem) : 0;
+}
+
+static void find_folder(struct de_config *c, const char *path)
+{
     const char *base = strrchr(path, '/');
-    snprintf(config->run, sizeof(config->run), "%.60s",
-             config->name ? config->name
-             : base       ? base + 1
-                          : path);
-    ret_options->name = config->run;
-    if (take_bounds(config, ret_options, why, size) ||
-        take_objective(config, ret_options, why, size) ||
-        take_method(opt->method ? opt->method : "lshade", ret_options, why, size) ||
-        take_settings(opt->options ? opt->options : &none, ret_options, why, size)) {
-        de_config_free(config);
+    snprintf(c->folder, sizeof(c->folder), "%.*s", base ? (int)(base - path) : 1,
+             base ? path : ".");
+    snprintf(c->run, sizeof(c->run), "%.60s", c->name ? c->name : base ? base + 1 : path);
+}
+
+int de_config_load(const char *path, struct de_config **ret_config,
+                   struct rtc_de_options *ret_options, struct de_watch *ret_watch,
+                   void (*note)(const char *sentence), char *why, size_t size)
+{
+    struct load l = {.o = ret_options, .note = note, .why = why, .size = size};
+    *ret_options = (struct rtc_de_options){0};
+    if (de_schema_load(path, ret_config, note, why, size))
+        return -1;
+    l.c = *ret_config;
+    find_folder(l.c, path);
+    ret_options->name = l.c->run;
+    const struct de_watch_text *w = l.c->watch;
+    *ret_watch =
+        (struct de_watch){.tensorboard = !w || !w->tensorboard || *w->tensorboard,
+                          .plots = !w || !w->plots || *w->plots,
+                          .disp = l.c->optimization.options && l.c->optimization.options->disp,
+                          .notify = w ? w->notify : NULL};
+    if (take_parameters(&l) || take_method(&l) || take_objective(&l) || take_moments(&l) ||
+        take_constraints(&l) || take_settings(&l) || take_evaluation(&l)) {
+        de_config_free(l.c);
         *ret_config = NULL;
         return -1;
     }
@@ -284,12 +463,12 @@ int de_config_load(const char *path, struct de_config **ret_config, struct de_op
 
 void de_config_free(struct de_config *config)
 {
-    char text[8] = "";
-    struct log log = {text, sizeof(text)};
     if (!config)
         return;
-    free(config->lower);
-    free(config->upper);
-    free(config->names);
-    cyaml_free(cyaml_settings(&log), &top_schema, config, 0);
+    void *const parts[] = {config->lower,  config->upper,    config->x0,
+                           config->points, config->names,    config->integrality,
+                           config->made,   config->commands, config->library};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        free(parts[i]);
+    de_schema_free(config);
 }

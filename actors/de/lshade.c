@@ -1,6 +1,7 @@
 /* The population lives in [0, 1]^n and is sorted by value, best first, whenever trials are made.
  * Members carry numbers, so that a trial of the steady state finds its target again, or learns that
  * it was dropped, whatever was told meanwhile. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,14 @@ struct de_lshade *de_lshade_create(const struct de_box *box,
     }
     for (uint32_t i = 0; i < de->n0; i++)
         de->members[i].u = de->members_u + (size_t)i * de->n;
+    for (uint32_t i = 0; i < options->n_init && i < de->n0; i++) {
+        for (uint32_t j = 0; j < de->n; j++) {
+            double width = box->upper[j] - box->lower[j];
+            double u =
+                width > 0 ? (options->init[(size_t)i * de->n + j] - box->lower[j]) / width : 0;
+            de->flat[(size_t)i * de->n + j] = u < 0 ? 0 : u > 1 ? 1 : u;
+        }
+    }
     for (uint32_t i = 0; i < de->memory; i++)
         de->memory_f[i] = de->memory_cr[i] = 0.5;
     return de;
@@ -370,15 +379,15 @@ void de_lshade_state(const struct de_lshade *de, struct de_state *ret_state)
     }
     for (uint32_t i = 0; i < de->np; i++)
         deviation += (de->values[i] - mean) * (de->values[i] - mean) / de->np;
-    *ret_state =
-        (struct de_state){.status = de->status,
-                          .generation = de->generation,
-                          .population = de->generation ? de->np : de->n0,
-                          .evaluations = de->told,
-                          .members = de->flat,
-                          .values = de->values,
-                          .best = de->np ? de->members[0].value : INFINITY,
-                          .convergence = sqrt(deviation) / (fabs(mean) + 2.220446049250313e-16)};
+    double spread = sqrt(deviation) / (fabs(mean) + DBL_EPSILON);
+    *ret_state = (struct de_state){.status = de->status,
+                                   .generation = de->generation,
+                                   .population = de->generation ? de->np : de->n0,
+                                   .evaluations = de->told,
+                                   .members = de->flat,
+                                   .values = de->values,
+                                   .best = de->np ? de->members[0].value : INFINITY,
+                                   .convergence = isfinite(spread) ? spread : INFINITY};
 }
 
 void de_lshade_best(const struct de_lshade *de, double *ret_x)

@@ -1,19 +1,10 @@
 #include "actors/de/objective.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <dlfcn.h>
 #include <math.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
 
 /* ---- Built-in functions ---- */
 
@@ -43,10 +34,21 @@ static double rastrigin(const double *x, uint32_t n)
     return sum;
 }
 
+static double ackley(const double *x, uint32_t n)
+{
+    double squares = 0, waves = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        squares += x[i] * x[i] / n;
+        waves += cos(2 * M_PI * x[i]) / n;
+    }
+    return 20 + M_E - 20 * exp(-0.2 * sqrt(squares)) - exp(waves);
+}
+
 static const struct {
     const char *name;
     double (*fn)(const double *x, uint32_t n);
-} functions[] = {{"sphere", sphere}, {"rosen", rosen}, {"rastrigin", rastrigin}};
+} functions[] = {
+    {"sphere", sphere}, {"rosen", rosen}, {"rastrigin", rastrigin}, {"ackley", ackley}};
 
 static double (*find(const char *name))(const double *, uint32_t)
 {
@@ -57,208 +59,68 @@ static double (*find(const char *name))(const double *, uint32_t)
     return NULL;
 }
 
-const char *de_objective_check(enum de_objective_kind kind, const char *text)
+/* ---- Libraries ---- */
+
+/* "FILE.so" or "FILE.so:SYMBOL"; loaded once for each process. */
+static rtc_de_objective load(const char *text, char *why, size_t size)
+{
+    static rtc_de_objective loaded;
+    static char of[1024];
+    char path[1024];
+    if (loaded && !strcmp(of, text))
+        return loaded;
+    snprintf(path, sizeof(path), "%s", text);
+    char *colon = strrchr(path, ':');
+    const char *symbol = "rtc_de_objective";
+    if (colon && !strchr(colon, '/')) {
+        *colon = 0;
+        symbol = colon + 1;
+    }
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    loaded = library ? (rtc_de_objective)(uintptr_t)dlsym(library, symbol) : NULL;
+    if (!library)
+        snprintf(why, size, "the library cannot be loaded: %s", dlerror());
+    else if (!loaded)
+        snprintf(why, size, "%s has no function %s", path, symbol);
+    snprintf(of, sizeof(of), "%s", text);
+    return loaded;
+}
+
+/* ---- All kinds ---- */
+
+const char *de_objective_check(enum rtc_de_kind kind, const char *text, char *why, size_t size)
 {
     if (!text || !text[0])
-        return "an objective is needed: function, command or persistent";
-    if (kind == DE_FUNCTION && !find(text))
-        return "there is no such function: sphere, rosen and rastrigin are built in";
+        return "an objective is needed";
+    if (kind == RTC_DE_FUNCTION && !find(text)) {
+        snprintf(
+            why, size,
+            "there is no function \"%.100s\": sphere, rosen, rastrigin and ackley are built in",
+            text);
+        return why;
+    }
+    if (kind == RTC_DE_LIBRARY && !load(text, why, size))
+        return why;
     return NULL;
 }
 
-/* ---- Commands ---- */
-
-/* A shell; its input and output are the pipes' other ends. */
-static pid_t spawn_shell(char *const *arguments, int *ret_in, int *ret_out)
+int de_objective_answer(const struct de_spec *spec, const double *x, struct rtc_de_answer *answer)
 {
-    int in[2], out[2];
-    pid_t pid = -1;
-    if (pipe2(in, O_CLOEXEC))
-        return -1;
-    if (pipe2(out, O_CLOEXEC)) {
-        close(in[0]);
-        close(in[1]);
-        return -1;
+    double (*fn)(const double *, uint32_t);
+    rtc_de_objective loaded;
+    switch (spec->kind) {
+    case RTC_DE_COMMAND: return de_command_answer(spec, x, answer);
+    case RTC_DE_PERSISTENT: return de_persistent_answer(spec, x, answer);
+    case RTC_DE_LIBRARY:
+        loaded = load(spec->objective, answer->why, sizeof(answer->why));
+        return loaded ? loaded(x, spec->n, answer) : -1;
+    default:
+        fn = find(spec->objective);
+        if (!fn)
+            snprintf(answer->why, sizeof(answer->why), "there is no function \"%.100s\"",
+                     spec->objective);
+        else
+            answer->value = fn(x, spec->n);
+        return fn ? 0 : -1;
     }
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    if (posix_spawn(&pid, "/bin/sh", &actions, NULL, arguments, environ))
-        pid = -1;
-    posix_spawn_file_actions_destroy(&actions);
-    close(in[0]);
-    close(out[1]);
-    if (pid < 0) {
-        close(in[1]);
-        close(out[0]);
-        return -1;
-    }
-    *ret_in = in[1];
-    *ret_out = out[0];
-    return pid;
-}
-
-static int parse(const char *line, double *ret_value, char *why, size_t size)
-{
-    char *end;
-    *ret_value = strtod(line, &end);
-    while (*end == ' ' || *end == '\t' || *end == '\r' || *end == '\n')
-        end++;
-    if (end != line && !*end)
-        return 0;
-    snprintf(why, size, "its last line is not a number: \"%.200s\"", line);
-    return -1;
-}
-
-/* The last line that is not empty, of all that comes. */
-static void last_line(FILE *file, char *line, size_t size)
-{
-    char *text = NULL;
-    size_t cap = 0;
-    line[0] = 0;
-    for (ssize_t n; (n = getline(&text, &cap, file)) > 0;) {
-        while (n && strchr(" \t\r\n", text[n - 1]))
-            text[--n] = 0;
-        if (n)
-            snprintf(line, size, "%s", text);
-    }
-    free(text);
-}
-
-static int run_command(const char *text, const double *x, uint32_t n, double *ret_value, char *why,
-                       size_t size)
-{
-    char shell[] = "sh", flag[] = "-c", line[512];
-    char **argv = calloc(n + 5, sizeof(*argv)), *numbers = malloc(n * 32 + 1);
-    int in, out, status = 0;
-    if (!argv || !numbers) {
-        free(argv);
-        free(numbers);
-        snprintf(why, size, "out of memory");
-        return -1;
-    }
-    argv[0] = shell;
-    argv[1] = flag;
-    argv[2] = (char *)(uintptr_t)text;
-    argv[3] = shell;
-    for (uint32_t i = 0; i < n; i++) {
-        argv[4 + i] = numbers + i * 32;
-        snprintf(argv[4 + i], 32, "%.17g", x[i]);
-    }
-    pid_t pid = spawn_shell(argv, &in, &out);
-    free(argv);
-    free(numbers);
-    if (pid < 0) {
-        snprintf(why, size, "it could not be started: %s", strerror(errno));
-        return -1;
-    }
-    close(in);
-    FILE *file = fdopen(out, "r");
-    last_line(file, line, sizeof(line));
-    fclose(file);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (WIFSIGNALED(status))
-        snprintf(why, size, "it was killed by signal %d", WTERMSIG(status));
-    else if (WEXITSTATUS(status))
-        snprintf(why, size, "it exited with status %d", WEXITSTATUS(status));
-    else if (!line[0])
-        snprintf(why, size, "it printed nothing: the last line must be the value");
-    else
-        return parse(line, ret_value, why, size);
-    return -1;
-}
-
-/* ---- A process that stays ---- */
-
-static struct {
-    pid_t pid;
-    FILE *to, *from;
-    char text[512];
-    bool warned;
-} stays;
-
-#define SILENCE_MS 10000
-
-static void end_process(void)
-{
-    if (!stays.pid)
-        return;
-    fclose(stays.to);
-    fclose(stays.from);
-    kill(stays.pid, SIGKILL);
-    waitpid(stays.pid, NULL, 0);
-    memset(&stays, 0, sizeof(stays));
-}
-
-static int start_process(const char *text, char *why, size_t size)
-{
-    char shell[] = "sh", flag[] = "-c";
-    char *argv[] = {shell, flag, (char *)(uintptr_t)text, NULL};
-    int in, out;
-    if (stays.pid && !strcmp(stays.text, text))
-        return 0;
-    end_process();
-    signal(SIGPIPE, SIG_IGN); /* its death is found at the next line */
-    pid_t pid = spawn_shell(argv, &in, &out);
-    if (pid < 0) {
-        snprintf(why, size, "it could not be started: %s", strerror(errno));
-        return -1;
-    }
-    stays.pid = pid;
-    stays.to = fdopen(in, "w");
-    stays.from = fdopen(out, "r");
-    snprintf(stays.text, sizeof(stays.text), "%s", text);
-    return 0;
-}
-
-/* Most programs write into a pipe in blocks, unless they are told to flush: then both sides wait.
- */
-static void wait_for_line(void)
-{
-    struct pollfd fd = {.fd = fileno(stays.from), .events = POLLIN};
-    if (stays.warned || poll(&fd, 1, SILENCE_MS) != 0)
-        return;
-    stays.warned = true;
-    fprintf(stderr,
-            "the process of the objective has not answered for %d s: does it flush its "
-            "output after each line?\n",
-            SILENCE_MS / 1000);
-}
-
-static int ask_process(const char *text, const double *x, uint32_t n, double *ret_value, char *why,
-                       size_t size)
-{
-    char line[512];
-    if (start_process(text, why, size))
-        return -1;
-    for (uint32_t i = 0; i < n; i++)
-        fprintf(stays.to, "%s%.17g", i ? " " : "", x[i]);
-    fputc('\n', stays.to);
-    bool sent = fflush(stays.to) == 0;
-    if (sent)
-        wait_for_line();
-    if (!sent || !fgets(line, sizeof(line), stays.from)) {
-        end_process();
-        snprintf(why, size, "the process ended, where a line with the value was waited for");
-        return -1;
-    }
-    return parse(line, ret_value, why, size);
-}
-
-int de_objective_value(enum de_objective_kind kind, const char *text, const double *x, uint32_t n,
-                       double *ret_value, char *why, size_t size)
-{
-    if (kind == DE_COMMAND)
-        return run_command(text, x, n, ret_value, why, size);
-    if (kind == DE_PERSISTENT)
-        return ask_process(text, x, n, ret_value, why, size);
-    double (*fn)(const double *, uint32_t) = find(text);
-    if (!fn) {
-        snprintf(why, size, "there is no function \"%.100s\"", text);
-        return -1;
-    }
-    *ret_value = fn(x, n);
-    return 0;
 }

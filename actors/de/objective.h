@@ -1,22 +1,22 @@
-/* What is minimised: a function of this program, or a command. Evaluated in executors. */
+/* What is minimised: a function of this program, of a library, or a command. In executors. */
 #ifndef ACTORS_DE_OBJECTIVE_H
 #define ACTORS_DE_OBJECTIVE_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "actors/de/evaluation.h"
 
-enum de_objective_kind {
-    DE_FUNCTION,   /* a built-in test function by name */
-    DE_COMMAND,    /* a shell command for each evaluation: the parameters are "$1", "$2", …; the value
-                      is the last line of its output */
-    DE_PERSISTENT, /* one process for each executor: a line of parameters in, a line with the value
-                      out */
-};
+/* 0, or -1 with a sentence in answer->why. */
+int de_objective_answer(const struct de_spec *spec, const double *x, struct rtc_de_answer *answer);
+/* Whether the objective can be at all, before anything starts. NULL, or a sentence in `why`. */
+const char *de_objective_check(enum rtc_de_kind kind, const char *text, char *why, size_t size);
 
-/* Sets *ret_value and returns 0, or returns -1 with a sentence in `why`. */
-int de_objective_value(enum de_objective_kind kind, const char *text, const double *x, uint32_t n,
-                       double *ret_value, char *why, size_t size);
-/* NULL when there is a built-in function of that name, else a sentence. */
-const char *de_objective_check(enum de_objective_kind kind, const char *text);
+/* command.c: a process for each evaluation, or one that stays. As de_objective_answer. */
+int de_command_answer(const struct de_spec *spec, const double *x, struct rtc_de_answer *answer);
+int de_persistent_answer(const struct de_spec *spec, const double *x, struct rtc_de_answer *answer);
+
+/* answer.c: reads what a command printed; `line` is its last line, `whole` all of it or NULL. */
+int de_answer_read(const struct de_spec *spec, const char *line, const char *whole,
+                   struct rtc_de_answer *answer);
+/* The parameters as a JSON object, a line; malloc'ed. */
+char *de_parameters_json(const struct de_spec *spec, const double *x);
 
 #endif

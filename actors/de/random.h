@@ -3,8 +3,8 @@
  *
  *   MT19937  numpy's RandomState(seed): Matsumoto & Nishimura 1998
  *   PCG64    numpy's default_rng(seed): O'Neill 2014, PCG XSL-RR 128/64, seeded by SeedSequence
- *   Philox   4x32-10, Salmon et al. 2011: any draw is a function of (seed, generation, index), so that
- *            what a trial gets does not depend on the order in which trials are made
+ *   Philox   4x32-10, Salmon et al. 2011: any draw is a function of (seed, generation, index), so
+ * that what a trial gets does not depend on the order in which trials are made
  */
 #ifndef ACTORS_DE_RANDOM_H
 #define ACTORS_DE_RANDOM_H

@@ -1,501 +1,355 @@
-/* The loop between a method and the cluster. Every evaluation is in the key-value store before the
- * method hears of it; what stands there is not evaluated again. Since a method does the same when
- * it is told the same, a run that was killed, driver and all, goes through what it had done in a
- * moment and continues with the identical next point. */
+/* The loop between a method and the cluster. Every evaluation is in the journal before the method
+ * hears of it; what stands there is not evaluated again. Since a method does the same when it is
+ * told the same in the same order, a run that was killed, driver and all, goes through what it had
+ * done in a moment and continues with the identical next point. */
 #include "actors/de/run.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#define FLUSH 256u /* evaluations put into the store at once */
+#include "actors/de/digest.h"
+#include "actors/de/objective.h"
 
-struct flight {
-    rtc_ref ref;
-    uint64_t id;
-    double *x, value, seconds;
-    bool used, failed;
-    struct run *run;
-    uint32_t index;
-};
-struct run {
-    struct rtc *rtc;
-    const struct de_options *o;
-    struct de_box box;
-    struct de_classic *classic;
-    struct de_lshade *lshade;
-    const double *batch; /* of the classic method: asked, handed out, told */
-    double *batch_values;
-    uint32_t n_batch, handed, back;
-    struct flight *flights;
-    uint32_t cap, n_flights, most;
-    uint32_t *idle, *ready, n_ready; /* idle: cap - n_flights of them */
-    struct de_stored **known;        /* what the store held, by hash; open addressing */
-    size_t cap_known, n_known;
-    uint64_t objective;
-    uint64_t next_key; /* evaluations are numbered as they come */
-    struct de_progress progress;
-    void (*failed_fn)(void *arg, const double *x, const char *why);
-    void *arg;
-    double began;
-};
+static _Thread_local char error_text[768];
 
-static double now(void)
+const char *rtc_de_error(void)
+{
+    return error_text;
+}
+
+int de_fail(int rc, const char *fmt, ...)
+{
+    va_list args;
+    char text[sizeof(error_text)];
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    memcpy(error_text, text, sizeof(text));
+    return rc;
+}
+
+double de_now(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* ---- Evaluations, in executors ---- */
+/* ---- Workers ---- */
 
-/* kind, text, parameters → value, seconds */
-RTC_TASK(de_evaluate)
-{
-    int64_t kind;
-    const char *text;
-    const void *x;
-    size_t len, size;
-    double value, begin = now();
-    char why[600], name[512];
-    RTC_TRY(rtc_arg_i64(call, 0, &kind));
-    RTC_TRY(rtc_arg_str(call, 1, &text, &len));
-    RTC_TRY(rtc_arg_bytes(call, 2, &x, &size));
-    snprintf(name, sizeof(name), "%.*s", (int)len, text);
-    if (de_objective_value((enum de_objective_kind)kind, name, x, (uint32_t)(size / sizeof(double)),
-                           &value, why, sizeof(why)))
-        return rtc_fail(call, RTC_E_TASK_FAILED, "%s", why);
-    double result[2] = {value, now() - begin};
-    return rtc_return_bytes(call, result, sizeof(result));
-}
-
-/* ---- The method, asked for one point at a time ---- */
-
-static bool method_ask(struct run *run, uint64_t *ret_id, const double **ret_x)
-{
-    struct de_trial trial;
-    if (run->lshade) {
-        if (!de_lshade_ask(run->lshade, &trial))
-            return false;
-        *ret_id = trial.id;
-        *ret_x = trial.x;
-        return true;
-    }
-    if (run->handed == run->n_batch) {
-        if (run->back < run->n_batch)
-            return false;
-        run->n_batch = de_classic_ask(run->classic, &run->batch);
-        run->handed = run->back = 0;
-    }
-    if (!run->n_batch)
-        return false;
-    *ret_id = run->handed;
-    *ret_x = run->batch + (size_t)run->handed++ * run->o->n;
-    return true;
-}
-
-static void method_tell(struct run *run, uint64_t id, double value)
-{
-    if (run->lshade) {
-        de_lshade_tell(run->lshade, id, value);
-        return;
-    }
-    run->batch_values[id] = value;
-    if (++run->back == run->n_batch)
-        de_classic_tell(run->classic, run->batch_values);
-}
-
-static void method_state(struct run *run)
-{
-    if (run->lshade)
-        de_lshade_state(run->lshade, &run->progress.state);
-    else
-        de_classic_state(run->classic, &run->progress.state);
-}
-
-static const char *method_create(struct run *run)
-{
-    const struct de_options *o = run->o;
-    const char *error = NULL;
-    if (o->method == DE_SCIPY) {
-        struct de_random random;
-        struct de_classic_options classic = o->classic;
-        if (o->generator == DE_MT19937)
-            de_random_mt19937(&random, (uint32_t)o->seed);
-        else
-            de_random_pcg64(&random, o->seed);
-        classic.population = o->population ? o->population : de_population(15, o->n);
-        classic.max_evaluations = o->max_evaluations;
-        run->batch_values = calloc(classic.population, sizeof(double));
-        run->classic = de_classic_create(&run->box, &classic, &random, &error);
-        return run->classic && run->batch_values ? NULL : error ? error : "out of memory";
-    }
-    struct de_lshade_options lshade = {.seed = o->seed,
-                                       .max_evaluations =
-                                           o->max_evaluations ? o->max_evaluations : 1000ull * o->n,
-                                       .population = o->population,
-                                       .workers = run->progress.workers,
-                                       .async = o->method == DE_LSHADE_ASYNC};
-    run->lshade = de_lshade_create(&run->box, &lshade, &error);
-    return run->lshade ? NULL : error ? error : "out of memory";
-}
-
-/* ---- The journal ---- */
-
-static uint64_t hash_objective(const struct de_options *o)
-{
-    uint64_t hash = 0xcbf29ce484222325u + (uint64_t)o->kind;
-    for (const char *at = o->objective; *at; at++)
-        hash = (hash ^ (uint8_t)*at) * 0x100000001b3u;
-    return hash;
-}
-
-static uint64_t hash_point(const struct de_options *o, const double *x)
-{
-    uint64_t hash = 0x9e3779b97f4a7c15u;
-    for (uint32_t i = 0; i < o->n; i++) {
-        uint64_t word;
-        memcpy(&word, &x[i], sizeof(word));
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-        hash ^= hash >> 29;
-    }
-    return hash;
-}
-
-static size_t stored_size(uint32_t n)
-{
-    return sizeof(struct de_stored) + n * sizeof(double);
-}
-
-static void remember(struct run *run, struct de_stored *stored)
-{
-    uint64_t at = hash_point(run->o, (const double *)(stored + 1));
-    while (run->known[at & (run->cap_known - 1)])
-        at++;
-    run->known[at & (run->cap_known - 1)] = stored;
-    run->n_known++;
-}
-
-/* What the list gives need not be aligned: it is copied before it is looked at. */
-static struct de_stored *copy_stored(const void *data, size_t size)
-{
-    struct de_stored *copy = size < sizeof(*copy) ? NULL : malloc(size);
-    if (!copy)
-        return NULL;
-    memcpy(copy, data, size);
-    if (size == stored_size(copy->n))
-        return copy;
-    free(copy);
-    return NULL;
-}
-
-static bool grow_known(struct run *run)
-{
-    struct de_stored **old = run->known;
-    size_t cap = run->cap_known;
-    run->known = calloc(2 * cap, sizeof(*run->known));
-    if (!run->known) {
-        run->known = old;
-        return false;
-    }
-    run->cap_known = 2 * cap;
-    run->n_known = 0;
-    for (size_t i = 0; i < cap; i++) {
-        if (old[i])
-            remember(run, old[i]);
-    }
-    free(old);
-    return true;
-}
-
-static int load_one(void *arg, const char *key, const void *data, size_t size)
-{
-    struct run *run = arg;
-    const char *number = strrchr(key, '/');
-    struct de_stored *stored = copy_stored(data, size);
-    if (number)
-        run->next_key = strtoull(number + 1, NULL, 10) + 1; /* they come in order */
-    if (!stored)
-        return 0;
-    if (stored->n != run->o->n || stored->objective != run->objective ||
-        (2 * (run->n_known + 1) > run->cap_known && !grow_known(run))) {
-        free(stored); /* of another number of parameters, or objective; or evaluated again */
-        return 0;
-    }
-    remember(run, stored);
-    return 0;
-}
-
-static const struct de_stored *look_up(const struct run *run, const double *x)
-{
-    for (uint64_t at = hash_point(run->o, x); run->known[at & (run->cap_known - 1)]; at++) {
-        const struct de_stored *stored = run->known[at & (run->cap_known - 1)];
-        if (!memcmp(stored + 1, x, run->o->n * sizeof(double)))
-            return stored;
-    }
-    return NULL;
-}
-
-/* All that came back, in the store; then the method is told. */
-static int count_ready(struct run *run)
-{
-    struct rtc_kv_pair pairs[FLUSH];
-    static char keys[FLUSH][128];
-    size_t size = stored_size(run->o->n);
-    char *data = malloc(FLUSH * size);
-    int rc = data ? 0 : RTC_E_NOMEM;
-    for (uint32_t from = 0; rc == 0 && from < run->n_ready; from += FLUSH) {
-        uint32_t part = run->n_ready - from < FLUSH ? run->n_ready - from : FLUSH;
-        for (uint32_t i = 0; i < part; i++) {
-            const struct flight *flight = &run->flights[run->ready[from + i]];
-            struct de_stored *stored = (struct de_stored *)(data + i * size);
-            *stored = (struct de_stored){flight->value, flight->seconds, run->o->n, flight->failed,
-                                         run->objective};
-            memcpy(stored + 1, flight->x, run->o->n * sizeof(double));
-            snprintf(keys[i], sizeof(keys[i]), "de/%.64s/%012llu", run->o->name,
-                     (unsigned long long)run->next_key++);
-            pairs[i] = (struct rtc_kv_pair){keys[i], stored, size};
-        }
-        rc = rtc_kv_put_many(run->rtc, pairs, part);
-    }
-    free(data);
-    for (uint32_t i = 0; rc == 0 && i < run->n_ready; i++) {
-        struct flight *flight = &run->flights[run->ready[i]];
-        run->progress.evaluated++;
-        run->progress.failed += flight->failed;
-        run->progress.busy_seconds += flight->seconds;
-        flight->used = false;
-        run->idle[run->cap - run->n_flights--] = flight->index;
-        method_tell(run, flight->id, flight->value);
-    }
-    run->n_ready = 0;
-    return rc;
-}
-
-/* ---- The loop ---- */
-
-static void on_done(struct rtc *rtc, rtc_ref ref, void *arg)
-{
-    struct flight *flight = arg;
-    struct run *run = flight->run;
-    struct rtc_value v;
-    double result[2] = {INFINITY, 0};
-    int rc = rtc_get(rtc, ref, RTC_FOREVER, &v);
-    flight->failed = rc < 0 || v.type != RTC_BYTES || v.as.bytes.size != sizeof(result);
-    if (!flight->failed)
-        memcpy(result, v.as.bytes.data, sizeof(result));
-    else if (run->failed_fn)
-        run->failed_fn(run->arg, flight->x, rtc_last_error());
-    flight->failed |= isnan(result[0]);
-    flight->value = isnan(result[0]) ? INFINITY : result[0];
-    flight->seconds = result[1];
-    run->ready[run->n_ready++] = flight->index;
-    (void)!rtc_release(rtc, ref); /* it is ours: it cannot fail */
-}
-
-static int submit(struct run *run, uint64_t id, const double *x)
-{
-    const struct de_options *o = run->o;
-    struct flight *flight = &run->flights[run->idle[run->cap - run->n_flights - 1]];
-    flight->used = true;
-    flight->id = id;
-    memcpy(flight->x, x, o->n * sizeof(double));
-    int rc = rtc_submit(
-        run->rtc, "de_evaluate",
-        RTC_ARGS(rtc_i64(o->kind), rtc_str(o->objective), rtc_bytes(x, o->n * sizeof(double))),
-        RTC_OPTIONS(.deadline = (int64_t)(o->deadline_s * 1e9)), &flight->ref);
-    if (rc == 0)
-        rc = rtc_then(run->rtc, flight->ref, on_done, flight);
-    run->n_flights += rc == 0;
-    return rc;
-}
-
-/* As many as may be in flight; what is known is told at once. */
-static int feed(struct run *run)
-{
-    uint64_t id;
-    const double *x;
-    while (run->n_flights < run->most && method_ask(run, &id, &x)) {
-        const struct de_stored *stored = look_up(run, x);
-        if (stored) {
-            run->progress.reused++;
-            method_tell(run, id, stored->value);
-            continue;
-        }
-        int rc = submit(run, id, x);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-static const char *budget_spent(const struct run *run)
-{
-    if (run->o->max_seconds > 0 && now() - run->began > run->o->max_seconds)
-        return "the time is up";
-    if (run->progress.state.best <= run->o->target)
-        return "the target is reached";
-    return NULL;
-}
-
-static int loop(struct run *run, bool (*progress)(void *arg, const struct de_progress *progress),
-                const char **ret_message)
-{
-    double told = now();
-    /* A generation counts when it is whole, if all of it is out at once. */
-    bool together = run->o->method != DE_LSHADE_ASYNC && run->cap >= run->progress.state.population;
-    for (;;) {
-        int rc = feed(run);
-        if (rc < 0)
-            return rc;
-        if (!run->n_flights)
-            return 0;
-        while (rc == 0 && (together ? run->n_ready < run->n_flights : !run->n_ready)) {
-            rc = rtc_poll(run->rtc, RTC_MS(200));
-            rc = rc == RTC_E_TIMEOUT ? 0 : rc;
-            if (rc == 0 && now() - told > 0.5) {
-                told = now();
-                method_state(run);
-                run->progress.seconds = told - run->began;
-                run->progress.in_flight = run->n_flights;
-                if ((*ret_message = budget_spent(run)))
-                    return 0;
-                if (progress && !progress(run->arg, &run->progress)) {
-                    *ret_message = "it was stopped";
-                    return 0;
-                }
-            }
-        }
-        if (rc == 0)
-            rc = count_ready(run);
-        if (rc < 0)
-            return rc;
-        method_state(run);
-        if ((*ret_message = budget_spent(run)))
-            return 0;
-    }
-}
-
-static uint32_t cluster_cpus(struct rtc *rtc)
+static uint32_t cluster_cpus(struct rtc *rtc, double each)
 {
     struct rtc_node_info nodes[256];
     size_t n = 0;
     double cpus = 0;
     if (rtc_nodes(rtc, nodes, 256, &n) < 0)
         return 1;
-    for (size_t i = 0; i < n && i < 256; i++)
-        cpus += nodes[i].cpus;
+    for (size_t i = 0; i < n && i < 256; i++) {
+        if (!strcmp(nodes[i].state, "alive"))
+            cpus += floor(nodes[i].cpus / (each > 0 ? each : 1));
+    }
     return cpus < 1 ? 1 : (uint32_t)cpus;
 }
 
-static int prepare(struct run *run, const char **ret_error)
+/* The number in the file, if there is one: it can be changed while the run goes on. */
+static int wanted_workers(const struct run *run)
 {
-    const struct de_options *o = run->o;
-    uint32_t cpus = cluster_cpus(run->rtc);
-    run->progress.workers = o->workers > 0 ? (uint32_t)o->workers : cpus;
-    /* A generation's points are all there at once: what does not run waits in the cluster's queue.
-     */
-    run->most = o->workers > 0 ? (uint32_t)o->workers : o->method == DE_LSHADE_ASYNC ? cpus : 65536;
-    *ret_error = method_create(run);
-    if (*ret_error)
-        return RTC_E_INVALID;
-    method_state(run);
-    uint32_t size = run->progress.state.population;
-    run->cap = run->most < size ? run->most : size;
-    if (o->method == DE_LSHADE_ASYNC)
-        run->cap = run->most;
-    run->most = run->cap;
-    run->cap_known = 1024;
-    run->known = calloc(run->cap_known, sizeof(*run->known));
-    run->flights = calloc(run->cap, sizeof(*run->flights));
-    run->ready = calloc(run->cap, sizeof(*run->ready));
-    run->idle = calloc(run->cap, sizeof(*run->idle));
-    double *x = calloc((size_t)run->cap * o->n, sizeof(double));
-    if (!run->known || !run->flights || !run->ready || !run->idle || !x) {
-        free(x);
-        *ret_error = "out of memory";
-        return RTC_E_NOMEM;
-    }
-    for (uint32_t i = 0; i < run->cap; i++) {
-        run->flights[i] = (struct flight){.x = x + (size_t)i * o->n, .run = run, .index = i};
-        run->idle[i] = i;
-    }
-    char prefix[80];
-    snprintf(prefix, sizeof(prefix), "de/%.64s/", o->name);
-    return rtc_kv_list(run->rtc, prefix, load_one, run);
+    char text[32] = "";
+    int workers = run->o->workers;
+    int fd = run->o->workers_file ? open(run->o->workers_file, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return workers;
+    if (read(fd, text, sizeof(text) - 1) > 0 && strtol(text, NULL, 10))
+        workers = (int)strtol(text, NULL, 10);
+    close(fd);
+    return workers;
 }
 
-static const char *message_of(const struct run *run)
+/* How many evaluations may be out. A generation's points are all there at once: what does not run
+ * waits in the cluster's queue; the steady state has a few more than run, so that no core waits. */
+void de_run_look_at_workers(struct run *run)
 {
-    static const char *const messages[] = {
-        [DE_RUNNING] = "it was stopped",
-        [DE_CONVERGED] = "Optimization terminated successfully.",
-        [DE_MAX_GENERATIONS] = "Maximum number of iterations has been exceeded.",
-        [DE_MAX_EVALUATIONS] = "Maximum number of function evaluations has been exceeded.",
-        [DE_REACHED_EVALUATIONS] = "Maximum number of function evaluations has been reached."};
-    return messages[run->progress.state.status];
+    int wanted = wanted_workers(run);
+    uint32_t cpus = cluster_cpus(run->rtc, run->o->cpus);
+    run->workers = wanted > 0 ? (uint32_t)wanted : cpus;
+    run->cores = run->workers < cpus ? run->workers : cpus;
+    run->most = wanted > 0                   ? run->workers
+                : de_machine_ordered(run->o) ? cpus + 1 + cpus / 4
+                                             : 65536;
 }
 
-/* What is still out is of no use any more; its callbacks must have run before its memory goes. */
-static void clean_up(struct run *run)
+/* ---- Looking in between ---- */
+
+void de_run_progress(struct run *run, bool generation_done)
 {
-    run->failed_fn = NULL;
-    for (uint32_t i = 0; i < run->cap && run->n_ready < run->n_flights; i++) {
-        if (run->flights[i].used)
-            (void)!rtc_cancel(run->rtc, run->flights[i].ref, RTC_CANCEL_FORCE);
+    struct rtc_de_progress p = {.generation_done = generation_done};
+    struct de_pool_counts counts;
+    struct de_state s;
+    uint32_t finite = 0;
+    de_machine_state(run->machine, &s);
+    de_machine_best(run->machine, run->x);
+    de_pool_counts(run->pool, &counts);
+    for (uint32_t i = 0; i < s.population && s.values; i++) {
+        if (isfinite(s.values[i])) {
+            p.mean += s.values[i];
+            finite++;
+        }
     }
-    while (run->n_ready < run->n_flights) {
-        int rc = rtc_poll(run->rtc, RTC_S(1));
-        if (rc < 0 && rc != RTC_E_TIMEOUT)
-            break;
+    p.mean = finite ? p.mean / finite : NAN;
+    p.generation = s.generation;
+    p.evaluations = s.evaluations;
+    p.evaluated = run->evaluated;
+    p.reused = run->reused;
+    p.failed = counts.failed;
+    p.copies = counts.copies;
+    p.best = s.best;
+    p.x = run->x;
+    p.convergence = s.convergence;
+    p.population = s.members;
+    p.values = s.values;
+    p.np = s.population;
+    p.n = run->o->n;
+    p.seconds = de_now(CLOCK_MONOTONIC) - run->began;
+    p.busy_seconds = counts.busy_seconds;
+    p.workers = run->workers;
+    p.in_flight = counts.points;
+    p.utilisation = p.seconds > 0 ? p.busy_seconds / p.seconds / run->cores : 0;
+    p.eta = -1;
+    uint64_t most = run->o->max_evaluations;
+    if (!most && run->o->method == RTC_DE_CLASSIC && !run->o->async)
+        most = (uint64_t)s.population * (run->generations_max + 1);
+    if (most > s.evaluations && run->evaluated)
+        p.eta = (double)(most - s.evaluations) * p.seconds / (double)run->evaluated;
+    if (run->o->callback && !run->stop) {
+        enum rtc_de_verdict verdict = run->o->callback(run->o->arg, &p);
+        if (verdict != RTC_DE_GO_ON) {
+            run->stop = "callback function requested stop early by returning True";
+            run->abort = verdict == RTC_DE_ABORT;
+        }
     }
-    for (size_t i = 0; run->known && i < run->cap_known; i++)
-        free(run->known[i]);
-    free(run->known);
-    if (run->flights)
-        free(run->flights[0].x);
-    free(run->flights);
-    free(run->ready);
-    free(run->idle);
-    free(run->batch_values);
-    de_classic_free(run->classic);
-    de_lshade_free(run->lshade);
 }
 
-int de_run(struct rtc *rtc, const struct de_options *options,
-           bool (*progress)(void *arg, const struct de_progress *progress),
-           void (*failed_fn)(void *arg, const double *x, const char *why), void *arg,
-           struct de_result *ret_result, const char **ret_error)
+static void strange(struct run *run, bool *said, const char *sentence)
 {
-    struct run run = {.rtc = rtc,
-                      .o = options,
-                      .box = {options->n, options->lower, options->upper},
-                      .failed_fn = failed_fn,
-                      .arg = arg,
-                      .began = now()};
-    *ret_result = (struct de_result){0};
-    *ret_error = de_objective_check(options->kind, options->objective);
-    if (!*ret_error)
-        run.objective = hash_objective(options);
-    int rc = *ret_error ? RTC_E_INVALID : prepare(&run, ret_error);
+    if (!*said && run->o->strange)
+        run->o->strange(run->o->arg, sentence);
+    *said = true;
+}
+
+static void look_for_strange_things(struct run *run, double seconds)
+{
+    struct de_pool_counts counts;
+    char why[400], text[600];
+    de_pool_counts(run->pool, &counts);
+    if (counts.overcommitted)
+        strange(run, &run->said_overcommitted,
+                "evaluations use more cores than the `cpus` they were given: they fight for them");
+    if (!run->said_waiting && !run->evaluated && counts.points && seconds > 5) {
+        de_pool_why(run->pool, why, sizeof(why));
+        snprintf(text, sizeof(text), "no evaluation came back for 5 s: %s", why);
+        strange(run, &run->said_waiting, text);
+    }
+}
+
+/* About twice a second, and after each generation. */
+static void look(struct run *run)
+{
+    struct de_state s;
+    double t = de_now(CLOCK_MONOTONIC);
+    de_machine_state(run->machine, &s);
+    if (s.best < run->best || run->best_at == 0) {
+        run->best = s.best;
+        run->best_at = s.evaluations;
+    }
+    bool whole = s.status != DE_MAX_EVALUATIONS && s.status != DE_REACHED_EVALUATIONS;
+    bool begun = s.generation != run->generation && whole, late = t - run->looked > 0.5;
+    run->generation = whole ? s.generation : run->generation;
+    if (late) {
+        run->looked = t;
+        de_run_look_at_workers(run);
+        look_for_strange_things(run, t - run->began);
+    }
+    if (begun || late)
+        de_run_progress(run, begun);
+    if (run->stop)
+        return;
+    if (run->o->max_seconds > 0 && t - run->began > run->o->max_seconds) {
+        run->stop = "the time is up";
+        run->abort = true;
+    } else if (run->o->target && s.best <= *run->o->target) {
+        run->stop = "the target is reached";
+        run->success = true;
+    } else if (run->o->stall && s.evaluations > run->best_at + run->o->stall) {
+        run->stop = "no better value was found for as many evaluations as `stall` says";
+    }
+}
+
+/* ---- Telling ---- */
+
+double de_run_penalty(const struct run *run)
+{
+    return run->o->penalty > 0 || run->o->penalty < 0 ? run->o->penalty : INFINITY;
+}
+
+static double worth(const struct run *run, const struct de_entry *entry)
+{
+    double value = de_value_of(run->o, entry->value, de_entry_moments(entry), entry->n_moments);
+    return entry->failed || isnan(value) ? de_run_penalty(run) : value;
+}
+
+static void tell(struct run *run, uint64_t id, double value)
+{
+    de_machine_tell(run->machine, id, value);
+    run->told++;
+}
+
+int de_run_store(struct run *run, const struct de_done *done, uint64_t after, bool asked)
+{
+    struct de_entry entry = {.value = done->value,
+                             .seconds = done->seconds,
+                             .time = de_now(CLOCK_REALTIME),
+                             .id = done->id,
+                             .after = after,
+                             .n = run->o->n,
+                             .n_moments = done->n_moments,
+                             .failed = done->failed,
+                             .asked = asked};
+    snprintf(entry.node, sizeof(entry.node), "%s", done->node);
+    run->evaluated++;
+    return de_journal_add(&run->journal, &entry, done->x, done->moments);
+}
+
+static uint64_t *after_of(struct run *run, uint64_t id)
+{
+    if (id >= run->cap_after) {
+        uint64_t cap = 2 * id + 1024;
+        uint64_t *grown = realloc(run->after, cap * sizeof(*grown));
+        if (!grown)
+            return NULL;
+        run->after = grown;
+        run->cap_after = cap;
+    }
+    return &run->after[id];
+}
+
+/* All that came back, in the store; then the method is told. */
+static int count_ready(struct run *run)
+{
+    struct de_done done;
+    size_t first = run->journal.n_order;
+    int rc = 0;
+    while (rc == 0 && de_pool_next(run->pool, &done))
+        rc = de_run_store(run, &done, run->after[done.id], true);
     if (rc == 0)
-        rc = loop(&run, progress, &ret_result->message);
-    if (rc == 0) {
-        method_state(&run);
-        run.progress.seconds = now() - run.began;
-        run.progress.in_flight = run.n_flights;
-        ret_result->x = calloc(options->n, sizeof(double));
-        ret_result->progress = run.progress;
-        ret_result->value = run.progress.state.best;
-        if (!ret_result->message)
-            ret_result->message = message_of(&run);
-        if (ret_result->x && run.lshade)
-            de_lshade_best(run.lshade, ret_result->x);
-        else if (ret_result->x)
-            de_classic_best(run.classic, ret_result->x);
-    }
-    clean_up(&run);
+        rc = de_journal_flush(&run->journal);
+    for (size_t i = first; rc == 0 && i < run->journal.n_order; i++)
+        tell(run, run->journal.order[i]->id, worth(run, run->journal.order[i]));
     return rc;
+}
+
+/* ---- Asking ---- */
+
+/* The stored evaluation of a point that is asked, also when it is one of the seeds, whose way into
+ * the method and out again may have cost it a rounding. */
+static const struct de_entry *known(const struct run *run, const struct de_trial *trial)
+{
+    const struct de_entry *entry = de_journal_find(&run->journal, trial->x);
+    for (uint32_t i = 0; !entry && trial->id < 2 * (uint64_t)run->n_seeds && i < run->n_seeds;
+         i++) {
+        const double *x = de_entry_x(run->seeds[i]);
+        bool same = true;
+        for (uint32_t j = 0; j < run->o->n && same; j++)
+            same = fabs(x[j] - trial->x[j]) <= 1e-12 * (run->space.upper[j] - run->space.lower[j]);
+        entry = same ? run->seeds[i] : NULL;
+    }
+    if (entry && run->o->targets && !entry->failed && entry->n_moments != run->o->n_moments)
+        return NULL; /* stored before its moments counted */
+    return entry;
+}
+
+/* One that is known is told at once. Where the order counts it stands in the journal once more. */
+static int tell_known(struct run *run, const struct de_trial *trial, const struct de_entry *entry)
+{
+    double value = worth(run, entry);
+    int rc = 0;
+    run->reused++;
+    if (de_machine_ordered(run->o)) {
+        struct de_done done = {.id = trial->id,
+                               .x = trial->x,
+                               .moments = de_entry_moments(entry),
+                               .n_moments = entry->n_moments,
+                               .value = entry->value,
+                               .failed = entry->failed,
+                               .node = entry->node};
+        rc = de_run_store(run, &done, run->told, true);
+        run->evaluated--;
+        if (rc == 0)
+            rc = de_journal_flush(&run->journal);
+    }
+    tell(run, trial->id, value);
+    return rc;
+}
+
+static int feed(struct run *run)
+{
+    struct de_pool_counts counts;
+    struct de_trial trial;
+    int rc = 0;
+    for (de_pool_counts(run->pool, &counts);
+         rc == 0 && counts.tasks < run->most && de_machine_ask(run->machine, &trial);
+         de_pool_counts(run->pool, &counts)) {
+        const struct de_entry *entry = known(run, &trial);
+        if (entry) {
+            rc = tell_known(run, &trial, entry);
+            look(run);
+            if (run->stop)
+                return rc;
+            continue;
+        }
+        uint64_t *after = after_of(run, trial.id);
+        if (!after)
+            return RTC_E_NOMEM;
+        *after = run->told;
+        rc = de_pool_add(run->pool, trial.id, trial.x);
+    }
+    return rc < 0 ? rc : de_pool_send(run->pool);
+}
+
+int de_run_loop(struct run *run)
+{
+    struct de_pool_counts counts;
+    struct de_state s;
+    bool ordered = de_machine_ordered(run->o);
+    for (;;) {
+        de_machine_state(run->machine, &s);
+        if (!ordered && !run->o->immediate)
+            de_pool_set_batch(run->pool, s.population, run->workers);
+        int rc = feed(run);
+        de_pool_counts(run->pool, &counts);
+        if (rc < 0 || run->stop || !counts.points)
+            return rc;
+        /* A generation counts when it is whole, if all of it is out at once. */
+        bool together = !ordered && counts.points >= s.population;
+        while (rc == 0 && !run->stop && (together ? counts.ready < counts.points : !counts.ready)) {
+            rc = de_pool_wait(run->pool, RTC_MS(100));
+            de_pool_counts(run->pool, &counts);
+            uint32_t out = counts.points - counts.ready;
+            if (rc == 0 && !run->o->no_second_copies && out && out < run->cores)
+                rc = de_pool_second_copies(run->pool, run->cores - out);
+            look(run);
+        }
+        if (rc == 0 && !run->stop)
+            rc = count_ready(run);
+        if (rc < 0)
+            return rc;
+        look(run);
+        if (run->stop)
+            return 0;
+    }
 }
