@@ -421,6 +421,7 @@ static const struct row rows[] = {
     {"idle_memory", "MB", bench_idle_memory, NULL, true},
     {"sim_10k", "us", bench_sim_10k, NULL, true},
     {"de_overhead", "us", bench_de_overhead, NULL, false},
+    {"de_utilisation", "of 1", bench_de_utilisation, NULL, true},
     {"fault_executor", "ms", fault_executor, NULL, false},
     {"fault_head", "ms", fault_head, NULL, false},
 };

@@ -17,13 +17,14 @@ void bench_pin(int pid, int cpu);
 void bench_need(bool ok, const char *what);
 
 /* outside.c: rows that are whole processes. NAN: not possible here, and why is on stderr. */
-double bench_tasks_clients(void); /* 1/s */
-double bench_head_ready(void);    /* ms */
-double bench_first_task(void);    /* ms */
-double bench_idle_memory(void);   /* MB */
-double bench_sim_10k(void);       /* us */
+double bench_tasks_clients(void);   /* 1/s */
+double bench_head_ready(void);      /* ms */
+double bench_first_task(void);      /* ms */
+double bench_idle_memory(void);     /* MB */
+double bench_sim_10k(void);         /* us */
 void bench_remove(const char *dir); /* a folder of ours, with all that is in it */
-double bench_de_overhead(void);   /* us */
+double bench_de_overhead(void);     /* us */
+double bench_de_utilisation(void);  /* 1 = all of it */
 /* The children of a process, recursively. Returns how many. */
 size_t bench_children(int pid, int *ret_pids, size_t cap);
 /* The programs that these rows start: `rtc-bench --as first|client|idle`. */

@@ -47,10 +47,11 @@ def run(generator, strategy, updating, function, seed):
           f"{state:016x}")
 
 
-warnings.simplefilter("ignore")
-for generator in ["mt19937", "pcg64"]:
-    for strategy in [base + kind for kind in ["bin", "exp"] for base in BASES]:
-        for updating in ["immediate", "deferred"]:
-            for function in [rosen, sphere]:
-                for seed in range(1, 6):
-                    run(generator, strategy, updating, function, seed)
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    for generator in ["mt19937", "pcg64"]:
+        for strategy in [base + kind for kind in ["bin", "exp"] for base in BASES]:
+            for updating in ["immediate", "deferred"]:
+                for function in [rosen, sphere]:
+                    for seed in range(1, 6):
+                        run(generator, strategy, updating, function, seed)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/de/method.h"
+#include "actors/de/space.h"
 
 #define N     3u
 #define N_MAX 10u
@@ -64,23 +64,27 @@ static void run(const char *line, char *out, size_t size)
     unsigned seed;
     const char *error;
     static const double lower[N] = {-2, -2, -2}, upper[N] = {2.5, 2.5, 2.5};
-    struct de_box box = {N, lower, upper};
+    struct de_space space;
+    char why[128];
     struct de_random random;
     out[0] = 0;
     if (sscanf(line, "%15s %31s %15s %15s %u", generator, strategy, updating, function, &seed) != 5)
         return;
-    struct de_classic_options options = {.strategy = strategy,
-                                         .max_generations = 60,
-                                         .population = de_population(7, N),
-                                         .tol = 0.01,
-                                         .mutation = {0.5, 1},
-                                         .recombination = 0.7,
-                                         .deferred = !strcmp(updating, "deferred")};
+    struct rtc_de_options options = {.n = N,
+                                     .lower = lower,
+                                     .upper = upper,
+                                     .compat = RTC_DE_SCIPY_GENERATOR,
+                                     .strategy = strategy,
+                                     .max_generations = 60,
+                                     .popsize = 7,
+                                     .immediate = strcmp(updating, "deferred") != 0};
     if (!strcmp(generator, "mt19937"))
         de_random_mt19937(&random, seed);
     else
         de_random_pcg64(&random, seed);
-    struct de_classic *de = de_classic_create(&box, &options, &random, &error);
+    if (de_space_init(&space, &options, true, why, sizeof(why)))
+        return;
+    struct de_classic *de = de_classic_create(&space, &options, &random, &error);
     if (!de)
         return;
     struct de_state s;
@@ -101,6 +105,7 @@ static void run(const char *line, char *out, size_t size)
     snprintf(out, size, "%s %s %s %s %u %u %" PRIu64 " %016" PRIx64, generator, strategy, updating,
              function, seed, s.generation, s.evaluations, state);
     de_classic_free(de);
+    de_space_free(&space);
 }
 
 /* Whole runs with SciPy's defaults and default_rng(seed), to their end. */
@@ -138,16 +143,20 @@ static int check_whole(const struct whole *w)
         lower[i] = w->low;
         upper[i] = w->high;
     }
-    struct de_box box = {w->n, lower, upper};
-    struct de_classic_options options = {.strategy = w->strategy,
-                                         .max_generations = w->most,
-                                         .population = de_population(w->popsize, w->n),
-                                         .tol = 0.01,
-                                         .mutation = {0.5, 1},
-                                         .recombination = 0.7,
-                                         .deferred = w->deferred};
+    struct de_space space;
+    char why[128];
+    struct rtc_de_options options = {.n = w->n,
+                                     .lower = lower,
+                                     .upper = upper,
+                                     .compat = RTC_DE_SCIPY_GENERATOR,
+                                     .strategy = w->strategy,
+                                     .max_generations = w->most,
+                                     .popsize = w->popsize,
+                                     .immediate = !w->deferred};
     de_random_pcg64(&random, w->seed);
-    struct de_classic *de = de_classic_create(&box, &options, &random, &error);
+    if (de_space_init(&space, &options, true, why, sizeof(why)))
+        return 1;
+    struct de_classic *de = de_classic_create(&space, &options, &random, &error);
     if (!de)
         return 1;
     while (evaluate(de, w->function, w->n)) {
@@ -160,6 +169,7 @@ static int check_whole(const struct whole *w)
                s.generation, (unsigned long long)s.evaluations, s.best, w->generations,
                (unsigned long long)w->evaluations, w->best);
     de_classic_free(de);
+    de_space_free(&space);
     return !same;
 }
 

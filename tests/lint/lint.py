@@ -212,22 +212,24 @@ def headers(cc, cxx=None):
             compile_alone([cc], path, ['-std=gnu17', '-D_GNU_SOURCE', '-x', 'c'])
 
 
-def symbols(nm, library):
-    out = subprocess.run([nm, '-D', '--defined-only', library], capture_output=True, text=True,
-                         check=True).stdout
-    exported = {line.split()[-1].split('@')[0] for line in out.splitlines() if line.split()}
-    exported -= {n for n in exported if n.startswith(('__asan', '__ubsan', '__sanitizer', 'RTC_'))}
-    declared = set()
-    for path in files('.h'):
-        if path.startswith('include/'):
+def symbols(nm, *libraries):
+    """Every library exports what its headers declare: LIBRARY:HEADER,HEADER …"""
+    for pair in libraries:
+        library, headers = pair.rsplit(':', 1)
+        out = subprocess.run([nm, '-D', '--defined-only', library], capture_output=True, text=True,
+                             check=True).stdout
+        exported = {line.split()[-1].split('@')[0] for line in out.splitlines() if line.split()}
+        exported -= {n for n in exported if n.startswith(('__asan', '__ubsan', '__sanitizer', 'RTC_'))}
+        declared = set()
+        for path in [f'include/rtc/{header}.h' for header in headers.split(',')]:
             code = re.sub(r'static inline.*?^}', '', code_only(read(path)), flags=re.S | re.M)
             code = re.sub(r'^\s*#(?:[^\n]*\\\n)*[^\n]*', '', code, flags=re.M)
-            declared |= set(re.findall(r'\b(rtc_\w+)\s*\([^;{]*\)[^;{]*;', code))
-    declared = {n for n in declared if not n.endswith('_fn')}
-    for name in sorted(exported - declared):
-        say(library, 0, f'exports {name}, which no public header declares')
-    for name in sorted(declared - exported):
-        say(library, 0, f'{name} is declared but not exported')
+            declared |= set(re.findall(r'\b(rtc_\w+)\s*\((?!\*)[^;{]*\)[^;{]*;', code))
+        declared = {n for n in declared if not n.endswith('_fn')}
+        for name in sorted(exported - declared):
+            say(library, 0, f'exports {name}, which no public header declares')
+        for name in sorted(declared - exported):
+            say(library, 0, f'{name} is declared but not exported')
 
 
 # All that the machines may ask of the C library: memory and text. No file, clock, thread or random.
