@@ -18,6 +18,19 @@ if command -v valgrind >/dev/null; then
         meson test -C build/valgrind --no-rebuild --setup valgrind || rc=1
 fi
 
+say "calibration: 8 seeds of the mean field game, 10 x 20 kills, SciPy's trajectories anew"
+tests/de/check_smm.sh build/release/runtime/cli/rtc configs/de_mfg.yaml 8 7 || rc=1
+for ((seed = 1; seed <= 10; seed++)); do
+    tests/de/check_kill.py build/release/runtime/cli/rtc 20 3000 "$seed" || rc=1
+done
+if /usr/bin/python3 -c 'import scipy, sys; sys.exit(not scipy.__version__.startswith("1.10."))' 2>/dev/null; then
+    for name in scipy:scipy-1.10 scipy_more:scipy-1.10-more sampling:sampling; do
+        script=tests/de/${name%%:*}_golden.py
+        [ "${name%%:*}" = scipy_more ] && script=tests/de/scipy_golden_more.py
+        /usr/bin/python3 "$script" | cmp - "tests/de/golden/${name##*:}.txt" || rc=1
+    done
+fi
+
 say "simulator, $seeds seeds"
 for ((seed = 1; seed <= seeds; seed++)); do
     build/release/tests/sim/rtc-sim --seed "$seed" >build/sim.log 2>&1 || {
