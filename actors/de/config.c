@@ -384,6 +384,10 @@ static int take_settings(struct load *l)
         return bad(l, "popsize, maxiter, strategy, mutation, recombination, updating, compat and "
                       "generator are options of differential_evolution; the others take population "
                       "and budget");
+    if (o->method == RTC_DE_LSHADE && (s->tol || s->atol))
+        return bad(l,
+                   "lshade does not converge by tol and atol: it ends with its budget, a target, "
+                   "a stall or its time");
     return 0;
 }
 

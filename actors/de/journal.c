@@ -146,6 +146,22 @@ int de_journal_open(struct de_journal *journal, struct rtc *rtc, const char *nam
     return rc < 0 ? rc : loading.rc;
 }
 
+int de_journal_begin(struct de_journal *journal, uint32_t *workers)
+{
+    char key[128];
+    void *data = NULL;
+    size_t size = 0;
+    snprintf(key, sizeof(key), "de-run%s%016llx", journal->prefix + strlen("de"),
+             (unsigned long long)(journal->settings ^ journal->objective));
+    int rc = rtc_kv_get(journal->rtc, key, &data, &size);
+    if (rc == RTC_E_NOT_FOUND)
+        return rtc_kv_put(journal->rtc, key, workers, sizeof(*workers));
+    if (rc == 0 && size == sizeof(*workers))
+        memcpy(workers, data, sizeof(*workers));
+    free(data);
+    return rc;
+}
+
 void de_journal_close(struct de_journal *journal)
 {
     for (size_t i = 0; i < journal->n_order; i++)

@@ -40,6 +40,9 @@ const struct de_entry *de_journal_find(const struct de_journal *journal, const d
 /* Adds one; it is found at once, and durable after de_journal_flush(). `entry` needs no digests. */
 int de_journal_add(struct de_journal *journal, const struct de_entry *entry, const double *x,
                    const double *moments);
+/* How many workers a run under these settings began with, since that may decide its first population:
+ * *workers is written down when it begins, and read when it goes on elsewhere. */
+int de_journal_begin(struct de_journal *journal, uint32_t *workers);
 /* Blocks: until all that was added is in the store. */
 int de_journal_flush(struct de_journal *journal);
 /* What the keys of a run begin with. */

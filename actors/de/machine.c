@@ -56,30 +56,38 @@ static void create_classic(struct de_machine *m, uint32_t workers, const double 
         *ret_error = "out of memory";
 }
 
+/* x0, then an array or what was stored, among the first ones. */
 static void create_lshade(struct de_machine *m, uint32_t workers, const double *seeds,
                           uint32_t n_seeds, const char **ret_error)
 {
     const struct rtc_de_options *o = m->o;
+    bool array = o->init == RTC_DE_ARRAY;
+    const double *points = array ? o->init_points : seeds;
+    uint32_t n_points = array ? o->n_init : n_seeds, n_first = o->x0 ? 1 : 0;
+    size_t row = o->n * sizeof(double);
+    double *all = calloc((size_t)n_points + 1, row);
     struct de_lshade_options lshade = {.seed = o->seed,
                                        .max_evaluations = o->max_evaluations,
                                        .population = o->population,
                                        .workers = workers,
                                        .async = o->async,
-                                       .init = seeds,
-                                       .n_init = n_seeds};
-    if (o->init == RTC_DE_ARRAY) {
-        lshade.init = o->init_points;
-        lshade.n_init = o->n_init;
-        lshade.population = o->population ? o->population : o->n_init;
-    } else if (o->init != RTC_DE_LATIN_HYPERCUBE) {
-        *ret_error = "lshade begins with a Latin hypercube or an array";
+                                       .init = all,
+                                       .n_init = n_points + n_first};
+    if (!all) {
+        *ret_error = "out of memory";
         return;
     }
-    if (o->max_evaluations < lshade.population) {
+    if (n_first)
+        memcpy(all, o->x0, row);
+    if (n_points)
+        memcpy(all + (size_t)n_first * o->n, points, n_points * row);
+    if (array && !o->population)
+        lshade.population = lshade.n_init;
+    if (o->max_evaluations < lshade.population)
         *ret_error = "the budget is smaller than the population";
-        return;
-    }
-    m->lshade = de_lshade_create(&m->box, &lshade, ret_error);
+    else
+        m->lshade = de_lshade_create(&m->box, &lshade, ret_error);
+    free(all);
 }
 
 static void create_method(struct de_machine *m, uint32_t workers, const double *seeds,

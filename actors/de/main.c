@@ -310,7 +310,10 @@ static int run(const struct arguments *a, struct rtc_de_options *o, const struct
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     int rc = driver.watch ? run_on(a, o, &driver, &rtc, &result) : RTC_E_NOMEM;
-    if (rc == 0 && a->quick)
+    if (rc == 0 && stopped)
+        snprintf(result.message, sizeof(result.message),
+                 "It was stopped; started again it goes on where it was.");
+    else if (rc == 0 && a->quick)
         snprintf(result.message, sizeof(result.message),
                  "It works: two generations, which the whole run will not evaluate again.");
     if (driver.watch)

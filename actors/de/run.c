@@ -43,18 +43,21 @@ double de_now(clockid_t clock)
 
 /* ---- Workers ---- */
 
-static uint32_t cluster_cpus(struct rtc *rtc, double each)
+/* How many evaluations the cluster has room for at the same time. */
+static uint32_t cluster_room(struct rtc *rtc, const struct rtc_de_options *o)
 {
     struct rtc_node_info nodes[256];
     size_t n = 0;
-    double cpus = 0;
+    double room = 0;
     if (rtc_nodes(rtc, nodes, 256, &n) < 0)
         return 1;
     for (size_t i = 0; i < n && i < 256; i++) {
-        if (!strcmp(nodes[i].state, "alive"))
-            cpus += floor(nodes[i].cpus / (each > 0 ? each : 1));
+        double here = floor(nodes[i].cpus / (o->cpus > 0 ? o->cpus : 1));
+        if (o->mem && (double)nodes[i].mem / (double)o->mem < here)
+            here = floor((double)nodes[i].mem / (double)o->mem);
+        room += strcmp(nodes[i].state, "alive") ? 0 : here;
     }
-    return cpus < 1 ? 1 : (uint32_t)cpus;
+    return room < 1 ? 1 : (uint32_t)room;
 }
 
 /* The number in the file, if there is one: it can be changed while the run goes on. */
@@ -76,11 +79,11 @@ static int wanted_workers(const struct run *run)
 void de_run_look_at_workers(struct run *run)
 {
     int wanted = wanted_workers(run);
-    uint32_t cpus = cluster_cpus(run->rtc, run->o->cpus);
-    run->workers = wanted > 0 ? (uint32_t)wanted : cpus;
-    run->cores = run->workers < cpus ? run->workers : cpus;
+    uint32_t room = cluster_room(run->rtc, run->o);
+    run->workers = wanted > 0 ? (uint32_t)wanted : room;
+    run->cores = run->workers < room ? run->workers : room;
     run->most = wanted > 0                   ? run->workers
-                : de_machine_ordered(run->o) ? cpus + 1 + cpus / 4
+                : de_machine_ordered(run->o) ? room + 1 + room / 4
                                              : 65536;
 }
 

@@ -15,6 +15,8 @@
 static const char *check(const struct rtc_de_options *o, char *why, size_t size)
 {
     bool scipy = o->method == RTC_DE_CLASSIC;
+    if (!o->lower || !o->upper)
+        return "bounds are needed, low and high for each parameter";
     if (!o->n || (uint64_t)o->n + o->n_moments > 50000)
         return "between 1 and 50,000 parameters and moments are possible";
     if (o->population > 1000000 || o->retries < 0 || o->deadline < 0 || o->max_seconds < 0)
@@ -27,6 +29,21 @@ static const char *check(const struct rtc_de_options *o, char *why, size_t size)
         if (!isfinite(o->targets[i]) || (o->relative && o->targets[i] == 0))
             return "targets must be finite numbers, and not 0 when gaps are relative to them";
     }
+    if (o->x0) {
+        for (uint32_t j = 0; j < o->n; j++) {
+            if (!(o->x0[j] >= fmin(o->lower[j], o->upper[j]) &&
+                  o->x0[j] <= fmax(o->lower[j], o->upper[j])))
+                return "x0 lies outside of the bounds";
+        }
+    }
+    if (o->init == RTC_DE_ARRAY && (!o->init_points || o->n_init < 5))
+        return "init is an array of at least 5 points, each of all parameters";
+    if (o->method == RTC_DE_LSHADE && o->init != RTC_DE_LATIN_HYPERCUBE && o->init != RTC_DE_ARRAY)
+        return "lshade begins with a Latin hypercube or an array";
+    if (!scipy && o->method != RTC_DE_LSHADE && o->init != RTC_DE_LATIN_HYPERCUBE)
+        return "neldermead and tiktak begin as they do: init is not for them";
+    if (o->method == RTC_DE_TIKTAK && o->x0)
+        return "tiktak begins with Sobol's points: x0 is not for it";
     if (o->async && !scipy && o->method != RTC_DE_LSHADE)
         return "async is a variant of lshade and differential_evolution";
     if (o->async && (o->immediate || o->vectorized || o->compat != RTC_DE_NATIVE))
@@ -114,7 +131,7 @@ static int find_seeds(struct run *run)
     return run->seeds ? 0 : RTC_E_NOMEM;
 }
 
-static int create_machine(struct run *run)
+static int create_machine(struct run *run, uint32_t workers)
 {
     const struct rtc_de_options *o = run->o;
     const char *error = NULL;
@@ -123,7 +140,7 @@ static int create_machine(struct run *run)
         return de_fail(RTC_E_NOMEM, "out of memory");
     for (uint32_t i = 0; i < run->n_seeds; i++)
         memcpy(seeds + (size_t)i * o->n, de_entry_x(run->seeds[i]), o->n * sizeof(double));
-    run->machine = de_machine_create(o, &run->space, run->workers, seeds, run->n_seeds, &error);
+    run->machine = de_machine_create(o, &run->space, workers, seeds, run->n_seeds, &error);
     free(seeds);
     return run->machine ? 0 : de_fail(RTC_E_INVALID, "%s", error);
 }
@@ -146,11 +163,14 @@ static int prepare(struct run *run)
                        "the evaluations stored under \"%s\" are not of %u parameters: give the "
                        "run another name",
                        o->name ? o->name : "run", o->n);
+    uint32_t workers = run->workers;
+    if (rc == 0)
+        rc = de_journal_begin(&run->journal, &workers);
     if (rc == 0 && !o->no_reuse && o->compat == RTC_DE_NATIVE && !o->replay)
         rc = find_seeds(run);
     if (rc < 0)
         return de_fail(rc, "%s", rtc_last_error());
-    rc = create_machine(run);
+    rc = create_machine(run, workers);
     if (rc < 0)
         return rc;
     run->x = calloc(o->n, sizeof(double));

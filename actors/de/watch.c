@@ -1,7 +1,6 @@
 #include "actors/de/watch.h"
 
 #include <jansson.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +16,7 @@
 #define BEST_SECONDS 60.0 /* between two notifications of a new best value */
 #define PANELS       25u
 
-struct history { /* a point each time the scalars are written */
+struct history { /* a point for each generation */
     double *evaluations, *best, *mean;
     size_t n, cap;
 };
@@ -75,14 +74,23 @@ static const char *method_name(const struct rtc_de_options *o)
     return names[o->method];
 }
 
+static bool speaks_chinese(void)
+{
+    static const char *const variables[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
+    for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+        const char *value = getenv(variables[i]);
+        if (value && value[0])
+            return !strncmp(value, "zh", 2);
+    }
+    return false;
+}
+
 /* The first lines; scripts of users look for the Chinese one. */
 static void say_plan(struct watch *w, const struct rtc_de_progress *p)
 {
     const struct rtc_de_options *o = w->o;
     char budget[64];
-    const char *lang = setlocale(LC_MESSAGES, "");
-    setlocale(LC_NUMERIC, "C");
-    if (lang && !strncmp(lang, "zh", 2))
+    if (speaks_chinese())
         printf("使用并行差分进化算法: %s\n", method_name(o));
     if (o->max_evaluations)
         snprintf(budget, sizeof(budget), "%llu evaluations",
@@ -238,10 +246,11 @@ void de_watch_progress(struct watch *w, const struct rtc_de_progress *p)
         printf("differential_evolution step %u: f(x)= %g\n", p->generation, p->best);
     if (!w->quiet && p->evaluations)
         say_progress(w, p);
+    if (p->generation_done)
+        remember(&w->history, p);
     if (t - w->written < 0.5 || !p->evaluations)
         return;
     w->written = t;
-    remember(&w->history, p);
     write_scalars(w, p);
     look_for_events(w, p);
 }

@@ -23,7 +23,8 @@ static bool overridden(const char *variable)
     static const char *const names[] = {
         "RTC_EXECUTOR=",        "RTC_ADDRESS=",          "RTC_KEEPER_FD=",
         "OMP_NUM_THREADS=",     "OPENBLAS_NUM_THREADS=", "MKL_NUM_THREADS=",
-        "NUMEXPR_NUM_THREADS=", "CUDA_VISIBLE_DEVICES="};
+        "NUMEXPR_NUM_THREADS=", "NUMBA_NUM_THREADS=",    "VECLIB_MAXIMUM_THREADS=",
+        "CUDA_VISIBLE_DEVICES="};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!strncmp(variable, names[i], strlen(names[i])))
             return true;
@@ -34,8 +35,9 @@ static bool overridden(const char *variable)
 static void put_env(struct rtci_daemon *daemon, struct rtci_buf *blob,
                     const struct rtci_node_action *act)
 {
-    static const char *const threads[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
-                                          "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"};
+    static const char *const threads[] = {"OMP_NUM_THREADS",   "OPENBLAS_NUM_THREADS",
+                                          "MKL_NUM_THREADS",   "NUMEXPR_NUM_THREADS",
+                                          "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"};
     char text[512];
     for (char **at = environ; *at; at++) {
         if (**at && !overridden(*at))
