@@ -312,7 +312,7 @@ static int give_result(struct run *run, struct rtc_de_result *r)
     r->evaluations = s.evaluations;
     say_message(run, &s, r);
     int rc = 0;
-    if (run->o->polish && !run->abort && !all_integers(run->o) && !run->o->replay)
+    if (run->o->polish && !run->abort && !all_integers(run->o))
         rc = polish(run, r);
     if (rc < 0)
         return rc;

@@ -8,6 +8,8 @@
 
 #include "actors/de/members.h"
 
+#define STEADY UINT32_MAX /* the generation of its streams */
+
 struct slot {
     uint64_t id;
     bool used;
@@ -17,7 +19,6 @@ struct de_steady {
     const struct de_space *space;
     struct de_members members;
     struct de_strategy strategy;
-    struct de_random random;
     enum de_status status;
     uint32_t n, np, n_slots;
     uint64_t next_id, settled, evaluations; /* settled: also without an evaluation */
@@ -36,13 +37,13 @@ struct de_steady *de_steady_create(const struct de_space *space,
         return NULL;
     de_defaults(options, &de->o);
     de->space = space;
-    de->random = *random;
+    struct de_random first = *random;
     de->n = space->n;
     *ret_error = de_check(&de->o);
     if (!*ret_error)
         *ret_error = de_strategy_find(&de->strategy, &de->o);
     if (!*ret_error)
-        *ret_error = de_members_create(&de->members, space, &de->o, &de->random);
+        *ret_error = de_members_create(&de->members, space, &de->o, &first);
     de->np = de->members.np;
     de->n_slots = 4 * workers + 64;
     de->slots = calloc(de->n_slots, sizeof(*de->slots));
@@ -87,15 +88,19 @@ static uint32_t best_of(const struct de_members *m)
     return best;
 }
 
-static void make(struct de_steady *de, uint32_t target, double *trial)
+/* What a trial draws is a function of its number: how many draws another one took, which depends on
+ * when it was made, does not change it. */
+static void make(struct de_steady *de, uint64_t id, uint32_t target, double *trial)
 {
     const double *f = de->o.mutation;
     double scale = f[0];
+    struct de_random random;
+    de_random_philox(&random, de->o.seed, STEADY, (uint32_t)id);
     if (f[0] != f[1])
-        scale = de_random_uniform(&de->random, fmin(f[0], f[1]), fmax(f[0], f[1]));
-    de_make_trial(&de->members, &de->strategy, scale, de->o.recombination, target, &de->random,
+        scale = de_random_uniform(&random, fmin(f[0], f[1]), fmax(f[0], f[1]));
+    de_make_trial(&de->members, &de->strategy, scale, de->o.recombination, target, &random,
                   de->mutant, trial);
-    de_repair(trial, de->n, &de->random);
+    de_repair(trial, de->n, &random);
 }
 
 static void settle(struct de_steady *de, uint32_t target, const double *trial, double value,
@@ -115,7 +120,7 @@ static void settle(struct de_steady *de, uint32_t target, const double *trial, d
 
 /* The strategies take the first member for the best. It changes places with it only for as long as
  * a trial is made: trials that are out know their targets by their places. */
-static void make_from_best(struct de_steady *de, uint32_t target, double *trial)
+static void make_from_best(struct de_steady *de, uint64_t id, uint32_t target, double *trial)
 {
     struct de_members *m = &de->members;
     uint32_t best = best_of(m);
@@ -128,7 +133,7 @@ static void make_from_best(struct de_steady *de, uint32_t target, double *trial)
             b[j] = u;
         }
         if (round == 0)
-            make(de, at, trial);
+            make(de, id, at, trial);
     }
 }
 
@@ -148,7 +153,7 @@ bool de_steady_ask(struct de_steady *de, struct de_trial *ret_trial)
         if (id < de->np)
             memcpy(trial, de->members.u + (size_t)target * de->n, de->n * sizeof(double));
         else
-            make_from_best(de, target, trial);
+            make_from_best(de, id, target, trial);
         de_members_point(&de->members, trial, x);
         if (de_space_violations(de->space, x, de->violations)) {
             de->evaluations++;

@@ -136,3 +136,15 @@ for method in neldermead tiktak de-async; do
     run $method 'function: rosen' "method: $method, options: {budget: 4000, seed: 1}" || fail "$method failed"
     solved $method
 done
+
+# An asynchronous run, killed and started again, is replayed to the digit.
+for method in async de-async; do
+    run $method-killed "command: 'sh $dir/model.sh \"\$1\" \"\$2\"'" "method: $method, options: {budget: 300, seed: 7, max_time: 0.3}" ||
+        fail "the beginning of $method failed"
+    sed -i 's/, max_time: 0.3//' $method-killed.yaml
+    "$rtc" de --config $method-killed.yaml >first 2>err || fail "$method did not go on"
+    "$rtc" de --config $method-killed.yaml --replay >out 2>err || fail "the replay of $method failed"
+    test "$(value out)" = "$(value first)" || fail "the replay of $method ended elsewhere"
+    "$rtc" de --config $method-killed.yaml >out 2>err || fail "$method failed once more"
+    test "$(value out)" = "$(value first)" || fail "$method ended elsewhere"
+done
