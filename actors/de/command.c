@@ -45,10 +45,18 @@ static pid_t spawn_shell(const char *text, char *const *arguments, uint32_t n, c
     for (uint32_t i = 0; i < n; i++)
         argv[4 + i] = arguments[i];
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGPIPE); /* ignored here; pipes within the command need it */
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &signals);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in[0], 0);
     posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    int rc = posix_spawn(&pid, "/bin/sh", &actions, NULL, argv, env);
+    int rc = posix_spawn(&pid, "/bin/sh", &actions, &attributes, argv, env);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     free(argv);
     close(in[0]);
@@ -391,6 +399,13 @@ int de_persistent_answer(const struct de_spec *spec, const double *x, struct rtc
     struct input input = {0};
     if (!start_process(spec->objective))
         return FAIL("it could not be started: %s", strerror(errno));
+    struct pollfd early = {.fd = stays.from, .events = POLLIN};
+    if (stays.output.size ||
+        (poll(&early, 1, 0) > 0 &&
+         early.revents & POLLIN)) { /* it would be taken for the answer of this one */
+        end_process();
+        return FAIL("the process printed more than one line for an evaluation");
+    }
     if (spec->input != RTC_DE_ARGUMENTS && !make_input(spec, x, &input)) {
         free_input(&input, 0);
         return FAIL("the parameters could not be written: %s", strerror(errno));

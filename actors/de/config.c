@@ -116,6 +116,21 @@ static int find_library(struct load *l, const char *text)
     return 0;
 }
 
+/* A shell's variable, and none that the command may need. */
+static int check_variable(const struct load *l, const char *name)
+{
+    size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    if (!name[0] || name[len] || isdigit((unsigned char)name[0]))
+        return bad(l, "parameter %s: that is no name of a variable, as input: environment needs it",
+                   name);
+    if (getenv(name))
+        return bad(l,
+                   "parameter %s: your environment has a variable of that name, which input: "
+                   "environment would hide",
+                   name);
+    return 0;
+}
+
 static int take_objective(struct load *l)
 {
     static const char *const inputs[] = {"arguments", "environment", "json", "file", NULL};
@@ -139,6 +154,10 @@ static int take_objective(struct load *l)
     if (input == RTC_DE_ENVIRONMENT && l->o->kind == RTC_DE_PERSISTENT)
         return bad(l, "a persistent process gets its parameters on its input: objective.input is "
                       "arguments (a line of numbers), json or file");
+    for (uint32_t i = 0; i < l->o->n && input == RTC_DE_ENVIRONMENT; i++) {
+        if (check_variable(l, l->o->names[i]))
+            return -1;
+    }
     l->o->value_field = text->value;
     l->o->version = text->version;
     if (l->o->kind == RTC_DE_LIBRARY && find_library(l, l->o->objective))
@@ -204,6 +223,7 @@ static int take_constraint(struct load *l, uint32_t i)
     if (!c->m || (text->n_low && text->n_low != c->m) || (text->n_high && text->n_high != c->m))
         return bad(l, "constraint %u: low and high are lists, a number for each component", i + 1);
     c->matrix = text->n_linear ? text->linear : NULL;
+    c->text = text->command;
     if (text->command) {
         l->c->commands[i] = (struct de_command_constraint){text->command, c->m};
         c->fn = run_constraint;
@@ -325,14 +345,13 @@ static int take_scipy(struct load *l, const struct de_settings *s)
     o->max_generations =
         s->maxiter ? *s->maxiter ? (uint32_t)*s->maxiter : RTC_DE_NO_GENERATION : 0;
     o->strategy = s->strategy;
-    if (s->one_mutation)
-        o->mutation[0] = o->mutation[1] = *s->one_mutation;
-    else if (s->n_mutation && s->n_mutation <= 2)
-        memcpy(o->mutation, s->mutation, s->n_mutation * sizeof(double));
-    else if (s->n_mutation)
+    if (s->n_mutation > 2)
         return bad(l, "options.mutation is a number, or a pair of them, low and high");
-    if (s->n_mutation == 1)
-        o->mutation[1] = o->mutation[0];
+    for (unsigned i = 0; i < 2 && (s->one_mutation || s->n_mutation); i++)
+        o->mutation[i] =
+            s->one_mutation ? *s->one_mutation : s->mutation[i < s->n_mutation ? i : 0];
+    if ((s->one_mutation || s->n_mutation) && o->mutation[0] == 0 && o->mutation[1] == 0)
+        return bad(l, "options.mutation: 0 would make copies of what is there");
     o->recombination = number(s->recombination);
     o->polish = !s->polish || *s->polish;
     bool immediate = s->updating && !strcasecmp(s->updating, "immediate");
@@ -425,8 +444,8 @@ static int take_evaluation(struct load *l)
     l->o->on_failure = (enum rtc_de_failure)(policy % 3);
     l->o->cpus = e->cpus;
     l->o->deadline = e->deadline;
-    l->o->retries = e->retries ? (int)*e->retries : 0;
-    l->o->penalty = e->penalty ? *e->penalty : 0;
+    l->o->retries = !e->retries ? 0 : *e->retries ? (int)*e->retries : RTC_NO_RETRY;
+    l->o->penalty = e->penalty;
     l->o->no_affinity = e->affinity && !*e->affinity;
     return e->mem ? take_memory(l, e->mem) : 0;
 }

@@ -112,8 +112,9 @@ uint64_t de_digest_settings(const struct rtc_de_options *o)
                               o->polish,
                               o->n_constraints,
                               o->strategy_fn != NULL};
-    const double numbers[] = {o->tol,         o->atol,          o->mutation[0],
-                              o->mutation[1], o->recombination, o->penalty};
+    const double numbers[] = {o->tol,           o->atol,
+                              o->mutation[0],   o->mutation[1],
+                              o->recombination, o->penalty ? *o->penalty : INFINITY};
     uint64_t hash = mix(0xcbf29ce484222325u, words, sizeof(words));
     hash = mix(hash, &o->seed, sizeof(o->seed));
     hash = mix(hash, &o->max_evaluations,
@@ -132,6 +133,7 @@ uint64_t de_digest_settings(const struct rtc_de_options *o)
     for (uint32_t i = 0; i < o->n_constraints; i++) {
         const struct rtc_de_constraint *c = &o->constraints[i];
         hash = mix_numbers(hash, c->matrix, c->matrix ? (size_t)c->m * o->n : 0);
+        hash = mix_text(hash, c->text);
         hash = mix_numbers(hash, c->lower, c->lower ? c->m : 0);
         hash = mix_numbers(hash, c->upper, c->upper ? c->m : 0);
     }

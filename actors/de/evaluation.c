@@ -267,8 +267,13 @@ int rtc_de_call_vector(struct rtc_call *call, rtc_de_vector_objective objective)
     double began = now(CLOCK_MONOTONIC), cpu = cpu_time();
     bool ok = x && values;
     int rc = 0;
-    if (ok)
+    if (ok) {
+        if (spec->deadline > 0)
+            set_alarm(spec->deadline);
         rc = objective(memcpy(x, points, size), count, spec->n, values);
+        if (spec->deadline > 0)
+            set_alarm(0);
+    }
     double seconds = (now(CLOCK_MONOTONIC) - began) / (count ? count : 1);
     cpu = cpu_time() - cpu;
     for (uint32_t i = 0; ok && rc == 0 && i < count; i++) {

@@ -6,6 +6,7 @@
 
 #define BLOCK_BYTES (256u << 10) /* of evaluations under one key: a key costs more than they do */
 #define FLUSH_BYTES (900u << 10) /* a commit takes 1 MiB */
+#define BLOCKS      (2 * FLUSH_BYTES / BLOCK_BYTES + 2) /* of a flush: two neighbours exceed one */
 
 static uint64_t hash_point(const double *x, uint32_t n)
 {
@@ -24,9 +25,17 @@ static size_t size_of(uint32_t n, uint32_t n_moments)
     return sizeof(struct de_entry) + ((size_t)n + n_moments) * sizeof(double);
 }
 
+/* A slash within the name would put one run's keys among another's. */
 void de_journal_prefix(const char *name, char *out, size_t size)
 {
-    snprintf(out, size, "de/%.64s/", name ? name : "run");
+    size_t at = (size_t)snprintf(out, size, "de/");
+    for (const char *c = name ? name : "run"; *c && at + 5 < size; c++) {
+        if (*c == '/' || *c == '%')
+            at += (size_t)snprintf(out + at, size - at, "%%%02x", (unsigned)*c);
+        else
+            out[at++] = *c;
+    }
+    snprintf(out + at, size - at, "/");
 }
 
 /* The newest evaluation of a point is the one that is found. */
@@ -207,8 +216,8 @@ int de_journal_add(struct de_journal *journal, const struct de_entry *entry, con
 
 int de_journal_flush(struct de_journal *journal)
 {
-    char keys[FLUSH_BYTES / BLOCK_BYTES + 3][104];
-    struct rtc_kv_pair pairs[sizeof(keys) / sizeof(keys[0])];
+    char keys[BLOCKS][104];
+    struct rtc_kv_pair pairs[BLOCKS];
     size_t n = journal->n_pending, n_pairs = 0, begins = 0, at = 0;
     char *all = n ? malloc(journal->pending_size) : NULL;
     if (!all)

@@ -9,8 +9,9 @@ struct de_entry { /* as it is stored; the point and then the moments follow */
     double value, seconds, time;
     uint64_t objective; /* digest of it: another objective's values mean nothing */
     uint64_t settings;  /* digest of the method and its options */
-    uint64_t id, after; /* the method's trial, and how many it had been told when it asked it */
-    uint32_t n, n_moments, failed, asked; /* asked: of the method, not by polishing */
+    uint64_t id,
+        asked; /* the method's trial; how many it had asked for when it was told this one */
+    uint32_t n, n_moments, failed, counts; /* counts: of the method's, not of polishing */
     char node[32];
 };
 struct de_journal {
@@ -40,8 +41,8 @@ const struct de_entry *de_journal_find(const struct de_journal *journal, const d
 /* Adds one; it is found at once, and durable after de_journal_flush(). `entry` needs no digests. */
 int de_journal_add(struct de_journal *journal, const struct de_entry *entry, const double *x,
                    const double *moments);
-/* How many workers a run under these settings began with, since that may decide its first population:
- * *workers is written down when it begins, and read when it goes on elsewhere. */
+/* How many workers a run under these settings began with, since that may decide its first
+ * population: *workers is written down when it begins, and read when it goes on elsewhere. */
 int de_journal_begin(struct de_journal *journal, uint32_t *workers);
 /* Blocks: until all that was added is in the store. */
 int de_journal_flush(struct de_journal *journal);

@@ -252,7 +252,7 @@ static void compete(struct de_lshade *de, const struct slot *slot, struct member
         double gain = member->value - slot->value;
         keep(de, member, slot->id);
         de->successes[de->n_successes++] =
-            (struct success){slot->f, slot->cr, isfinite(gain) ? gain : 1e300};
+            (struct success){slot->f, slot->cr, gain < 1e300 ? gain : 1e300};
     }
     memcpy(member->u, de->trials_u + (size_t)(slot - de->slots) * de->n, de->n * sizeof(double));
     member->value = slot->value;
@@ -368,30 +368,65 @@ bool de_lshade_tell(struct de_lshade *de, uint64_t id, double value)
 
 /* ---- Looking ---- */
 
+/* Values of the members, best first; before the first generation is whole, of what was told of it.
+ */
+static void copy_members(const struct de_lshade *de)
+{
+    bool first = !de->o.async && !de->generation;
+    for (uint32_t i = 0; i < de->n0; i++) {
+        if (i < de->np)
+            memcpy(de->flat + (size_t)i * de->n, de->members[i].u,
+                   de->next_id >= de->n0 ? de->n * sizeof(double) : 0);
+        de->values[i] = i < de->np                   ? de->members[i].value
+                        : first && de->slots[i].told ? de->slots[i].value
+                                                     : INFINITY;
+    }
+}
+
+/* The best point scaled to [0, 1], also while the first population is not whole. */
+static const double *best_u(const struct de_lshade *de, double *ret_value)
+{
+    const double *u = de->np ? de->members[0].u : de->flat;
+    *ret_value = de->np ? de->members[0].value : INFINITY;
+    for (uint32_t i = 0; i < de->n0 && !de->np; i++) {
+        if (de->slots[i].told && de->slots[i].value < *ret_value) {
+            *ret_value = de->slots[i].value;
+            u = de->trials_u + (size_t)i * de->n;
+        }
+    }
+    return u;
+}
+
 void de_lshade_state(const struct de_lshade *de, struct de_state *ret_state)
 {
-    double mean = 0, deviation = 0;
-    for (uint32_t i = 0; i < de->np; i++) {
-        memcpy(de->flat + (size_t)i * de->n, de->members[i].u,
-               de->next_id >= de->n0 ? de->n * sizeof(double) : 0);
-        de->values[i] = de->members[i].value;
-        mean += de->values[i] / de->np;
-    }
-    for (uint32_t i = 0; i < de->np; i++)
-        deviation += (de->values[i] - mean) * (de->values[i] - mean) / de->np;
+    double mean = 0, deviation = 0, best;
+    uint32_t np = de->generation ? de->np : de->n0;
+    copy_members(de);
+    best_u(de, &best);
+    for (uint32_t i = 0; i < np; i++)
+        mean += de->values[i] / np;
+    for (uint32_t i = 0; i < np; i++)
+        deviation += (de->values[i] - mean) * (de->values[i] - mean) / np;
     double spread = sqrt(deviation) / (fabs(mean) + DBL_EPSILON);
     *ret_state = (struct de_state){.status = de->status,
                                    .generation = de->generation,
-                                   .population = de->generation ? de->np : de->n0,
+                                   .population = np,
                                    .evaluations = de->told,
                                    .members = de->flat,
                                    .values = de->values,
-                                   .best = de->np ? de->members[0].value : INFINITY,
+                                   .best = best,
                                    .convergence = isfinite(spread) ? spread : INFINITY};
 }
 
 void de_lshade_best(const struct de_lshade *de, double *ret_x)
 {
-    for (uint32_t j = 0; j < de->n && de->np; j++)
-        ret_x[j] = de->box.lower[j] + de->members[0].u[j] * (de->box.upper[j] - de->box.lower[j]);
+    double value;
+    const double *u = best_u(de, &value);
+    for (uint32_t j = 0; j < de->n; j++)
+        ret_x[j] = de->box.lower[j] + u[j] * (de->box.upper[j] - de->box.lower[j]);
+}
+
+uint64_t de_lshade_asked(const struct de_lshade *de)
+{
+    return de->next_id;
 }

@@ -24,8 +24,8 @@ struct de_machine {
     const double *batch;
     double *values;
     uint32_t n_batch, handed, back;
-    uint64_t first_id;
-    double *x, *violations; /* scratch */
+    uint64_t first_id, asked; /* asked: of local searches */
+    double *x, *violations;   /* scratch */
 };
 
 /* ---- Creation ---- */
@@ -94,19 +94,21 @@ static void create_method(struct de_machine *m, uint32_t workers, const double *
                           uint32_t n_seeds, const char **ret_error)
 {
     const struct rtc_de_options *o = m->o;
+    uint32_t searches = workers < 1000 ? workers : 1000;
+    double tol = o->tol < 0 ? 1e-300 : o->tol, atol = o->atol < 0 ? 1e-300 : o->atol; /* none */
     struct de_neldermead_options nm = {.seed = o->seed,
                                        .max_evaluations = o->max_evaluations,
                                        .x0 = o->x0     ? o->x0
                                              : n_seeds ? seeds
                                                        : NULL,
-                                       .xatol = o->atol,
-                                       .fatol = o->tol,
-                                       .concurrent = workers};
+                                       .xatol = atol,
+                                       .fatol = tol,
+                                       .concurrent = searches};
     struct de_tiktak_options tt = {.seed = o->seed,
                                    .max_evaluations = o->max_evaluations,
-                                   .workers = workers,
+                                   .workers = searches,
                                    .points = o->population,
-                                   .fatol = o->tol};
+                                   .fatol = tol};
     switch (o->method) {
     case RTC_DE_LSHADE: create_lshade(m, workers, seeds, n_seeds, ret_error); break;
     case RTC_DE_CLASSIC: create_classic(m, workers, seeds, n_seeds, ret_error); break;
@@ -186,9 +188,17 @@ static bool ask_method(struct de_machine *m, struct de_trial *ret_trial)
         return de_steady_ask(m->steady, ret_trial);
     if (m->lshade)
         return de_lshade_ask(m->lshade, ret_trial);
-    if (m->neldermead)
-        return de_neldermead_ask(m->neldermead, ret_trial);
-    return de_tiktak_ask(m->tiktak, ret_trial);
+    bool asked = m->neldermead ? de_neldermead_ask(m->neldermead, ret_trial)
+                               : de_tiktak_ask(m->tiktak, ret_trial);
+    m->asked = asked ? ret_trial->id + 1 : m->asked;
+    return asked;
+}
+
+uint64_t de_machine_asked(const struct de_machine *m)
+{
+    if (m->steady)
+        return de_steady_asked(m->steady);
+    return m->lshade ? de_lshade_asked(m->lshade) : m->asked;
 }
 
 bool de_machine_ask(struct de_machine *m, struct de_trial *ret_trial)

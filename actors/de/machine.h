@@ -21,6 +21,8 @@ void de_machine_best(struct de_machine *machine, double *ret_x);
 /* Polishing found a better point (x NULL: none), with so many evaluations. */
 void de_machine_improve(struct de_machine *machine, const double *x, double value,
                         uint64_t evaluations);
+/* How many trials were numbered by now, also those that were never given out. */
+uint64_t de_machine_asked(const struct de_machine *machine);
 /* Whether what a trial is depends on the order in which others were told. */
 bool de_machine_ordered(const struct rtc_de_options *options);
 

@@ -313,15 +313,16 @@ static int run(const struct arguments *a, struct rtc_de_options *o, const struct
     if (rc == 0 && stopped)
         snprintf(result.message, sizeof(result.message),
                  "It was stopped; started again it goes on where it was.");
-    else if (rc == 0 && a->quick)
+    else if (rc == 0 && a->quick && isfinite(result.value))
         snprintf(result.message, sizeof(result.message),
                  "It works: two generations, which the whole run will not evaluate again.");
     if (driver.watch)
         de_watch_end(driver.watch, rtc, rc < 0 ? NULL : &result, rtc_de_error());
+    bool found = rc == 0 && isfinite(result.value);
     if (rc == 0)
         rtc_de_result_free(&result);
     rtc_shutdown(&rtc);
-    return rc < 0;
+    return !found;
 }
 
 int main(int argc, char **argv)

@@ -83,6 +83,8 @@ bool de_steady_ask(struct de_steady *de, struct de_trial *ret_trial);
 /* Any order of ids. A NaN counts as infinite. False: no such trial is out. */
 bool de_steady_tell(struct de_steady *de, uint64_t id, double value);
 void de_steady_state(const struct de_steady *de, struct de_state *ret_state);
+/* How many trials were numbered by now, those that violate a constraint among them. */
+uint64_t de_steady_asked(const struct de_steady *de);
 void de_steady_best(const struct de_steady *de, double *ret_x);
 
 /* ---- L-SHADE: Tanabe & Fukunaga 2014 ----
@@ -111,6 +113,7 @@ void de_lshade_free(struct de_lshade *de);
 bool de_lshade_ask(struct de_lshade *de, struct de_trial *ret_trial);
 bool de_lshade_tell(struct de_lshade *de, uint64_t id, double value);
 void de_lshade_state(const struct de_lshade *de, struct de_state *ret_state);
+uint64_t de_lshade_asked(const struct de_lshade *de);
 void de_lshade_best(const struct de_lshade *de, double *ret_x);
 
 #endif

@@ -45,7 +45,7 @@ struct de_pool {
     uint64_t *ids; /* being added */
     double *x, mean_seconds;
     char why[640];
-    int fatal;
+    int fatal, busy; /* busy: callbacks may run while the flights are gone through */
     struct de_pool_counts counts;
 };
 
@@ -94,16 +94,29 @@ static void free_flight(struct flight *flight)
     free(flight);
 }
 
+static void drop(struct flight *f);
+
 static bool waits(const struct flight *f)
 {
     return f->legs[0].waits || f->legs[1].waits;
 }
 
+/* Calls into the runtime run callbacks, which may end any flight: none is freed meanwhile. */
+static void sweep(struct de_pool *pool)
+{
+    for (struct flight *f = pool->out, *next; f; f = next) {
+        next = f->next;
+        drop(f);
+    }
+}
+
 int de_pool_clear(struct de_pool *pool)
 {
     bool waiting = true;
+    pool->busy++;
+    for (struct flight *f = pool->out; f; f = f->next)
+        f->done = true; /* callbacks leave it alone */
     for (struct flight *f = pool->out; f; f = f->next) {
-        f->held = f->done = true; /* callbacks leave it alone */
         for (int k = 0; k < 2; k++) {
             if (f->legs[k].waits)
                 (void)!rtc_cancel(pool->rtc, f->legs[k].ref, RTC_CANCEL_FORCE);
@@ -122,6 +135,7 @@ int de_pool_clear(struct de_pool *pool)
         free_flight(f);
     }
     pool->out = NULL;
+    pool->busy--;
     pool->n_ready = pool->at_ready = pool->at_point = pool->n_adding = 0;
     pool->at_answer = 0;
     pool->counts.points = pool->counts.tasks = pool->counts.ready = 0;
@@ -220,6 +234,7 @@ int de_pool_second_copies(struct de_pool *pool, uint32_t idle)
 {
     double t = now();
     int rc = 0;
+    pool->busy++;
     for (struct flight *f = pool->out; f && idle && rc == 0 && pool->mean_seconds > 0;
          f = f->next) {
         double enough = STRAGGLES * pool->mean_seconds * f->n + 0.05;
@@ -229,6 +244,8 @@ int de_pool_second_copies(struct de_pool *pool, uint32_t idle)
         pool->counts.copies += rc == 0;
         idle--;
     }
+    pool->busy--;
+    sweep(pool);
     return rc;
 }
 
@@ -247,7 +264,7 @@ static void unlink_flight(struct de_pool *pool, struct flight *f)
 /* The memory of a flight lives until all its callbacks ran, and until it was read. */
 static void drop(struct flight *f)
 {
-    if (!f->done || f->held || waits(f))
+    if (!f->done || f->held || waits(f) || f->pool->busy)
         return;
     unlink_flight(f->pool, f);
     free_flight(f);
@@ -272,7 +289,9 @@ static void push_ready(struct de_pool *pool, struct flight *flight)
 
 static int most_attempts(const struct rtc_de_options *o)
 {
-    return o->on_failure == RTC_DE_PENALISE ? 0 : o->retries ? o->retries : 2;
+    if (o->on_failure == RTC_DE_PENALISE || o->retries == RTC_NO_RETRY)
+        return 0;
+    return o->retries ? o->retries : 2;
 }
 
 /* The points of a task that failed as a whole, once more: each by itself, if there were several.
@@ -379,6 +398,12 @@ static bool take(struct de_pool *pool, struct flight *f, uint32_t i, struct de_d
         a.failed = true;
         a.why = "its value is not a number (NaN)";
     }
+    if (!a.failed && pool->o->targets && a.n_moments != pool->o->n_moments) {
+        snprintf(pool->why, sizeof(pool->why), "it gave %u moments, and there are %u targets",
+                 a.n_moments, pool->o->n_moments);
+        a.failed = true;
+        a.why = pool->why;
+    }
     *done = (struct de_done){.id = f->ids[i],
                              .x = x,
                              .moments = a.moments,
@@ -398,14 +423,20 @@ static bool take(struct de_pool *pool, struct flight *f, uint32_t i, struct de_d
     pool->counts.failed++;
     if (pool->o->failed)
         pool->o->failed(pool->o->arg, x, a.why);
-    if (pool->o->on_failure == RTC_DE_FATAL)
+    if (pool->o->on_failure ==
+        RTC_DE_FATAL) /* it does not count: started again, it is tried again */
         pool->fatal = de_fail(RTC_E_TASK_FAILED, "an evaluation failed: %s", a.why);
-    return true;
+    return pool->o->on_failure != RTC_DE_FATAL;
+}
+
+int de_pool_error(const struct de_pool *pool)
+{
+    return pool->fatal;
 }
 
 bool de_pool_next(struct de_pool *pool, struct de_done *ret_done)
 {
-    while (pool->at_ready < pool->n_ready) {
+    while (pool->at_ready < pool->n_ready && !pool->fatal) {
         struct flight *f = pool->ready[pool->at_ready];
         if (pool->at_point == f->n) {
             pool->at_point = 0;
@@ -423,17 +454,21 @@ bool de_pool_next(struct de_pool *pool, struct de_done *ret_done)
             return true;
         }
     }
-    pool->n_ready = pool->at_ready = 0;
+    if (!pool->fatal)
+        pool->n_ready = pool->at_ready = 0;
     return false;
 }
 
 void de_pool_why(struct de_pool *pool, char *text, size_t size)
 {
     text[0] = 0;
+    pool->busy++;
     for (struct flight *f = pool->out; f && !text[0]; f = f->next) {
         if (f->legs[0].waits && rtc_why(pool->rtc, f->legs[0].ref, text, size) < 0)
             text[0] = 0;
     }
+    pool->busy--;
+    sweep(pool);
 }
 
 void de_pool_counts(const struct de_pool *pool, struct de_pool_counts *ret_counts)

@@ -36,6 +36,8 @@ void de_pool_set_batch(struct de_pool *pool, uint32_t together, uint32_t workers
 /* Blocks: until something came back, at most timeout. RTC_E_TIMEOUT is no error. RTC_E_TASK_FAILED:
  * an evaluation failed and that is fatal; rtc_de_error() has the sentence. */
 int de_pool_wait(struct de_pool *pool, int64_t timeout);
+/* What ended it: an evaluation that failed and is fatal, or the cluster. 0: nothing did. */
+int de_pool_error(const struct de_pool *pool);
 bool de_pool_next(struct de_pool *pool, struct de_done *ret_done);
 /* Nothing more can be sent now and `idle` cores have nothing to do. */
 int de_pool_second_copies(struct de_pool *pool, uint32_t idle);

@@ -46,12 +46,12 @@ double de_now(clockid_t clock)
 /* How many evaluations the cluster has room for at the same time. */
 static uint32_t cluster_room(struct rtc *rtc, const struct rtc_de_options *o)
 {
-    struct rtc_node_info nodes[256];
+    static struct rtc_node_info nodes[4096];
     size_t n = 0;
     double room = 0;
-    if (rtc_nodes(rtc, nodes, 256, &n) < 0)
+    if (rtc_nodes(rtc, nodes, sizeof(nodes) / sizeof(nodes[0]), &n) < 0)
         return 1;
-    for (size_t i = 0; i < n && i < 256; i++) {
+    for (size_t i = 0; i < n && i < sizeof(nodes) / sizeof(nodes[0]); i++) {
         double here = floor(nodes[i].cpus / (o->cpus > 0 ? o->cpus : 1));
         if (o->mem && (double)nodes[i].mem / (double)o->mem < here)
             here = floor((double)nodes[i].mem / (double)o->mem);
@@ -160,6 +160,26 @@ static void look_for_strange_things(struct run *run, double seconds)
     }
 }
 
+static bool time_is_up(struct run *run, double t)
+{
+    if (!(run->o->max_seconds > 0) || t - run->began <= run->o->max_seconds)
+        return false;
+    run->stop = "the time is up";
+    run->abort = true;
+    return true;
+}
+
+void de_run_pause(struct run *run)
+{
+    double t = de_now(CLOCK_MONOTONIC);
+    if (t - run->looked <= 0.5)
+        return;
+    run->looked = t;
+    de_run_progress(run, false);
+    if (!run->stop)
+        time_is_up(run, t);
+}
+
 /* About twice a second, and after each generation. */
 static void look(struct run *run)
 {
@@ -180,65 +200,40 @@ static void look(struct run *run)
     }
     if (begun || late)
         de_run_progress(run, begun);
-    if (run->stop)
+    if (run->stop || time_is_up(run, t))
         return;
-    if (run->o->max_seconds > 0 && t - run->began > run->o->max_seconds) {
-        run->stop = "the time is up";
-        run->abort = true;
-    } else if (run->o->target && s.best <= *run->o->target) {
+    if (run->o->target && s.best <= *run->o->target) {
         run->stop = "the target is reached";
         run->success = true;
-    } else if (run->o->stall && s.evaluations > run->best_at + run->o->stall) {
+    } else if (run->o->stall && s.evaluations - run->best_at > run->o->stall) {
         run->stop = "no better value was found for as many evaluations as `stall` says";
     }
 }
 
 /* ---- Telling ---- */
 
-double de_run_penalty(const struct run *run)
-{
-    return run->o->penalty > 0 || run->o->penalty < 0 ? run->o->penalty : INFINITY;
-}
-
-static double worth(const struct run *run, const struct de_entry *entry)
+double de_run_worth(const struct run *run, const struct de_entry *entry)
 {
     double value = de_value_of(run->o, entry->value, de_entry_moments(entry), entry->n_moments);
-    return entry->failed || isnan(value) ? de_run_penalty(run) : value;
+    if (!entry->failed && !isnan(value))
+        return value;
+    return run->o->penalty ? *run->o->penalty : INFINITY;
 }
 
-static void tell(struct run *run, uint64_t id, double value)
-{
-    de_machine_tell(run->machine, id, value);
-    run->told++;
-}
-
-int de_run_store(struct run *run, const struct de_done *done, uint64_t after, bool asked)
+int de_run_store(struct run *run, const struct de_done *done, bool counts)
 {
     struct de_entry entry = {.value = done->value,
                              .seconds = done->seconds,
                              .time = de_now(CLOCK_REALTIME),
                              .id = done->id,
-                             .after = after,
+                             .asked = de_machine_asked(run->machine),
                              .n = run->o->n,
                              .n_moments = done->n_moments,
                              .failed = done->failed,
-                             .asked = asked};
+                             .counts = counts};
     snprintf(entry.node, sizeof(entry.node), "%s", done->node);
     run->evaluated++;
     return de_journal_add(&run->journal, &entry, done->x, done->moments);
-}
-
-static uint64_t *after_of(struct run *run, uint64_t id)
-{
-    if (id >= run->cap_after) {
-        uint64_t cap = 2 * id + 1024;
-        uint64_t *grown = realloc(run->after, cap * sizeof(*grown));
-        if (!grown)
-            return NULL;
-        run->after = grown;
-        run->cap_after = cap;
-    }
-    return &run->after[id];
 }
 
 /* All that came back, in the store; then the method is told. */
@@ -248,12 +243,35 @@ static int count_ready(struct run *run)
     size_t first = run->journal.n_order;
     int rc = 0;
     while (rc == 0 && de_pool_next(run->pool, &done))
-        rc = de_run_store(run, &done, run->after[done.id], true);
+        rc = de_run_store(run, &done, true);
+    if (rc == 0)
+        rc = de_pool_error(run->pool);
     if (rc == 0)
         rc = de_journal_flush(&run->journal);
-    for (size_t i = first; rc == 0 && i < run->journal.n_order; i++)
-        tell(run, run->journal.order[i]->id, worth(run, run->journal.order[i]));
+    for (size_t i = first; rc == 0 && i < run->journal.n_order; i++) {
+        const struct de_entry *entry = run->journal.order[i];
+        de_machine_tell(run->machine, entry->id, de_run_worth(run, entry));
+    }
     return rc;
+}
+
+/* The same without the store, when it is only looked whether the values are as they were. */
+static int compare_ready(struct run *run)
+{
+    struct de_done done;
+    while (de_pool_next(run->pool, &done)) {
+        struct de_entry now = {.value = done.value, .failed = done.failed};
+        double value = done.failed ? done.value
+                                   : de_value_of(run->o, done.value, done.moments, done.n_moments);
+        const struct de_entry *was = de_journal_find(&run->journal, done.x);
+        now.failed |= isnan(value);
+        value = now.failed ? de_run_worth(run, &now) : value;
+        double before = was ? de_run_worth(run, was) : value;
+        run->differ += memcmp(&before, &value, sizeof(value)) != 0;
+        run->evaluated++;
+        de_machine_tell(run->machine, done.id, value);
+    }
+    return de_pool_error(run->pool);
 }
 
 /* ---- Asking ---- */
@@ -279,7 +297,7 @@ static const struct de_entry *known(const struct run *run, const struct de_trial
 /* One that is known is told at once. Where the order counts it stands in the journal once more. */
 static int tell_known(struct run *run, const struct de_trial *trial, const struct de_entry *entry)
 {
-    double value = worth(run, entry);
+    double value = de_run_worth(run, entry);
     int rc = 0;
     run->reused++;
     if (de_machine_ordered(run->o)) {
@@ -290,12 +308,13 @@ static int tell_known(struct run *run, const struct de_trial *trial, const struc
                                .value = entry->value,
                                .failed = entry->failed,
                                .node = entry->node};
-        rc = de_run_store(run, &done, run->told, true);
+        rc = de_run_store(run, &done, true);
         run->evaluated--;
         if (rc == 0)
             rc = de_journal_flush(&run->journal);
     }
-    tell(run, trial->id, value);
+    if (rc == 0)
+        de_machine_tell(run->machine, trial->id, value);
     return rc;
 }
 
@@ -307,19 +326,15 @@ static int feed(struct run *run)
     for (de_pool_counts(run->pool, &counts);
          rc == 0 && counts.tasks < run->most && de_machine_ask(run->machine, &trial);
          de_pool_counts(run->pool, &counts)) {
-        const struct de_entry *entry = known(run, &trial);
-        if (entry) {
-            rc = tell_known(run, &trial, entry);
-            look(run);
-            if (run->stop)
-                return rc;
+        const struct de_entry *entry = run->o->replay ? NULL : known(run, &trial);
+        if (!entry) {
+            rc = de_pool_add(run->pool, trial.id, trial.x);
             continue;
         }
-        uint64_t *after = after_of(run, trial.id);
-        if (!after)
-            return RTC_E_NOMEM;
-        *after = run->told;
-        rc = de_pool_add(run->pool, trial.id, trial.x);
+        rc = tell_known(run, &trial, entry);
+        look(run);
+        if (run->stop)
+            return rc;
     }
     return rc < 0 ? rc : de_pool_send(run->pool);
 }
@@ -348,7 +363,7 @@ int de_run_loop(struct run *run)
             look(run);
         }
         if (rc == 0 && !run->stop)
-            rc = count_ready(run);
+            rc = run->o->replay ? compare_ready(run) : count_ready(run);
         if (rc < 0)
             return rc;
         look(run);

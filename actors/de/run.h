@@ -17,23 +17,27 @@ struct run {
     struct de_pool *pool;
     struct de_journal journal;
     const struct de_entry **seeds; /* best evaluations under other settings */
-    uint32_t n_seeds, workers, cores, most, generation, generations_max;
-    uint64_t *after, cap_after; /* by trial: how many had been told when it was asked */
-    uint64_t told, evaluated, reused, best_at;
+    uint32_t n_seeds, workers, workers_begun, cores, most, generation, generations_max;
+    uint64_t evaluated, reused, best_at, differ; /* differ: replaying, from what is stored */
     double *x, best, began, looked;
     const char *stop; /* why it ends before the method does */
+    int polish_rc;
     bool abort, success, said_overcommitted, said_waiting;
 };
 
 double de_now(clockid_t clock);
 void de_run_look_at_workers(struct run *run);
-/* What a failed evaluation counts as. */
-double de_run_penalty(const struct run *run);
+/* What an evaluation counts as. */
+double de_run_worth(const struct run *run, const struct de_entry *entry);
 void de_run_progress(struct run *run, bool generation_done);
-int de_run_store(struct run *run, const struct de_done *done, uint64_t after, bool asked);
+/* While something is waited for: about twice a second, progress, and whether the time is up. */
+void de_run_pause(struct run *run);
+/* Adds it to the journal; counts: it is told to the method. */
+int de_run_store(struct run *run, const struct de_done *done, bool counts);
 /* Until the method is over or the run is to stop. */
 int de_run_loop(struct run *run);
-/* replay.c: tells the method, in the order of the journal, what it had been told before. */
+/* replay.c: tells the method, in the order of the journal, what it had been told before. 1: what is
+ * stored does not fit the method, which is to be made anew. */
 int de_run_resume(struct run *run);
 /* replay.c: evaluates all of it once more, in that order. */
 int de_run_replay(struct run *run);

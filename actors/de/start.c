@@ -19,7 +19,8 @@ static const char *check(const struct rtc_de_options *o, char *why, size_t size)
         return "bounds are needed, low and high for each parameter";
     if (!o->n || (uint64_t)o->n + o->n_moments > 50000)
         return "between 1 and 50,000 parameters and moments are possible";
-    if (o->population > 1000000 || o->retries < 0 || o->deadline < 0 || o->max_seconds < 0)
+    if (o->population > 1000000 || (o->retries < 0 && o->retries != RTC_NO_RETRY) ||
+        o->deadline < 0 || o->max_seconds < 0)
         return "population, retries, deadline and max_seconds cannot be negative, nor absurd";
     if (o->n_moments > RTC_DE_MOMENTS_MAX || (o->n_moments && !o->targets))
         return "moments need as many targets, at most 1,024";
@@ -89,7 +90,10 @@ struct candidate {
 static int by_value(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
-    return x->value < y->value ? -1 : x->value > y->value;
+    if (x->value != y->value)
+        return x->value < y->value ? -1 : 1;
+    uint64_t a_id = x->entry->id, b_id = y->entry->id; /* the same order whatever the sort */
+    return a_id < b_id ? -1 : a_id > b_id;
 }
 
 static bool inside(const struct run *run, const struct de_entry *e)
@@ -102,6 +106,16 @@ static bool inside(const struct run *run, const struct de_entry *e)
     return true;
 }
 
+/* Whether its point is among those before it that have its value. */
+static bool repeated(const struct candidate *all, size_t i, uint32_t n)
+{
+    for (size_t k = i; k-- > 0 && all[k].value == all[i].value;) {
+        if (!memcmp(de_entry_x(all[k].entry), de_entry_x(all[i].entry), n * sizeof(double)))
+            return true;
+    }
+    return false;
+}
+
 /* The best of what was evaluated under other settings, before the first evaluation under these: up
  * to half of a population, so that a run that is started again begins as it did. */
 static int find_seeds(struct run *run)
@@ -109,29 +123,28 @@ static int find_seeds(struct run *run)
     const struct de_journal *j = &run->journal;
     struct candidate *all = calloc(j->n_order + 1, sizeof(*all));
     size_t n = 0, most = run->o->population ? run->o->population / 2 : 5 * (size_t)run->o->n;
-    if (!all)
-        return RTC_E_NOMEM;
-    for (size_t i = 0; i < j->n_order; i++) {
+    run->seeds = calloc(most + 1, sizeof(struct de_entry *));
+    for (size_t i = 0; all && i < j->n_order; i++) {
         const struct de_entry *e = j->order[i];
         if (e->objective != j->objective)
             continue;
         if (e->settings == j->settings)
             break;
         double value = de_value_of(run->o, e->value, de_entry_moments(e), e->n_moments);
-        if (!e->failed && isfinite(value) && inside(run, e) &&
-            de_journal_find(j, de_entry_x(e)) == e)
+        if (!e->failed && isfinite(value) && inside(run, e))
             all[n++] = (struct candidate){value, e};
     }
-    qsort(all, n, sizeof(*all), by_value);
-    run->n_seeds = (uint32_t)(n < most ? n : most);
-    run->seeds = calloc(run->n_seeds + 1, sizeof(struct de_entry *));
-    for (uint32_t i = 0; run->seeds && i < run->n_seeds; i++)
-        run->seeds[i] = all[i].entry;
+    if (all)
+        qsort(all, n, sizeof(*all), by_value);
+    for (size_t i = 0; run->seeds && i < n && run->n_seeds < most; i++) {
+        if (!repeated(all, i, run->o->n))
+            run->seeds[run->n_seeds++] = all[i].entry;
+    }
     free(all);
-    return run->seeds ? 0 : RTC_E_NOMEM;
+    return run->seeds && all ? 0 : RTC_E_NOMEM;
 }
 
-static int create_machine(struct run *run, uint32_t workers)
+static int create_machine(struct run *run)
 {
     const struct rtc_de_options *o = run->o;
     const char *error = NULL;
@@ -140,7 +153,8 @@ static int create_machine(struct run *run, uint32_t workers)
         return de_fail(RTC_E_NOMEM, "out of memory");
     for (uint32_t i = 0; i < run->n_seeds; i++)
         memcpy(seeds + (size_t)i * o->n, de_entry_x(run->seeds[i]), o->n * sizeof(double));
-    run->machine = de_machine_create(o, &run->space, workers, seeds, run->n_seeds, &error);
+    run->machine =
+        de_machine_create(o, &run->space, run->workers_begun, seeds, run->n_seeds, &error);
     free(seeds);
     return run->machine ? 0 : de_fail(RTC_E_INVALID, "%s", error);
 }
@@ -163,14 +177,14 @@ static int prepare(struct run *run)
                        "the evaluations stored under \"%s\" are not of %u parameters: give the "
                        "run another name",
                        o->name ? o->name : "run", o->n);
-    uint32_t workers = run->workers;
+    run->workers_begun = run->workers;
     if (rc == 0)
-        rc = de_journal_begin(&run->journal, &workers);
-    if (rc == 0 && !o->no_reuse && o->compat == RTC_DE_NATIVE && !o->replay)
+        rc = de_journal_begin(&run->journal, &run->workers_begun);
+    if (rc == 0 && !o->no_reuse && o->compat == RTC_DE_NATIVE)
         rc = find_seeds(run);
     if (rc < 0)
         return de_fail(rc, "%s", rtc_last_error());
-    rc = create_machine(run, workers);
+    rc = create_machine(run);
     if (rc < 0)
         return rc;
     run->x = calloc(o->n, sizeof(double));
@@ -191,8 +205,7 @@ static int evaluate_batch(void *arg, const double *points, uint32_t count, doubl
         const struct de_entry *e = de_journal_find(&run->journal, points + (size_t)i * n);
         ret_values[i] = NAN;
         if (e && (!run->o->targets || e->n_moments == run->o->n_moments)) {
-            double value = de_value_of(run->o, e->value, de_entry_moments(e), e->n_moments);
-            ret_values[i] = e->failed || isnan(value) ? de_run_penalty(run) : value;
+            ret_values[i] = de_run_worth(run, e);
             run->reused++;
             continue;
         }
@@ -201,18 +214,20 @@ static int evaluate_batch(void *arg, const double *points, uint32_t count, doubl
     }
     if (rc == 0)
         rc = de_pool_send(run->pool);
-    while (rc == 0 && missing) {
+    while (rc == 0 && missing && !run->stop) {
         rc = de_pool_wait(run->pool, RTC_MS(200));
         while (rc == 0 && de_pool_next(run->pool, &done)) {
-            double value = de_value_of(run->o, done.value, done.moments, done.n_moments);
-            ret_values[done.id] = done.failed || isnan(value) ? de_run_penalty(run) : value;
-            rc = de_run_store(run, &done, run->told, false);
+            rc = de_run_store(run, &done, false);
+            ret_values[done.id] = de_run_worth(run, run->journal.order[run->journal.n_order - 1]);
             missing--;
         }
+        rc = rc == 0 ? de_pool_error(run->pool) : rc;
+        de_run_pause(run);
     }
     if (rc == 0)
         rc = de_journal_flush(&run->journal);
-    return rc;
+    run->polish_rc = rc;
+    return rc == 0 && run->stop ? -1 : rc;
 }
 
 static bool all_integers(const struct rtc_de_options *o)
@@ -231,9 +246,10 @@ static int polish(struct run *run, struct rtc_de_result *result)
                             .jacobian = malloc(o->n * sizeof(double))};
     const char *error = p.x && p.jacobian ? NULL : "out of memory";
     /* Trials that are still out, when it was stopped, have no one left to be told to. */
-    int rc = de_pool_clear(run->pool);
-    if (rc < 0)
+    run->polish_rc = de_pool_clear(run->pool);
+    if (run->polish_rc < 0)
         error = rtc_last_error();
+    run->stop = NULL; /* the time may still be up, or the callback end it */
     de_pool_set_batch(run->pool, 1, run->workers);
     if (!error)
         error = de_polish(&run->space, result->x, evaluate_batch, run, &p);
@@ -247,6 +263,8 @@ static int polish(struct run *run, struct rtc_de_result *result)
     }
     free(p.x);
     free(p.jacobian);
+    if (run->polish_rc < 0)
+        return run->polish_rc;
     return error ? de_fail(RTC_E_INVALID, "polishing: %s", error) : 0;
 }
 
@@ -311,6 +329,11 @@ static int give_result(struct run *run, struct rtc_de_result *r)
     r->generations = s.generation;
     r->evaluations = s.evaluations;
     say_message(run, &s, r);
+    if (!isfinite(r->value)) {
+        r->success = false;
+        snprintf(r->message, sizeof(r->message), "no evaluation succeeded (%s)",
+                 run->stop ? run->stop : "the budget is spent");
+    }
     int rc = 0;
     if (run->o->polish && !run->abort && !all_integers(run->o))
         rc = polish(run, r);
@@ -346,6 +369,30 @@ void rtc_de_result_free(struct rtc_de_result *result)
     *result = (struct rtc_de_result){0};
 }
 
+static int go(struct run *run)
+{
+    bool ordered = de_machine_ordered(run->o);
+    int rc = 0;
+    if (run->o->replay && ordered) {
+        rc = de_run_replay(run);
+    } else {
+        rc = ordered ? de_run_resume(run) : 0;
+        if (rc == 1) { /* what is stored is still found by its points */
+            de_machine_free(run->machine);
+            rc = de_pool_clear(run->pool);
+            run->reused = 0;
+            rc = rc == 0 ? create_machine(run) : rc;
+        }
+        rc = rc == 0 ? de_run_loop(run) : rc;
+    }
+    if (rc == 0 && run->differ)
+        rc = de_fail(RTC_E_INVALID,
+                     "%llu evaluations gave another value than before: the "
+                     "objective is not a function of its parameters alone",
+                     (unsigned long long)run->differ);
+    return rc;
+}
+
 int rtc_de_run(struct rtc *rtc, const struct rtc_de_options *options,
                struct rtc_de_result *ret_result)
 {
@@ -362,12 +409,8 @@ int rtc_de_run(struct rtc *rtc, const struct rtc_de_options *options,
     int rc = prepare(&run);
     if (rc == 0)
         de_run_progress(&run, false); /* who watches learns how large it will be */
-    if (rc == 0 && o.replay)
-        rc = de_run_replay(&run);
-    else if (rc == 0 && de_machine_ordered(&o))
-        rc = de_run_resume(&run);
-    if (rc == 0 && !o.replay)
-        rc = de_run_loop(&run);
+    if (rc == 0)
+        rc = go(&run);
     if (rc == 0)
         de_run_progress(&run, false);
     if (rc == 0) {
@@ -382,7 +425,6 @@ int rtc_de_run(struct rtc *rtc, const struct rtc_de_options *options,
     de_journal_close(&run.journal);
     de_space_free(&run.space);
     free(run.seeds);
-    free(run.after);
     free(run.x);
     return rc;
 }

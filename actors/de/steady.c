@@ -206,6 +206,11 @@ void de_steady_state(const struct de_steady *de, struct de_state *ret_state)
         ret_state->convergence = deviation / (fabs(mean) + DBL_EPSILON);
 }
 
+uint64_t de_steady_asked(const struct de_steady *de)
+{
+    return de->next_id;
+}
+
 void de_steady_best(const struct de_steady *de, double *ret_x)
 {
     const struct de_members *m = &de->members;

@@ -21,16 +21,16 @@ const char *report_detach(const char *folder)
 {
     static char why[4300];
     char pid_text[32];
-    int log = open_in(folder, "driver.log", O_WRONLY | O_TRUNC | O_APPEND);
     int pid = open_in(folder, "driver.pid", O_RDWR);
+    /* The lock is what tells that it lives; it goes over to the child, and dies with it. */
+    if (pid >= 0 && flock(pid, LOCK_EX | LOCK_NB)) {
+        snprintf(why, sizeof(why), "a driver runs in %.4000s already: rtc attach shows it", folder);
+        return why;
+    }
+    int log = pid < 0 ? -1 : open_in(folder, "driver.log", O_WRONLY | O_TRUNC | O_APPEND);
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (log < 0 || pid < 0 || nothing < 0) {
         snprintf(why, sizeof(why), "%.4000s: %s", folder, strerror(errno));
-        return why;
-    }
-    /* The lock is what tells that it lives; it goes over to the child, and dies with it. */
-    if (flock(pid, LOCK_EX | LOCK_NB)) {
-        snprintf(why, sizeof(why), "a driver runs in %.4000s already: rtc attach shows it", folder);
         return why;
     }
     snprintf(exit_path, sizeof(exit_path), "%s/driver.exit", folder);

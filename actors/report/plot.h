@@ -2,8 +2,8 @@
  * can name - titles, labels, paths - is ever a command of gnuplot's.
  *
  * The functions return NULL, or a sentence that is valid until the thread's next call. Without
- * gnuplot they return that sentence once in the life of the program and "" from then on, so that who
- * prints what is not empty says it once. The file is replaced as a whole or not at all. */
+ * gnuplot they return that sentence once in the life of the program and "" from then on, so that
+ * who prints what is not empty says it once. The file is replaced as a whole or not at all. */
 #ifndef ACTORS_REPORT_PLOT_H
 #define ACTORS_REPORT_PLOT_H
 

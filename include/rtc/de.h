@@ -85,8 +85,9 @@ struct rtc_de_constraint {
      * driver. */
     int (*fn)(void *arg, const double *x, uint32_t n, double *ret_components);
     void *arg;
-    const double *matrix;        /* linear: m × n, c(x) = matrix × x */
-    uint32_t m;                  /* components, at least 1 */
+    const double *matrix; /* linear: m × n, c(x) = matrix × x */
+    const char *text;     /* what fn is: another text makes other settings; NULL: always the same */
+    uint32_t m;           /* components, at least 1 */
     const double *lower, *upper; /* m of each; NULL: unbounded */
 };
 
@@ -137,8 +138,9 @@ struct rtc_de_options {
 
     enum rtc_de_kind kind;
     const char *objective; /* see enum rtc_de_kind */
-    const char *version;   /* stored evaluations of another version do not count; NULL: the contents
-                              of   the program, the library or the files named in the command decide */
+    const char
+        *version; /* stored evaluations of another version do not count; NULL: the contents
+                     of   the program, the library or the files named in the command decide */
     enum rtc_de_input input;
     const char *value_field;   /* the answer is a JSON object, the value this field; "a.b" nests */
     const char *moments_field; /* … and the moments this array, or object of numbers */
@@ -173,7 +175,7 @@ struct rtc_de_options {
     enum rtc_de_init init;     /* LSHADE knows LATIN_HYPERCUBE and ARRAY */
     const double *init_points; /* n_init × n */
     uint32_t n_init;
-    const double *x0; /* becomes the first member; or where NELDERMEAD begins */
+    const double *x0; /* becomes the first member; or where NELDERMEAD begins; not for TIKTAK */
     /* A strategy of one's own: writes the trial of a candidate, in the parameters' units, from
      * the population (np × n, the best first). Draws are uniform on [0, 1). NULL: by name. */
     void (*strategy_fn)(void *arg, uint32_t candidate, const double *population, uint32_t np,
@@ -183,8 +185,9 @@ struct rtc_de_options {
     uint64_t mem;    /* bytes of one evaluation; fewer run at once where it is scarce */
     double deadline; /* of one evaluation, seconds, without its wait; 0: none */
     enum rtc_de_failure on_failure;
-    int retries;              /* of failures; 0: 2. Crashes of hosts are tried again in any case */
-    double penalty;           /* 0: infinite */
+    int retries; /* of failures; 0: 2, RTC_NO_RETRY: none. Crashes of hosts are tried again in any
+                    case */
+    const double *penalty;    /* of a failed evaluation; NULL: infinite */
     bool no_second_copies;    /* of stragglers, on idle cores */
     bool no_affinity;         /* do not bind evaluations to cores */
     bool no_reuse;            /* evaluations of the run under other settings do not seed it */

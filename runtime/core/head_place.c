@@ -262,7 +262,8 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
 static void balance_class(struct rtci_head_core *core, struct cls *cls)
 {
     uint32_t looked = 0;
-    for (uint32_t at = cls->slot_head; at && looked < 64; at = core->slots[at].cls_next, looked++) {
+    for (uint32_t at = cls->slot_head; at && looked < 1024;
+         at = core->slots[at].cls_next, looked++) {
         struct slot *slot = &core->slots[at];
         if (slot->inflight < 2 || slot->blocked || slot->recalling)
             continue;

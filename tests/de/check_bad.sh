@@ -51,6 +51,9 @@ says 'there is no integer between 0.2 and 0.8' integer 'parameters: [{name: a, l
     'function: sphere' 'method: lshade'
 says "not one of SciPy's twelve" strategy "$two" 'function: rosen' 'method: de, options: {strategy: best9bin}'
 says 'mutation must be a number in' mutation "$two" 'function: rosen' 'method: de, options: {mutation: [0.5, 3]}'
+says 'that is no name of a variable' variable 'parameters: [{name: x-1, low: 0, high: 1}]' "command: 'echo 1', input: environment" 'method: lshade'
+says 'your environment has a variable of that name' path 'parameters: [{name: PATH, low: 0, high: 1}]' "command: 'echo 1', input: environment" 'method: lshade'
+says 'x0 is not for it' tiktak 'parameters: [{name: a, low: 0, high: 1, x0: 0.5}]' 'function: sphere' 'method: tiktak'
 early=
 fatal='evaluation: {on_failure: fatal, retries: 1}'
 says 'it gave 2 numbers, where a single one is the value' vector "$two" "command: 'echo 1 2'" 'method: lshade' "$fatal"
@@ -65,9 +68,17 @@ says 'did not answer within 0.2 s' mute "$two" "persistent: 'cat >/dev/null'" 'm
     'evaluation: {on_failure: fatal, retries: 1, deadline: 0.2}'
 says 'the field "q" is not there' field "$two" "command: 'echo {}', value: q" 'method: lshade' "$fatal"
 says 'not a JSON object' json "$two" "command: 'echo 3', value: q" 'method: lshade' "$fatal"
+says 'it gave 2 moments, and there are 3 targets' moments "$two" "command: 'echo 1 2'" 'method: lshade' "$fatal
+moments: {targets: [1, 2, 3]}"
+says 'more than one line for an evaluation' chatty "$two" "persistent: 'while read -r x; do echo 1; echo 2; done'" \
+    'method: lshade, options: {workers: 1}' 'evaluation: {on_failure: fatal, retries: 0}'
+# The last evaluations count as the first ones do, and a failure that is fatal is not one that is stored.
+says 'it exited with status 7' last "$two" "command: 'exit 7'" 'method: lshade, options: {budget: 20, population: 20}' "$fatal"
+says 'it exited with status 7' last "$two" "command: 'exit 7'" 'method: lshade, options: {budget: 20, population: 20}' "$fatal"
 # Always failing, and nobody said that it is fatal: it ends, and says how it was.
 works=1
 says 'further failures are counted' always "$two" "command: 'exit 7'" 'method: lshade'
 grep -q '[1-9]. failed' out || { echo "always: $(cat out)"; bad=1; }
+grep -q '^no evaluation succeeded' out || { echo "always: $(cat out)"; bad=1; }
 grep -q '^value inf' out || { echo "always: $(cat out)"; bad=1; }
 exit $bad

@@ -139,8 +139,7 @@ done
 
 # An asynchronous run, killed and started again, is replayed to the digit.
 for method in async de-async; do
-    run $method-killed "command: 'sh $dir/model.sh \"\$1\" \"\$2\"'" "method: $method, options: {budget: 300, seed: 7, max_time: 0.3}" ||
-        fail "the beginning of $method failed"
+    run $method-killed "command: 'sh $dir/model.sh \"\$1\" \"\$2\"'" "method: $method, options: {budget: 300, seed: 7, max_time: 0.3}"
     sed -i 's/, max_time: 0.3//' $method-killed.yaml
     "$rtc" de --config $method-killed.yaml >first 2>err || fail "$method did not go on"
     "$rtc" de --config $method-killed.yaml --replay >out 2>err || fail "the replay of $method failed"
@@ -148,3 +147,35 @@ for method in async de-async; do
     "$rtc" de --config $method-killed.yaml >out 2>err || fail "$method failed once more"
     test "$(value out)" = "$(value first)" || fail "$method ended elsewhere"
 done
+
+# Begun with many workers and stopped, gone on with few: the same run, for methods that depend on them.
+for method in async neldermead tiktak; do
+    run workers-$method 'function: rosen' "method: $method, options: {budget: 3000, seed: 3, workers: 40, max_time: 0.02}"
+    sed -i 's/workers: 40, max_time: 0.02/workers: 1/' workers-$method.yaml
+    "$rtc" de --config workers-$method.yaml >out 2>err || fail "$method with few workers failed"
+    count out | awk '{ exit !($1 >= 1000) }' || fail "$method ended early with few workers"
+    cp out first
+    "$rtc" de --config workers-$method.yaml >out 2>err || fail "$method failed once more"
+    test "$(value out)" = "$(value first)" || fail "$method ended elsewhere"
+done
+
+# An asynchronous run that began from what was stored, stopped and gone on: it begins from the same.
+run seeded 'function: rosen' 'method: async, options: {budget: 300, seed: 1}' || fail "seeding failed"
+sed -i 's/seed: 1/seed: 2, max_time: 0.02/' seeded.yaml
+"$rtc" de --config seeded.yaml >out 2>err
+sed -i 's/, max_time: 0.02//' seeded.yaml
+"$rtc" de --config seeded.yaml >first 2>err || fail "the seeded run did not go on"
+"$rtc" de --config seeded.yaml --replay >out 2>err || fail "the seeded run is not replayed"
+test "$(value out)" = "$(value first)" || fail "the seeded run ended elsewhere"
+"$rtc" de --config rosen.yaml --replay >out 2>err && fail "another number of parameters was replayed"
+"$rtc" de --config loop.yaml --replay >out 2>err || fail "no second replay"
+
+# A slash in a name is part of it.
+for name in slash slash/below slash; do
+    run slash 'function: sphere' 'method: lshade, options: {budget: 200, seed: 1}' "name: $name" || fail "$name failed"
+    cp out "out.$(echo $name | tr / -)"
+done
+test "$(count out)" = '200 200' || fail "one run's evaluations are among another's"
+run huge "command: 'exit 1'" 'method: lshade, options: {budget: 60}' 'evaluation: {penalty: 1e308}' || fail "a huge penalty failed"
+grep -q nan out && fail "a huge penalty makes points that are no numbers"
+run strict 'function: rosen' 'method: neldermead, options: {budget: 3000, tol: 0}' || fail "tol: 0 failed"
