@@ -1,9 +1,10 @@
 #include "actors/de/polish.h"
 
 #include <math.h>
-#include <nlopt.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "actors/de/solvers.h"
 
 #define STEP        1e-8                   /* of the differences, as SciPy's of L-BFGS-B */
 #define PART        1.4901161193847656e-08 /* of x, as SciPy's where there are constraints */
@@ -15,13 +16,8 @@
 #define CLOSER_MOST 200u
 #define MARGIN      1e-10 /* of what a constraint changes by across the box */
 
-/* The Fortran subroutine of L-BFGS-B 3.0, by reverse communication. */
-extern void setulb_(const int *n, const int *m, double *x, const double *l, const double *u,
-                    const int *nbd, double *f, double *g, const double *factr, const double *pgtol,
-                    double *wa, int *iwa, char *task, const int *iprint, char *csave, int *lsave,
-                    int *isave, double *dsave, size_t task_len, size_t csave_len);
-
 struct search {
+    const struct de_solvers *lib;
     const struct de_space *space;
     de_evaluate_fn evaluate;
     void *arg;
@@ -104,8 +100,9 @@ static const char *lbfgsb(struct search *s, struct de_polished *ret)
     for (uint32_t j = 0; nbd && j < s->n; j++)
         nbd[j] = 2; /* bounded on both sides */
     for (bool going = wa && iwa && nbd; going;) {
-        setulb_(&n, &m, ret->x, s->lower, s->upper, nbd, &f, ret->jacobian, &factr, &pgtol, wa, iwa,
-                task, &quiet, csave, lsave, isave, dsave, sizeof(task), sizeof(csave));
+        s->lib->setulb(&n, &m, ret->x, s->lower, s->upper, nbd, &f, ret->jacobian, &factr, &pgtol,
+                       wa, iwa, task, &quiet, csave, lsave, isave, dsave, sizeof(task),
+                       sizeof(csave));
         if (says(task, "FG")) {
             going = s->evaluations < MOST && value_and_gradient(s, ret->x, &f, ret->jacobian);
             tame(s, &f, ret->jacobian);
@@ -186,7 +183,7 @@ static bool add_inequality(nlopt_opt opt, struct component *c, const double *x0,
         change += fabs(gradient[j]) * (s->upper[j] - s->lower[j]);
     free(gradient);
     c->margin = isfinite(change) ? fmin(MARGIN * change, most) : 0;
-    return nlopt_add_inequality_constraint(opt, slsqp_component, c, c->margin) > 0;
+    return c->search->lib->add_inequality_constraint(opt, slsqp_component, c, c->margin) > 0;
 }
 
 static bool add_constraints(struct search *s, nlopt_opt opt, struct component *at, const double *x0)
@@ -199,7 +196,7 @@ static bool add_constraints(struct search *s, nlopt_opt opt, struct component *a
             double high = c->upper ? c->upper[i] : INFINITY;
             if (low == high) {
                 *at = (struct component){s, c, i, low, 1, 0};
-                ok &= nlopt_add_equality_constraint(opt, slsqp_component, at++, 0) > 0;
+                ok &= s->lib->add_equality_constraint(opt, slsqp_component, at++, 0) > 0;
                 continue;
             }
             *at = (struct component){s, c, i, low, -1, 0};
@@ -216,17 +213,17 @@ static bool add_constraints(struct search *s, nlopt_opt opt, struct component *a
 static nlopt_opt make(struct search *s, nlopt_func value, struct component *parts, const double *x0,
                       uint32_t most)
 {
-    nlopt_opt opt = nlopt_create(NLOPT_LD_SLSQP, s->n);
-    bool ok = opt && nlopt_set_lower_bounds(opt, s->lower) > 0 &&
-              nlopt_set_upper_bounds(opt, s->upper) > 0 &&
-              nlopt_set_min_objective(opt, value, s) > 0 && add_constraints(s, opt, parts, x0);
+    nlopt_opt opt = s->lib->create(NLOPT_LD_SLSQP, s->n);
+    bool ok = opt && s->lib->set_lower_bounds(opt, s->lower) > 0 &&
+              s->lib->set_upper_bounds(opt, s->upper) > 0 &&
+              s->lib->set_min_objective(opt, value, s) > 0 && add_constraints(s, opt, parts, x0);
     if (!ok) {
-        nlopt_destroy(opt);
+        s->lib->destroy(opt);
         return NULL;
     }
-    nlopt_set_ftol_rel(opt, SLSQP_TOL);
-    nlopt_set_xtol_rel(opt, SLSQP_TOL);
-    nlopt_set_maxeval(opt, (int)most);
+    s->lib->set_ftol_rel(opt, SLSQP_TOL);
+    s->lib->set_xtol_rel(opt, SLSQP_TOL);
+    s->lib->set_maxeval(opt, (int)most);
     return opt;
 }
 
@@ -255,7 +252,7 @@ static void step_inside(struct search *s, struct component *parts, struct de_pol
     nlopt_opt opt = make(s, distance, parts, s->last, CLOSER_MOST);
     if (x && gradient && violations && opt) {
         memcpy(x, s->last, s->n * sizeof(double));
-        nlopt_optimize(opt, x, &at);
+        s->lib->optimize(opt, x, &at);
         bool worse = !de_space_violations(s->space, ret->x, violations);
         if (de_space_violations(s->space, x, violations) &&
             value_and_gradient(s, x, &value, gradient) && (worse || value < ret->value)) {
@@ -264,7 +261,7 @@ static void step_inside(struct search *s, struct component *parts, struct de_pol
             ret->value = value;
         }
     }
-    nlopt_destroy(opt);
+    s->lib->destroy(opt);
     free(x);
     free(gradient);
     free(violations);
@@ -283,7 +280,7 @@ static const char *slsqp(struct search *s, struct de_polished *ret)
     }
     if (opt) {
         double value;
-        nlopt_result rc = nlopt_optimize(opt, ret->x, &ret->value);
+        nlopt_result rc = s->lib->optimize(opt, ret->x, &ret->value);
         /* That it can get no closer for roundings is an end like another. */
         ret->success = rc == NLOPT_ROUNDOFF_LIMITED || (rc > 0 && rc != NLOPT_MAXEVAL_REACHED);
         if (ret->success && !s->stopped)
@@ -291,7 +288,7 @@ static const char *slsqp(struct search *s, struct de_polished *ret)
         if (ret->success && !s->stopped)
             step_inside(s, parts, ret);
     }
-    nlopt_destroy(opt);
+    s->lib->destroy(opt);
     free(parts);
     free(s->last);
     return error;
@@ -306,10 +303,13 @@ const char *de_polish(const struct de_space *space, const double *x0, de_evaluat
     s.upper = malloc(n * sizeof(double));
     s.points = malloc((size_t)(n + 1) * n * sizeof(double));
     s.values = malloc((n + 1) * sizeof(double));
-    const char *error = "out of memory";
+    const char *error;
     ret->evaluations = 0;
     ret->success = false;
-    if (s.lower && s.upper && s.points && s.values) {
+    s.lib = de_solvers_load(&error);
+    if (s.lib)
+        error = "out of memory";
+    if (s.lib && s.lower && s.upper && s.points && s.values) {
         for (uint32_t j = 0; j < n; j++) {
             bool fixed = space->integrality && space->integrality[j];
             s.lower[j] = fixed ? x0[j] : space->lower[j];

@@ -16,7 +16,7 @@ int rtci_head_core_create(const struct rtci_head_config *config, struct rtci_hea
     core->now_ns = config->now_ns;
     core->n_entries = core->n_edges = core->n_slots = core->n_clients = core->n_jobs = 1;
     core->n_nodes = 1;
-    core->balance_ns = UINT64_MAX;
+    core->unstick_ns = UINT64_MAX;
     HEAD_GROW(core->entries, core->cap_entries, 1);
     HEAD_GROW(core->edges, core->cap_edges, 1);
     HEAD_GROW(core->slots, core->cap_slots, 1);

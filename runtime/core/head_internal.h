@@ -95,6 +95,7 @@ struct cls {
     uint32_t n_buckets, cap_buckets;
     uint32_t n_ready, n_slots;
     uint32_t slot_head;  /* slots of the class */
+    uint32_t unstick_at; /* the slot to be looked at next; 0: the first */
     uint32_t hungry;     /* first slot that may take more */
     uint64_t mean_ns;    /* of its tasks; 0 = unknown */
     uint64_t starving_ns;/* since when it found no room; 0 = it does not starve */
@@ -202,7 +203,7 @@ struct rtci_head_core {
     uint32_t n_nodes, cap_nodes;
     uint32_t *dirty;
     uint32_t n_dirty, cap_dirty;
-    uint64_t balance_ns; /* when slots that nothing comes out of are looked at; UINT64_MAX: none */
+    uint64_t unstick_ns; /* when slots that nothing comes out of are looked at; UINT64_MAX: never */
     struct job *jobs;
     uint32_t n_jobs, cap_jobs;
     struct function *functions;

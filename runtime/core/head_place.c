@@ -132,6 +132,7 @@ static bool new_slot(struct rtci_head_core *core, uint32_t cls_number)
 
 /* Shorter tasks are over before an order to give them back arrives. */
 #define BALANCE_MEAN_NS RTCI_NS_PER_MS
+#define UNSTICK_MAX     1024u /* slots of a class that are looked at in a turn */
 
 void head_recall(struct rtci_head_core *core, uint32_t number, uint32_t most)
 {
@@ -195,7 +196,7 @@ static void starve(struct rtci_head_core *core, struct cls *cls)
 /* Tasks are short, and nothing has come out of this slot for a while: one of them holds it up. */
 static bool stuck(const struct rtci_head_core *core, const struct slot *slot, const struct cls *cls)
 {
-    return slot->inflight && cls->n_slots > 1 && cls->mean_ns < BALANCE_MEAN_NS &&
+    return slot->inflight && cls->mean_ns < BALANCE_MEAN_NS &&
            core->now_ns >= slot->moved_ns + RTCI_SLOT_QUANTUM_NS;
 }
 
@@ -232,7 +233,8 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
             next = pass ? slot->cls_next : slot->hungry_next;
             if (!pass)
                 head_unhungry(core, at);
-            if (!slot->draining && !slot->blocked && !stuck(core, slot, cls))
+            bool held_up = cls->n_slots > 1 && stuck(core, slot, cls);
+            if (!slot->draining && !slot->blocked && !held_up)
                 fill(core, at, cls, depth);
         }
         if (cls->n_slots > 64)
@@ -256,52 +258,76 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
         core->actions->deadline_ns = cls->search_ns;
 }
 
-/* A core has nothing while a slot has several waiting: some are given back. Where tasks are short
- * they would be over before the order arrives; there it is given only when nothing has come out of
- * the slot for a while: one task may hold up all those behind it. */
-static void balance_class(struct rtci_head_core *core, struct cls *cls)
-{
-    uint32_t looked = 0;
-    for (uint32_t at = cls->slot_head; at && looked < 1024;
-         at = core->slots[at].cls_next, looked++) {
-        struct slot *slot = &core->slots[at];
-        if (slot->inflight < 2 || slot->blocked || slot->recalling)
-            continue;
-        if (cls->mean_ns >= BALANCE_MEAN_NS) {
-            head_recall(core, at, slot->inflight / 2);
-            return;
-        }
-        uint64_t due = slot->moved_ns + RTCI_SLOT_QUANTUM_NS;
-        if (core->now_ns >= due)
-            head_recall(core, at, 0);
-        else if (due < core->balance_ns)
-            core->balance_ns = due;
-    }
-}
-
+/* A core has nothing while a slot of this class has several waiting: some are given back. Where
+ * tasks are short they would be over before the order arrives: see unstick(). */
 static void balance_node(struct rtci_head_core *core, struct node *node)
 {
     if (!head_usable(node) || node->cpu_free <= 0)
         return;
     for (uint32_t i = 0; i < core->n_classes && i < 64; i++) {
         struct cls *cls = core->classes[i];
-        if (!cls->n_ready && cls->n_slots && !head_lacking(node, cls, false))
-            balance_class(core, cls);
+        if (cls->n_ready || !cls->n_slots || head_lacking(node, cls, false))
+            continue;
+        if (cls->mean_ns < BALANCE_MEAN_NS) {
+            if (core->unstick_ns == UINT64_MAX)
+                core->unstick_ns = core->now_ns + RTCI_SLOT_QUANTUM_NS;
+            continue;
+        }
+        for (uint32_t at = cls->slot_head; at; at = core->slots[at].cls_next) {
+            if (core->slots[at].inflight > 1 && !core->slots[at].blocked) {
+                head_recall(core, at, core->slots[at].inflight / 2);
+                break;
+            }
+        }
+    }
+}
+
+static bool somewhere_free(struct rtci_head_core *core, const struct cls *cls)
+{
+    for (uint32_t i = 1; i < core->n_nodes; i++) {
+        struct node *node = &core->nodes[i];
+        if (head_usable(node) && node->cpu_free > 0 && !head_lacking(node, cls, false))
+            return true;
+    }
+    return false;
+}
+
+/* One task may hold up all those behind it, however short they are: a slot that has several and
+ * that nothing came out of for a while gives them back, if a core has nothing. Looked at that often
+ * while there is such a slot; of many, some at a time. */
+static void unstick(struct rtci_head_core *core)
+{
+    core->unstick_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < core->n_classes && i < 64; i++) {
+        struct cls *cls = core->classes[i];
+        const struct slot *next = &core->slots[cls->unstick_at];
+        bool goes_on = cls->unstick_at && next->used && head_class(core, next->cls) == cls;
+        uint32_t at = goes_on ? cls->unstick_at : cls->slot_head;
+        bool several = false;
+        if (cls->n_ready || cls->mean_ns >= BALANCE_MEAN_NS)
+            continue;
+        for (uint32_t looked = 0; at && looked < UNSTICK_MAX; looked++) {
+            const struct slot *slot = &core->slots[at];
+            several |= slot->inflight > 1 && !slot->blocked;
+            if (slot->inflight > 1 && !slot->blocked && stuck(core, slot, cls) &&
+                somewhere_free(core, cls))
+                head_recall(core, at, 0);
+            at = slot->cls_next;
+        }
+        cls->unstick_at = at;
+        if (several || at)
+            core->unstick_ns = core->now_ns + RTCI_SLOT_QUANTUM_NS;
     }
 }
 
 static void balance(struct rtci_head_core *core)
 {
-    if (core->now_ns >= core->balance_ns) {
-        core->balance_ns = UINT64_MAX;
-        for (uint32_t i = 1; i < core->n_nodes; i++)
-            balance_node(core, &core->nodes[i]);
-    } else {
-        for (uint32_t d = 0; d < core->n_dirty; d++)
-            balance_node(core, &core->nodes[core->dirty[d]]);
-    }
-    if (core->balance_ns < core->actions->deadline_ns)
-        core->actions->deadline_ns = core->balance_ns;
+    for (uint32_t d = 0; d < core->n_dirty; d++)
+        balance_node(core, &core->nodes[core->dirty[d]]);
+    if (core->now_ns >= core->unstick_ns)
+        unstick(core);
+    if (core->unstick_ns < core->actions->deadline_ns)
+        core->actions->deadline_ns = core->unstick_ns;
 }
 
 static int by_turn(const struct cls *a, const struct cls *b)
@@ -314,9 +340,9 @@ static int by_turn(const struct cls *a, const struct cls *b)
 
 void head_place(struct rtci_head_core *core)
 {
-    if (!core->n_active && !core->n_dirty && core->now_ns < core->balance_ns) {
-        if (core->balance_ns < core->actions->deadline_ns)
-            core->actions->deadline_ns = core->balance_ns;
+    if (!core->n_active && !core->n_dirty && core->now_ns < core->unstick_ns) {
+        if (core->unstick_ns < core->actions->deadline_ns)
+            core->actions->deadline_ns = core->unstick_ns;
         return;
     }
     /* Few classes are active at a time: insertion sort by priority, then by fewest slots. */
