@@ -138,9 +138,9 @@ struct rtc_de_options {
 
     enum rtc_de_kind kind;
     const char *objective; /* see enum rtc_de_kind */
-    const char
-        *version; /* stored evaluations of another version do not count; NULL: the contents
-                     of   the program, the library or the files named in the command decide */
+    /* Stored evaluations of another version do not count. NULL: the contents of the program, the
+     * library, or the files that the command names decide. */
+    const char *version;
     enum rtc_de_input input;
     const char *value_field;   /* the answer is a JSON object, the value this field; "a.b" nests */
     const char *moments_field; /* … and the moments this array, or object of numbers */
@@ -166,7 +166,7 @@ struct rtc_de_options {
     enum rtc_de_compat compat; /* CLASSIC; the rest too: */
     const char *strategy;      /* NULL: best1bin */
     uint32_t max_generations;  /* 0: 1,000; RTC_DE_NO_GENERATION: the first population alone */
-    double tol, atol;          /* 0: 0.01 and 0; RTC_NONE: 0 */
+    double tol, atol;          /* 0: 0.01 and 0; RTC_NONE: 0. Also when local searches end */
     double mutation[2];        /* [low, high) drawn for each generation; 0, 0: 0.5, 1 */
     double recombination;      /* 0: 0.7; RTC_NONE: 0 */
     bool immediate;            /* updating; one evaluation at a time */
@@ -185,13 +185,12 @@ struct rtc_de_options {
     uint64_t mem;    /* bytes of one evaluation; fewer run at once where it is scarce */
     double deadline; /* of one evaluation, seconds, without its wait; 0: none */
     enum rtc_de_failure on_failure;
-    int retries; /* of failures; 0: 2, RTC_NO_RETRY: none. Crashes of hosts are tried again in any
-                    case */
-    const double *penalty;    /* of a failed evaluation; NULL: infinite */
-    bool no_second_copies;    /* of stragglers, on idle cores */
-    bool no_affinity;         /* do not bind evaluations to cores */
-    bool no_reuse;            /* evaluations of the run under other settings do not seed it */
-    bool replay;              /* evaluate all again, told in the order of the journal */
+    int retries;           /* of failures; 0: 2, RTC_NO_RETRY: none. Hosts that die do not count */
+    const double *penalty; /* of a failed evaluation; NULL: infinite */
+    bool no_second_copies; /* of stragglers, on idle cores */
+    bool no_affinity;      /* do not bind evaluations to cores */
+    bool no_reuse;         /* evaluations of the run under other settings do not seed it */
+    bool replay;           /* evaluate all again, told in the order of the journal */
     const char *workers_file; /* a number in it replaces `workers` while the run goes on */
 
     /* Called after each generation and about twice a second, in the thread of rtc_de_run(). */

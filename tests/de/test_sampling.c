@@ -5,22 +5,12 @@
 #include <string.h>
 
 #include "actors/de/sampling.h"
+#include "tests/de/golden.h"
 
 #define LINES  686
 #define POINTS 1000u
 
 static double points[DE_SOBOL_MAX * POINTS], again[DE_SOBOL_MAX * POINTS];
-
-static uint64_t digest(uint64_t state, const double *numbers, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        uint64_t word;
-        memcpy(&word, &numbers[i], sizeof(word));
-        state = (state ^ word) * 0x9e3779b97f4a7c15u;
-        state ^= state >> 29;
-    }
-    return state;
-}
 
 static const char *sample(const char *sequence, struct de_random *random, uint32_t n,
                           uint32_t count)
@@ -49,11 +39,11 @@ static void run(const char *line, char *out, size_t size)
         de_random_u32(&random);
     if (sample(sequence, scrambled ? &random : NULL, n, count))
         return;
-    uint64_t state = digest(1, points, (size_t)n * count);
+    uint64_t state = golden_digest(1, points, (size_t)n * count);
     for (int i = 0; i < 5; i++)
         after[i] = i < 3 ? de_random_double(&random) : de_random_u32(&random);
     if (scrambled)
-        state = digest(state, after, 5);
+        state = golden_digest(state, after, 5);
     snprintf(out, size, "%s %s %u %u %u %016" PRIx64, sequence, generator, seed, n, count, state);
 }
 
@@ -108,21 +98,7 @@ static int check_philox(const char *sequence, uint32_t n, uint32_t count)
 
 int main(int argc, char **argv)
 {
-    char line[256], mine[256];
-    int wrong = 0, lines = 0;
-    FILE *file = argc == 2 ? fopen(argv[1], "r") : NULL;
-    if (!file) {
-        fprintf(stderr, "usage: test_sampling GOLDEN\n");
-        return 2;
-    }
-    for (; fgets(line, sizeof(line), file); lines++) {
-        line[strcspn(line, "\n")] = 0;
-        run(line, mine, sizeof(mine));
-        if (strcmp(line, mine) != 0 && wrong++ < 10)
-            printf("SciPy: %s\nhere:  %s\n", line, mine);
-    }
-    fclose(file);
-    printf("%d of %d sets of points are SciPy's\n", lines - wrong, lines);
+    int lines = 0, wrong = argc == 2 ? golden_compare(argv[1], run, &lines) : 1;
     for (int i = 0; i < 2; i++) {
         const char *sequence = i ? "halton" : "sobol";
         wrong += check_limits(sequence) + check_philox(sequence, 10, 512);

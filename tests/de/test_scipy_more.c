@@ -3,6 +3,7 @@
  * the file. */
 #include <inttypes.h>
 
+#include "tests/de/golden.h"
 #include "tests/de/solve.h"
 
 #define N           3u
@@ -10,16 +11,6 @@
 #define LINES       684
 
 /* ---- Objectives: every operation stands where numpy does it ---- */
-
-static double rosen(const double *x, uint32_t n)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i + 1 < n; i++) {
-        double a = x[i + 1] - x[i] * x[i], b = 1 - x[i];
-        sum += 100.0 * (a * a) + b * b;
-    }
-    return sum;
-}
 
 static double sphere(const double *x, uint32_t n)
 {
@@ -99,33 +90,33 @@ static const struct problem {
     solve_fn fn;
     struct rtc_de_options o; /* what differs from usual */
 } problems[] = {
-    {"sobol", rosen, {.init = RTC_DE_SOBOL}},
-    {"halton", rosen, {.init = RTC_DE_HALTON}},
-    {"random", rosen, {.init = RTC_DE_RANDOM}},
-    {"array", rosen, {.init = RTC_DE_ARRAY, .init_points = array, .n_init = 9}},
-    {"x0", rosen, {.x0 = x0}},
+    {"sobol", golden_rosen, {.init = RTC_DE_SOBOL}},
+    {"halton", golden_rosen, {.init = RTC_DE_HALTON}},
+    {"random", golden_rosen, {.init = RTC_DE_RANDOM}},
+    {"array", golden_rosen, {.init = RTC_DE_ARRAY, .init_points = array, .n_init = 9}},
+    {"x0", golden_rosen, {.x0 = x0}},
     {"array_x0", sphere, {.init = RTC_DE_ARRAY, .init_points = array, .n_init = 9, .x0 = x0}},
     {"sobol_x0", sphere, {.init = RTC_DE_SOBOL, .x0 = corner}},
     {"integers",
-     rosen,
+     golden_rosen,
      {.integrality = two_integers, .lower = NUMBERS(-7, -7, -7), .upper = NUMBERS(9, 9, 9)}},
     {"integers_only",
      sphere,
      {.integrality = all_integers, .lower = NUMBERS(-70, -70, -70), .upper = NUMBERS(90, 90, 90)}},
     {"integers_odd",
-     rosen,
+     golden_rosen,
      {.integrality = two_integers,
       .lower = NUMBERS(-7.3, -2, 0.2),
       .upper = NUMBERS(8.6, 2.5, 4.1)}},
-    {"sum", rosen, {.constraints = sum_pair, .n_constraints = 1}},
-    {"pair", rosen, {.constraints = sum_pair + 1, .n_constraints = 1}},
-    {"both", rosen, {.constraints = sum_pair, .n_constraints = 2}},
-    {"linear", rosen, {.constraints = linear, .n_constraints = 1}},
+    {"sum", golden_rosen, {.constraints = sum_pair, .n_constraints = 1}},
+    {"pair", golden_rosen, {.constraints = sum_pair + 1, .n_constraints = 1}},
+    {"both", golden_rosen, {.constraints = sum_pair, .n_constraints = 2}},
+    {"linear", golden_rosen, {.constraints = linear, .n_constraints = 1}},
     {"band", sphere, {.constraints = band, .n_constraints = 1}},
     {"bands", sphere, {.constraints = bands, .n_constraints = 2}},
-    {"never", rosen, {.constraints = never, .n_constraints = 1}},
+    {"never", golden_rosen, {.constraints = never, .n_constraints = 1}},
     {"integers_sum",
-     rosen,
+     golden_rosen,
      {.constraints = sum_pair,
       .n_constraints = 1,
       .integrality = one_integer,
@@ -135,26 +126,19 @@ static const struct problem {
     {"infinite_pair",
      mostly_infinite,
      {.constraints = sum_pair, .n_constraints = 1, .init = RTC_DE_RANDOM}},
-    {"budget", rosen, {.max_evaluations = 100}},
-    {"budget_sum", rosen, {.max_evaluations = 100, .constraints = sum_pair, .n_constraints = 1}},
-    {"budget_first", rosen, {.max_evaluations = 13}},
-    {"vectorized", rosen, {.vectorized = true}},
-    {"settings", rosen, {.mutation = {0.9, 0.4}, .recombination = 0.4, .tol = 0.1, .atol = 0.05}},
-    {"constant", rosen, {.mutation = {0.8, 0.8}, .recombination = 0.9}},
-    {"fixed", rosen, {.lower = NUMBERS(-2, 1.25, -2), .upper = NUMBERS(2.5, 1.25, 2.5)}},
-    {"reversed", rosen, {.lower = NUMBERS(2.5, -2, 2.5), .upper = NUMBERS(-2, 2.5, -2)}},
+    {"budget", golden_rosen, {.max_evaluations = 100}},
+    {"budget_sum",
+     golden_rosen,
+     {.max_evaluations = 100, .constraints = sum_pair, .n_constraints = 1}},
+    {"budget_first", golden_rosen, {.max_evaluations = 13}},
+    {"vectorized", golden_rosen, {.vectorized = true}},
+    {"settings",
+     golden_rosen,
+     {.mutation = {0.9, 0.4}, .recombination = 0.4, .tol = 0.1, .atol = 0.05}},
+    {"constant", golden_rosen, {.mutation = {0.8, 0.8}, .recombination = 0.9}},
+    {"fixed", golden_rosen, {.lower = NUMBERS(-2, 1.25, -2), .upper = NUMBERS(2.5, 1.25, 2.5)}},
+    {"reversed", golden_rosen, {.lower = NUMBERS(2.5, -2, 2.5), .upper = NUMBERS(-2, 2.5, -2)}},
 };
-
-static uint64_t digest(uint64_t state, const double *numbers, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        uint64_t word;
-        memcpy(&word, &numbers[i], sizeof(word));
-        state = (state ^ word) * 0x9e3779b97f4a7c15u;
-        state ^= state >> 29;
-    }
-    return state;
-}
 
 /* Population, values and violations of where a run is that ends after so many generations. Within a
  * longer one it is not to be seen: it asks nothing at the end of a generation whose last trials are
@@ -182,13 +166,13 @@ static uint64_t digest_at(const struct rtc_de_options *options, solve_fn fn, uin
     }
     if (de) {
         de_classic_state(de, &s);
-        state = digest(state, s.members, (size_t)s.population * N);
-        state = generation ? digest(state, s.values, s.population) : state;
+        state = golden_digest(state, s.members, (size_t)s.population * N);
+        state = generation ? golden_digest(state, s.values, s.population) : state;
         for (uint32_t i = 0; i < s.population && generation; i++) {
             for (uint32_t j = 0; j < N; j++)
                 x[j] = de_space_scale(&space, j, s.members[(size_t)i * N + j]);
             de_space_violations(&space, x, violations);
-            state = digest(state, violations, space.n_violations ? space.n_violations : 1);
+            state = golden_digest(state, violations, space.n_violations ? space.n_violations : 1);
         }
     }
     de_classic_free(de);
@@ -227,7 +211,7 @@ static void run(const char *line, char *out, size_t size)
     uint64_t state = digest_at(&o, problems[k].fn, 0, 1);
     for (uint32_t g = 1; g <= r->generations - broken; g++)
         state = digest_at(&o, problems[k].fn, g, state);
-    state = digest(digest(state, r->x, N), &r->value, 1);
+    state = golden_digest(golden_digest(state, r->x, N), &r->value, 1);
     snprintf(out, size, "%s %s %s %s %u %u %" PRIu64 " %d %.17g %016" PRIx64, name, generator,
              strategy, updating, seed, r->generations, r->evaluations, r->success,
              r->worst_violation, state);
@@ -236,24 +220,11 @@ static void run(const char *line, char *out, size_t size)
 
 int main(int argc, char **argv)
 {
-    char line[256], mine[256];
-    int wrong = 0, lines = 0;
-    FILE *file = argc == 2 ? fopen(argv[1], "r") : NULL;
-    if (!file) {
-        fprintf(stderr, "usage: test_scipy_more GOLDEN\n");
-        return 2;
-    }
+    int lines = 0;
     for (int i = 0; i < 9; i++) {
         for (int j = 0; j < (int)N; j++)
             array[i * (int)N + j] = (7 * i + 3 * j) % 11 * 0.5 - 2.25;
     }
-    for (; fgets(line, sizeof(line), file); lines++) {
-        line[strcspn(line, "\n")] = 0;
-        run(line, mine, sizeof(mine));
-        if (strcmp(line, mine) != 0 && wrong++ < 10)
-            printf("SciPy: %s\nhere:  %s\n", line, mine);
-    }
-    fclose(file);
-    printf("%d of %d runs are SciPy's\n", lines - wrong, lines);
+    int wrong = argc == 2 ? golden_compare(argv[1], run, &lines) : 1;
     return wrong || lines != LINES;
 }
