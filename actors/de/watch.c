@@ -29,6 +29,8 @@ struct watch {
     double best, shown, written, notified, began;
     struct report_tb *tb;
     struct history history;
+    struct rtc_de_progress last; /* not written yet; its x is last_x */
+    double *last_x;
 };
 
 static double now(clockid_t clock)
@@ -47,6 +49,7 @@ struct watch *de_watch_open(const char *folder, const struct rtc_de_options *opt
         return NULL;
     w->o = options;
     w->what = *what;
+    w->last_x = calloc(options->n, sizeof(double));
     w->terminal = isatty(2);
     w->quiet = quiet;
     w->best = INFINITY;
@@ -248,9 +251,14 @@ void de_watch_progress(struct watch *w, const struct rtc_de_progress *p)
         say_progress(w, p);
     if (p->generation_done)
         remember(&w->history, p);
-    if (t - w->written < 0.5 || !p->evaluations)
+    if (!p->evaluations || !w->last_x)
+        return;
+    w->last = *p;
+    w->last.x = memcpy(w->last_x, p->x, p->n * sizeof(double));
+    if (t - w->written < 0.5)
         return;
     w->written = t;
+    w->last.evaluations = 0;
     write_scalars(w, p);
     look_for_events(w, p);
 }
@@ -387,6 +395,10 @@ void de_watch_end(struct watch *w, struct rtc *rtc, const struct rtc_de_result *
 {
     char text[400];
     clear_line(w);
+    if (w->last.evaluations) {
+        remember(&w->history, &w->last);
+        write_scalars(w, &w->last);
+    }
     if (result) {
         say_result(w, result);
         write_result(w, result);
@@ -403,5 +415,6 @@ void de_watch_end(struct watch *w, struct rtc *rtc, const struct rtc_de_result *
     free(w->history.evaluations);
     free(w->history.best);
     free(w->history.mean);
+    free(w->last_x);
     free(w);
 }
