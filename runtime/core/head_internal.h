@@ -56,7 +56,7 @@ struct edge {
     uint32_t next;
     uint32_t who; /* entry index, client number or node number */
     uint32_t kind;
-    uint32_t generation; /* of the entry */
+    uint32_t generation; /* of the entry; of a node: answers with a hold that it did not tell of */
 };
 
 #define PAGE_SHIFT 10
@@ -249,6 +249,8 @@ void head_free_copy(struct rtci_head_core *core, uint32_t node, struct rtci_id i
 void head_release(struct rtci_head_core *core, struct client *client, const struct rtci_range *range);
 void head_put(struct rtci_head_core *core, struct client *client, const struct rtci_put *put);
 void head_want(struct rtci_head_core *core, struct client *client, const struct rtci_ids *ids);
+/* An answer that holds the object goes to the node: a DROP that does not know of it does not count. */
+void head_hold_answered(struct rtci_head_core *core, uint32_t node, struct rtci_id id);
 void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client,
                const struct rtci_ids *ids, bool hold);
 void head_holds_end(struct rtci_head_core *core, uint32_t node);

@@ -314,6 +314,7 @@ static void answer_newest(struct rtci_head_core *core, const struct named *named
     memcpy(&ids[1], &named->id, sizeof(named->id));
     _Static_assert(sizeof(struct rtci_ids) == sizeof(struct rtci_id), "one id follows the header");
     head_hold(core, client->node, client, ids, true); /* before the reader hears of it */
+    head_hold_answered(core, client->node, named->id);
     head_reply(core, client, request, 0, 1, named->version, named->id, NULL, 0);
 }
 

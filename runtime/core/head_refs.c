@@ -275,11 +275,40 @@ void head_want(struct rtci_head_core *core, struct client *client, const struct 
 }
 
 /* HOLD and DROP of a node for one of its processes: the head keeps one bit per node. */
+static struct edge *node_edge(struct rtci_head_core *core, uint32_t node, struct rtci_id id)
+{
+    uint32_t index = head_find(core, id), at = index ? head_entry(core, index)->ext_edges : 0;
+    while (at && core->edges[at].who != node)
+        at = core->edges[at].next;
+    return at ? &core->edges[at] : NULL;
+}
+
+void head_hold_answered(struct rtci_head_core *core, uint32_t node, struct rtci_id id)
+{
+    struct edge *edge = node_edge(core, node, id);
+    if (edge)
+        edge->generation++;
+}
+
+/* A node that drops an object while an answer with it is on its way to it does not drop that. */
+static bool crossed(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids)
+{
+    struct rtci_id id;
+    memcpy(&id, ids + 1, sizeof(id));
+    struct edge *edge = ids->n == 1 ? node_edge(core, node, id) : NULL;
+    if (!edge)
+        return false;
+    edge->generation -= ids->arg < edge->generation ? ids->arg : edge->generation;
+    return edge->generation > 0;
+}
+
 void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client,
                const struct rtci_ids *ids, bool hold)
 {
     const struct rtci_id *id = (const struct rtci_id *)(ids + 1);
     (void)client;
+    if (!hold && !core->replaying && crossed(core, node, ids))
+        return;
     head_j_node_hold(core, node, ids, hold);
     for (uint32_t i = 0; i < ids->n; i++) {
         uint32_t index = head_find(core, id[i]);
@@ -317,7 +346,7 @@ void head_holds_end(struct rtci_head_core *core, uint32_t node)
         struct {
             struct rtci_ids ids;
             struct rtci_id id;
-        } drop = {{{sizeof(drop), RTCI_R_DROP, 0}, 1, 0},
+        } drop = {{{sizeof(drop), RTCI_R_DROP, 0}, 1, UINT32_MAX},
                   {core->entries[i].seq, core->entries[i].client, 0}};
         head_hold(core, node, NULL, &drop.ids, false);
     }

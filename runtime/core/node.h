@@ -91,6 +91,7 @@ struct hold {
     uint32_t proc;
     uint32_t next_id, next, prev; /* of the same object; of the same process */
     uint32_t replies;             /* answers with a hold that passed here and were not dropped */
+    uint32_t seen;                /* answers of the head with a hold, of which it was not told */
     bool said;                    /* the process itself said HOLD */
 };
 struct cancel {
@@ -236,11 +237,15 @@ void node_kill(uint32_t token, int signal, struct rtci_node_actions *actions);
 /* node_refs.c */
 void node_hold(struct rtci_node_core *core, uint32_t token, const struct rtci_ids *ids,
                struct rtci_node_actions *actions);
+void node_hold_none(struct rtci_node_core *core, struct rtci_id id,
+                    struct rtci_node_actions *actions);
 void node_drop(struct rtci_node_core *core, uint32_t token, const struct rtci_ids *ids,
                struct rtci_node_actions *actions);
 void node_hold_one(struct rtci_node_core *core, uint32_t token, struct rtci_id id,
                    struct rtci_node_actions *actions);
 void node_drop_all(struct rtci_node_core *core, uint32_t token, struct rtci_node_actions *actions);
+/* Nobody here holds the object; `seen`: how many answers of the head with a hold passed here. */
+void node_say_drop(struct rtci_node_actions *actions, struct rtci_id id, uint32_t seen);
 void node_say_ids(struct rtci_node_actions *actions, uint16_t type, const struct rtci_id *ids,
                   uint32_t n);
 void node_hello_holds(struct rtci_node_core *core, struct rtci_node_actions *actions);

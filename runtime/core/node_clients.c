@@ -421,9 +421,8 @@ static void on_reply(struct rtci_node_core *core, uint32_t token, const struct r
         return;
     if (token)
         node_hold_one(core, token, reply->id, actions);
-    else if (!rtci_map_find(&core->hold_by_id, reply->id.seq,
-                            (uint64_t)reply->id.client << 32 | reply->id.index))
-        node_say_ids(actions, RTCI_R_DROP, &reply->id, 1);
+    else
+        node_hold_none(core, reply->id, actions);
 }
 
 void node_to_client(struct rtci_node_core *core, const struct rtci_wrap *wrap,

@@ -27,6 +27,14 @@ void node_say_ids(struct rtci_node_actions *actions, uint16_t type, const struct
     }
 }
 
+void node_say_drop(struct rtci_node_actions *actions, struct rtci_id id, uint32_t seen)
+{
+    struct rtci_ids *rec = node_say(actions, RTCI_R_DROP, sizeof(*rec) + sizeof(id));
+    rec->n = 1;
+    rec->arg = seen;
+    memcpy(rec + 1, &id, sizeof(id));
+}
+
 static uint32_t find(const struct rtci_node_core *core, uint32_t token, struct rtci_id id)
 {
     const uint32_t *first = rtci_map_find(&core->hold_by_id, id.seq, key_b(id));
@@ -42,6 +50,7 @@ static bool add(struct rtci_node_core *core, uint32_t token, struct rtci_id id, 
     uint32_t known = find(core, token, id);
     if (known) {
         core->holds[known].replies += reply;
+        core->holds[known].seen += reply;
         core->holds[known].said |= !reply;
     }
     if (!id.client || known)
@@ -58,7 +67,7 @@ static bool add(struct rtci_node_core *core, uint32_t token, struct rtci_id id, 
     struct hold *hold = &core->holds[index];
     *hold =
         (struct hold){.id = id, .proc = token, .next_id = first ? *first : 0, .next = proc->holds};
-    hold->replies = reply;
+    hold->replies = hold->seen = reply;
     hold->said = !reply;
     if (proc->holds)
         core->holds[proc->holds].prev = index;
@@ -68,8 +77,8 @@ static bool add(struct rtci_node_core *core, uint32_t token, struct rtci_id id, 
     return !hold->next_id;
 }
 
-/* True when no local process holds the object any more. */
-static bool drop(struct rtci_node_core *core, uint32_t index)
+/* True when no local process holds the object any more; *ret_seen is then what the head is told. */
+static bool drop(struct rtci_node_core *core, uint32_t index, uint32_t *ret_seen)
 {
     struct hold *hold = &core->holds[index];
     uint32_t *at = rtci_map_find(&core->hold_by_id, hold->id.seq, key_b(hold->id));
@@ -78,7 +87,10 @@ static bool drop(struct rtci_node_core *core, uint32_t index)
         at = &core->holds[*at].next_id;
     *at = hold->next_id;
     bool last = *first == 0;
-    if (last)
+    *ret_seen = hold->seen;
+    if (!last)
+        core->holds[*first].seen += hold->seen; /* another process tells of it */
+    else
         rtci_map_remove(&core->hold_by_id, hold->id.seq, key_b(hold->id));
     *(hold->prev ? &core->holds[hold->prev].next : &core->procs[hold->proc].holds) = hold->next;
     if (hold->next)
@@ -106,6 +118,17 @@ void node_hold_one(struct rtci_node_core *core, uint32_t token, struct rtci_id i
         node_say_ids(actions, RTCI_R_HOLD, &id, 1);
 }
 
+/* The reader is gone: the answer counts as seen, and who else holds the object goes on. */
+void node_hold_none(struct rtci_node_core *core, struct rtci_id id,
+                    struct rtci_node_actions *actions)
+{
+    const uint32_t *first = rtci_map_find(&core->hold_by_id, id.seq, key_b(id));
+    if (first && *first)
+        core->holds[*first].seen++;
+    else
+        node_say_drop(actions, id, 1);
+}
+
 void node_drop(struct rtci_node_core *core, uint32_t token, const struct rtci_ids *ids,
                struct rtci_node_actions *actions)
 {
@@ -121,10 +144,11 @@ void node_drop(struct rtci_node_core *core, uint32_t token, const struct rtci_id
         }
         /* One not known here is of before a restart: the head's bit falls unless another process
          * said meanwhile that it holds the object. */
-        bool last =
-            index ? drop(core, index) : !rtci_map_find(&core->hold_by_id, id[i].seq, key_b(id[i]));
+        uint32_t seen = 0;
+        bool last = index ? drop(core, index, &seen)
+                          : !rtci_map_find(&core->hold_by_id, id[i].seq, key_b(id[i]));
         if (last)
-            node_say_ids(actions, RTCI_R_DROP, &id[i], 1);
+            node_say_drop(actions, id[i], seen);
     }
 }
 
@@ -133,8 +157,9 @@ void node_drop_all(struct rtci_node_core *core, uint32_t token, struct rtci_node
     while (core->procs[token].holds) {
         uint32_t index = core->procs[token].holds;
         struct rtci_id id = core->holds[index].id;
-        if (drop(core, index))
-            node_say_ids(actions, RTCI_R_DROP, &id, 1);
+        uint32_t seen;
+        if (drop(core, index, &seen))
+            node_say_drop(actions, id, seen);
     }
 }
 
