@@ -1,6 +1,5 @@
 /* Generations of differential evolution as SciPy 1.10 makes them: when it draws, evaluates,
  * promotes and stops. The file is compiled without contraction of floating point. */
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +66,6 @@ struct de_classic *de_classic_create(const struct de_space *space,
         de_classic_free(de);
         return NULL;
     }
-    de->scale = de->o.mutation[0];
     return de;
 }
 
@@ -157,10 +155,8 @@ static bool begins(struct de_classic *de)
         return false;
     }
     if (de->candidate == 0) {
-        const double *f = de->o.mutation;
         de->again = false;
-        if (f[0] != f[1])
-            de->scale = de_random_uniform(&de->random, fmin(f[0], f[1]), fmax(f[0], f[1]));
+        de->scale = de_draw_scale(&de->o, &de->random);
     }
     return !out_of_budget(de);
 }
@@ -272,7 +268,6 @@ void de_classic_improve(struct de_classic *de, const double *x, double value, ui
 
 void de_classic_state(const struct de_classic *de, struct de_state *ret_state)
 {
-    double mean, deviation;
     *ret_state = (struct de_state){.status = de->status,
                                    .generation = de->generation,
                                    .population = de->np,
@@ -280,9 +275,7 @@ void de_classic_state(const struct de_classic *de, struct de_state *ret_state)
                                    .members = de->members.u,
                                    .values = de->members.values,
                                    .best = de->members.values[0],
-                                   .convergence = INFINITY};
-    if (de_members_spread(&de->members, &mean, &deviation))
-        ret_state->convergence = deviation / (fabs(mean) + DBL_EPSILON);
+                                   .convergence = de_members_convergence(&de->members)};
 }
 
 void de_classic_best(const struct de_classic *de, double *ret_x)

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "actors/de/affinity.h"
+#include "actors/de/clock.h"
 #include "actors/de/objective.h"
 
 struct head { /* of an answer; moments and then the reason follow, padded to eight bytes */
@@ -121,19 +121,12 @@ static const struct de_spec *spec_of(const void *data, size_t size)
     return &spec;
 }
 
-static double now(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* CPU time of this process and of those of its children that ended. */
 static double cpu_time(void)
 {
     struct rusage children;
     getrusage(RUSAGE_CHILDREN, &children);
-    return now(CLOCK_PROCESS_CPUTIME_ID) + (double)children.ru_utime.tv_sec +
+    return de_now(CLOCK_PROCESS_CPUTIME_ID) + (double)children.ru_utime.tv_sec +
            (double)children.ru_utime.tv_usec * 1e-6;
 }
 
@@ -214,29 +207,39 @@ static int evaluate(const struct de_spec *spec, rtc_de_objective own, const doub
     return rc;
 }
 
+static int read_call(struct rtc_call *call, const struct de_spec **ret_spec,
+                     const void **ret_points, size_t *ret_size)
+{
+    const void *packed;
+    size_t packed_size;
+    RTC_TRY(rtc_arg_bytes(call, 0, ret_points, ret_size));
+    RTC_TRY(rtc_arg_bytes(call, 1, &packed, &packed_size));
+    const struct de_spec *spec = *ret_spec = spec_of(packed, packed_size);
+    if (!spec || !spec->n || *ret_size % (spec->n * sizeof(double)))
+        return rtc_fail(call, RTC_E_INVALID, "the evaluation came garbled");
+    if (spec->bind)
+        de_affinity_claim(spec->cpus);
+    return 0;
+}
+
 /* n × count numbers, spec → the answers of all points */
 static int evaluate_all(struct rtc_call *call, rtc_de_objective own)
 {
     static double moments[RTC_DE_MOMENTS_MAX];
-    const void *points, *packed;
-    size_t size, packed_size;
-    RTC_TRY(rtc_arg_bytes(call, 0, &points, &size));
-    RTC_TRY(rtc_arg_bytes(call, 1, &packed, &packed_size));
-    const struct de_spec *spec = spec_of(packed, packed_size);
-    if (!spec || !spec->n || size % (spec->n * sizeof(double)))
-        return rtc_fail(call, RTC_E_INVALID, "the evaluation came garbled");
-    if (spec->bind)
-        de_affinity_claim(spec->cpus);
+    const struct de_spec *spec;
+    const void *points;
+    size_t size;
+    RTC_TRY(read_call(call, &spec, &points, &size));
     struct writer w = {0};
     double *x = malloc(spec->n * sizeof(double));
     bool ok = x != NULL;
     size_t one = spec->n * sizeof(double), last = 0;
-    double cpu = cpu_time(), then = now(CLOCK_MONOTONIC);
+    double cpu = cpu_time(), then = de_now(CLOCK_MONOTONIC);
     for (size_t at = 0; ok && at < size; at += one) {
         struct rtc_de_answer answer = {.moments = moments};
         memcpy(x, (const char *)points + at, one);
         int rc = evaluate(spec, own, x, &answer);
-        double t = now(CLOCK_MONOTONIC);
+        double t = de_now(CLOCK_MONOTONIC);
         last = w.size;
         ok = write_answer(&w, &answer, rc != 0, t - then, 0);
         then = t;
@@ -254,17 +257,14 @@ static int evaluate_all(struct rtc_call *call, rtc_de_objective own)
 
 int rtc_de_call_vector(struct rtc_call *call, rtc_de_vector_objective objective)
 {
-    const void *points, *packed;
-    size_t size, packed_size;
-    RTC_TRY(rtc_arg_bytes(call, 0, &points, &size));
-    RTC_TRY(rtc_arg_bytes(call, 1, &packed, &packed_size));
-    const struct de_spec *spec = spec_of(packed, packed_size);
-    if (!spec || !spec->n || size % (spec->n * sizeof(double)))
-        return rtc_fail(call, RTC_E_INVALID, "the evaluation came garbled");
+    const struct de_spec *spec;
+    const void *points;
+    size_t size;
+    RTC_TRY(read_call(call, &spec, &points, &size));
     uint32_t count = (uint32_t)(size / (spec->n * sizeof(double)));
     struct writer w = {0};
     double *x = malloc(size + 1), *values = calloc(count + 1, sizeof(double));
-    double began = now(CLOCK_MONOTONIC), cpu = cpu_time();
+    double began = de_now(CLOCK_MONOTONIC), cpu = cpu_time();
     bool ok = x && values;
     int rc = 0;
     if (ok) {
@@ -274,7 +274,7 @@ int rtc_de_call_vector(struct rtc_call *call, rtc_de_vector_objective objective)
         if (spec->deadline > 0)
             set_alarm(0);
     }
-    double seconds = (now(CLOCK_MONOTONIC) - began) / (count ? count : 1);
+    double seconds = (de_now(CLOCK_MONOTONIC) - began) / (count ? count : 1);
     cpu = cpu_time() - cpu;
     for (uint32_t i = 0; ok && rc == 0 && i < count; i++) {
         struct rtc_de_answer answer = {.value = values[i]};

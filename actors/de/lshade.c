@@ -1,12 +1,11 @@
 /* The population lives in [0, 1]^n and is sorted by value, best first, whenever trials are made.
  * Members carry numbers, so that a trial of the steady state finds its target again, or learns that
  * it was dropped, whatever was told meanwhile. */
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/de/method.h"
+#include "actors/de/local.h"
 
 #define SMALLEST    4u
 #define TERMINAL    (-1.0)     /* of a memory of CR: 0 for ever */
@@ -399,15 +398,11 @@ static const double *best_u(const struct de_lshade *de, double *ret_value)
 
 void de_lshade_state(const struct de_lshade *de, struct de_state *ret_state)
 {
-    double mean = 0, deviation = 0, best;
+    double best;
     uint32_t np = de->generation ? de->np : de->n0;
     copy_members(de);
     best_u(de, &best);
-    for (uint32_t i = 0; i < np; i++)
-        mean += de->values[i] / np;
-    for (uint32_t i = 0; i < np; i++)
-        deviation += (de->values[i] - mean) * (de->values[i] - mean) / np;
-    double spread = sqrt(deviation) / (fabs(mean) + DBL_EPSILON);
+    double spread = de_convergence(de->values, np);
     *ret_state = (struct de_state){.status = de->status,
                                    .generation = de->generation,
                                    .population = np,

@@ -2,6 +2,7 @@
  * trajectory SciPy's, bit for bit. The file is compiled without contraction of floating point. */
 #include "actors/de/members.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,13 @@ bool de_members_spread(const struct de_members *members, double *ret_mean, doubl
     }
     *ret_deviation = sqrt(pairwise_sum(members->scratch, members->np) / members->np);
     return true;
+}
+
+double de_members_convergence(const struct de_members *members)
+{
+    double mean, deviation;
+    return de_members_spread(members, &mean, &deviation) ? deviation / (fabs(mean) + DBL_EPSILON)
+                                                         : INFINITY;
 }
 
 bool de_members_converged(const struct de_members *members, const struct rtc_de_options *options)

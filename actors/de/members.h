@@ -29,6 +29,8 @@ void de_members_set(struct de_members *members, uint32_t at, const double *u, do
                     bool feasible, const double *violations);
 /* Mean and deviation (of the population) of the values; false when one is infinite. */
 bool de_members_spread(const struct de_members *members, double *ret_mean, double *ret_deviation);
+/* SciPy's: deviation over |mean|; infinite when a value is. */
+double de_members_convergence(const struct de_members *members);
 bool de_members_converged(const struct de_members *members, const struct rtc_de_options *options);
 void de_members_point(const struct de_members *members, const double *u, double *ret_x);
 
@@ -44,6 +46,8 @@ void de_mutant(const struct de_members *members, enum de_base base, double f, ui
                const uint32_t *samples, double *ret_u);
 /* Five others than the candidate, at random, at the head of members->indices. */
 void de_samples(struct de_members *members, uint32_t candidate, struct de_random *random);
+/* F: the number that mutation is, or drawn between its two. */
+double de_draw_scale(const struct rtc_de_options *options, struct de_random *random);
 /* A trial for a candidate; it may lie outside of [0, 1]. `mutant`: scratch of n. */
 void de_make_trial(struct de_members *members, const struct de_strategy *strategy, double f,
                    double recombination, uint32_t candidate, struct de_random *random,

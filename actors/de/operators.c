@@ -1,4 +1,5 @@
 /* Mutation and crossover, in numpy's order of roundings and SciPy's order of draws. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,12 @@ static void own_trial(const struct de_members *members, const struct rtc_de_opti
     }
     free(trial);
     free(points);
+}
+
+double de_draw_scale(const struct rtc_de_options *options, struct de_random *random)
+{
+    const double *f = options->mutation;
+    return f[0] == f[1] ? f[0] : de_random_uniform(random, fmin(f[0], f[1]), fmax(f[0], f[1]));
 }
 
 void de_make_trial(struct de_members *members, const struct de_strategy *strategy, double f,

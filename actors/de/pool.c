@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "actors/de/clock.h"
 #include "actors/de/evaluation.h"
 
 #define TASK_SECONDS 200e-6 /* a task that lasts so long is worth its while */
@@ -48,13 +48,6 @@ struct de_pool {
     int fatal, busy; /* busy: callbacks may run while the flights are gone through */
     struct de_pool_counts counts;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static bool make_room(struct de_pool *pool, uint32_t points)
 {
@@ -183,7 +176,7 @@ static int launch(struct de_pool *pool, const uint64_t *ids, const double *x, ui
     flight->pool = pool;
     flight->n = n;
     flight->attempts = attempts;
-    flight->sent = now();
+    flight->sent = de_now(CLOCK_MONOTONIC);
     flight->ids = malloc(n * sizeof(*flight->ids));
     flight->x = malloc(size);
     if (!flight->ids || !flight->x) {
@@ -232,7 +225,7 @@ void de_pool_set_batch(struct de_pool *pool, uint32_t together, uint32_t workers
 
 int de_pool_second_copies(struct de_pool *pool, uint32_t idle)
 {
-    double t = now();
+    double t = de_now(CLOCK_MONOTONIC);
     int rc = 0;
     pool->busy++;
     for (struct flight *f = pool->out; f && idle && rc == 0 && pool->mean_seconds > 0;
@@ -423,10 +416,11 @@ static bool take(struct de_pool *pool, struct flight *f, uint32_t i, struct de_d
     pool->counts.failed++;
     if (pool->o->failed)
         pool->o->failed(pool->o->arg, x, a.why);
-    if (pool->o->on_failure ==
-        RTC_DE_FATAL) /* it does not count: started again, it is tried again */
-        pool->fatal = de_fail(RTC_E_TASK_FAILED, "an evaluation failed: %s", a.why);
-    return pool->o->on_failure != RTC_DE_FATAL;
+    if (pool->o->on_failure != RTC_DE_FATAL)
+        return true;
+    /* It does not count: started again, it is tried again. */
+    pool->fatal = de_fail(RTC_E_TASK_FAILED, "an evaluation failed: %s", a.why);
+    return false;
 }
 
 int de_pool_error(const struct de_pool *pool)

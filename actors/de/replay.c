@@ -1,11 +1,9 @@
 /* Where the order of telling decides what is asked, the journal is the replay log: each evaluation
  * stands in it as it counted, with its trial's number and with how many trials had been asked for
  * by then. Asking so many, then telling, gives the same trials again. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/de/digest.h"
 #include "actors/de/run.h"
 
 struct replay {
@@ -108,10 +106,8 @@ static int wait_for(struct replay *r, uint64_t id)
     while (rc == 0 && !r->back[id] && !run->stop) {
         rc = de_pool_wait(run->pool, RTC_MS(200));
         while (rc == 0 && de_pool_next(run->pool, &done)) {
-            struct de_entry failed = {.failed = 1};
-            double value = de_value_of(run->o, done.value, done.moments, done.n_moments);
-            bool bad = done.failed || isnan(value);
-            r->values[done.id] = bad ? de_run_worth(run, &failed) : value;
+            r->values[done.id] =
+                de_run_value(run, done.failed, done.value, done.moments, done.n_moments);
             r->back[done.id] = true;
             run->evaluated++;
         }

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "actors/de/digest.h"
@@ -32,13 +31,6 @@ int de_fail(int rc, const char *fmt, ...)
     va_end(args);
     memcpy(error_text, text, sizeof(text));
     return rc;
-}
-
-double de_now(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* ---- Workers ---- */
@@ -212,12 +204,19 @@ static void look(struct run *run)
 
 /* ---- Telling ---- */
 
-double de_run_worth(const struct run *run, const struct de_entry *entry)
+double de_run_value(const struct run *run, bool failed, double own, const double *moments,
+                    uint32_t n_moments)
 {
-    double value = de_value_of(run->o, entry->value, de_entry_moments(entry), entry->n_moments);
-    if (!entry->failed && !isnan(value))
+    double value = failed ? NAN : de_value_of(run->o, own, moments, n_moments);
+    if (!isnan(value))
         return value;
     return run->o->penalty ? *run->o->penalty : INFINITY;
+}
+
+double de_run_worth(const struct run *run, const struct de_entry *entry)
+{
+    return de_run_value(run, entry->failed, entry->value, de_entry_moments(entry),
+                        entry->n_moments);
 }
 
 int de_run_store(struct run *run, const struct de_done *done, bool counts)
@@ -260,12 +259,8 @@ static int compare_ready(struct run *run)
 {
     struct de_done done;
     while (de_pool_next(run->pool, &done)) {
-        struct de_entry now = {.value = done.value, .failed = done.failed};
-        double value = done.failed ? done.value
-                                   : de_value_of(run->o, done.value, done.moments, done.n_moments);
+        double value = de_run_value(run, done.failed, done.value, done.moments, done.n_moments);
         const struct de_entry *was = de_journal_find(&run->journal, done.x);
-        now.failed |= isnan(value);
-        value = now.failed ? de_run_worth(run, &now) : value;
         double before = was ? de_run_worth(run, was) : value;
         run->differ += memcmp(&before, &value, sizeof(value)) != 0;
         run->evaluated++;

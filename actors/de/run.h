@@ -3,8 +3,7 @@
 #ifndef ACTORS_DE_RUN_H
 #define ACTORS_DE_RUN_H
 
-#include <time.h>
-
+#include "actors/de/clock.h"
 #include "actors/de/journal.h"
 #include "actors/de/machine.h"
 #include "actors/de/pool.h"
@@ -25,9 +24,10 @@ struct run {
     bool abort, success, said_overcommitted, said_waiting;
 };
 
-double de_now(clockid_t clock);
 void de_run_look_at_workers(struct run *run);
-/* What an evaluation counts as. */
+/* What an evaluation counts as: its value, that of its moments, or the penalty. */
+double de_run_value(const struct run *run, bool failed, double own, const double *moments,
+                    uint32_t n_moments);
 double de_run_worth(const struct run *run, const struct de_entry *entry);
 void de_run_progress(struct run *run, bool generation_done);
 /* While something is waited for: about twice a second, progress, and whether the time is up. */

@@ -176,7 +176,7 @@ static int prepare(struct run *run)
         return de_fail(rc,
                        "the evaluations stored under \"%s\" are not of %u parameters: give the "
                        "run another name",
-                       o->name ? o->name : "run", o->n);
+                       o->name, o->n);
     run->workers_begun = run->workers;
     if (rc == 0)
         rc = de_journal_begin(&run->journal, &run->workers_begun);

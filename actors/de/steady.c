@@ -1,7 +1,6 @@
 /* Differential evolution in the steady state: a trial replaces its target when it is told, and
  * nobody waits for the slowest. F is drawn for each trial (Scott & De Jong 2015 on what asynchrony
  * does). A run is a function of its options and of the order of asking and telling. */
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,12 +91,9 @@ static uint32_t best_of(const struct de_members *m)
  * when it was made, does not change it. */
 static void make(struct de_steady *de, uint64_t id, uint32_t target, double *trial)
 {
-    const double *f = de->o.mutation;
-    double scale = f[0];
     struct de_random random;
     de_random_philox(&random, de->o.seed, STEADY, (uint32_t)id);
-    if (f[0] != f[1])
-        scale = de_random_uniform(&random, fmin(f[0], f[1]), fmax(f[0], f[1]));
+    double scale = de_draw_scale(&de->o, &random);
     de_make_trial(&de->members, &de->strategy, scale, de->o.recombination, target, &random,
                   de->mutant, trial);
     de_repair(trial, de->n, &random);
@@ -192,7 +188,6 @@ bool de_steady_tell(struct de_steady *de, uint64_t id, double value)
 
 void de_steady_state(const struct de_steady *de, struct de_state *ret_state)
 {
-    double mean, deviation;
     const struct de_members *m = &de->members;
     *ret_state = (struct de_state){.status = de->status,
                                    .generation = (uint32_t)(de->settled / de->np),
@@ -201,9 +196,7 @@ void de_steady_state(const struct de_steady *de, struct de_state *ret_state)
                                    .members = m->u,
                                    .values = m->values,
                                    .best = m->values[best_of(m)],
-                                   .convergence = INFINITY};
-    if (de_members_spread(m, &mean, &deviation))
-        ret_state->convergence = deviation / (fabs(mean) + DBL_EPSILON);
+                                   .convergence = de_members_convergence(m)};
 }
 
 uint64_t de_steady_asked(const struct de_steady *de)

@@ -6,24 +6,15 @@ drawn after them and of two of 32 bits. Of every second seed's generator 32 bits
 so that PCG64 has half of a draw left. `sampling_golden.py > golden/sampling.txt` makes the file.
 """
 
-import struct
 import warnings
 
 import numpy as np
 from scipy.stats import qmc
 
-MASK = (1 << 64) - 1
+from scipy_golden import digest
+
 GENERATORS = {"mt19937": np.random.RandomState, "pcg64": np.random.default_rng}
 SEQUENCES = {"sobol": qmc.Sobol, "halton": qmc.Halton}
-
-
-def digest(state, numbers):
-    """As in scipy_golden.py."""
-    data = np.ascontiguousarray(numbers).tobytes()
-    for (word,) in struct.iter_unpack("<Q", data):
-        state = (state ^ word) * 0x9E3779B97F4A7C15 & MASK
-        state ^= state >> 29
-    return state
 
 
 def draw_u32(rng, count):

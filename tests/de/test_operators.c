@@ -52,7 +52,7 @@ static void names(void **state) /* 7, 10 */
 }
 
 /* 8: a pair is drawn from, in either order, and one number is not. What is drawn is in the goldens:
- * "settings" and "constant" of scipy_golden_more.py. */
+ * "settings" and "constant" of scipy_more_golden.py. */
 static void dither(void **state)
 {
     (void)state;

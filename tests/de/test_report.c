@@ -22,29 +22,7 @@
 
 #include "actors/report/tensorboard.h"
 #include "actors/report/text.h"
-
-#define FILE_MAX (1u << 20)
-
-static char folder[] = "/tmp/test_report.XXXXXX";
-static uint8_t file[FILE_MAX];
-
-static const char *in_folder(const char *name)
-{
-    static char path[2][512];
-    static unsigned turn;
-    char *p = path[turn++ % 2];
-    snprintf(p, sizeof(path[0]), "%s/%s", folder, name);
-    return p;
-}
-
-static size_t read_file(const char *path)
-{
-    int fd = open(path, O_RDONLY);
-    ssize_t n = fd < 0 ? -1 : read(fd, file, sizeof(file));
-    if (fd >= 0)
-        close(fd);
-    return n < 0 ? 0 : (size_t)n;
-}
+#include "tests/de/report_files.h"
 
 /* The last event file by name, as readers order them. */
 static size_t read_events(const char *in, unsigned *ret_files)

@@ -1,5 +1,5 @@
 /* Runs of SciPy's differential evolution, bit for bit, beyond those of test_scipy.c: the ways to
- * begin, integers, constraints by Lampinen's rule, budgets, odd bounds. scipy_golden_more.py made
+ * begin, integers, constraints by Lampinen's rule, budgets, odd bounds. scipy_more_golden.py made
  * the file. */
 #include <inttypes.h>
 

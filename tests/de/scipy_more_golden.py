@@ -4,7 +4,7 @@ integers, constraints, budgets, odd bounds.
 
 A line: problem, generator, strategy, updating, seed, generations, evaluations, success, MAXCV,
 digest of every generation's population, values and violations, and of the point that was found.
-`scipy_golden_more.py > golden/scipy-1.10-more.txt` makes the file. Constraints are written with
+`scipy_more_golden.py > golden/scipy-1.10-more.txt` makes the file. Constraints are written with
 products, since a power of numpy's scalars is rounded otherwise than C's x * x. numpy must not pick
 kernels with other roundings for matrix products: the linear constraint has coefficients whose
 products are exact.
