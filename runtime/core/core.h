@@ -131,7 +131,8 @@ struct rtci_node_config {
     uint32_t prestart;            /* executors started ahead for a new job; 0 = number of CPUs */
     uint32_t exec_extra_max;      /* 0 = RTCI_EXEC_EXTRA_MAX */
     bool store_used;              /* after a restart: memory of the arena may be there */
-    char name[64];
+    uint64_t rtt_ns;              /* see struct rtci_node_hello */
+    char name[64], address[64], arch[16];
     struct rtci_custom custom[16];
     struct rtci_label labels[16];
     uint32_t n_custom, n_labels;
@@ -185,9 +186,13 @@ int rtci_node_core_create(const struct rtci_node_config *config, struct rtci_nod
 void rtci_node_core_destroy(struct rtci_node_core *core);
 
 /* First call after create, and again when the head has a new epoch: says NODE_HELLO and everything
- * that survived (clients, slots with their tasks, sealed objects), then NODE_READY. */
+ * that survived (clients, slots with their tasks, sealed objects). */
 void rtci_node_core_hello(struct rtci_node_core *core, uint64_t now_ns,
                           struct rtci_node_actions *actions);
+/* Says NODE_READY: from here on the head leases tasks to the node, and takes for lost what it leased
+ * before and was not told of. So the completions that stand in rings, and executors that ended
+ * meanwhile, come first. */
+void rtci_node_core_ready(struct rtci_node_core *core, struct rtci_node_actions *actions);
 
 /* A process attached. Tokens of drivers and tools are the loop's, 1..RTCI_TOKEN_EXEC-1; those of
  * executors are chosen by the node core (SPAWN tells them), RTCI_TOKEN_EXEC..RTCI_CLIENTS_MAX-1. A

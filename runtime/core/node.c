@@ -193,7 +193,10 @@ static void say_hello(const struct rtci_node_core *core, struct rtci_node_action
     hello->n_custom = (uint16_t)n_custom;
     hello->n_labels = (uint16_t)n_labels;
     hello->n_gpus = config->n_gpus;
+    hello->rtt_ns = config->rtt_ns;
     memcpy(hello->name, config->name, sizeof(hello->name) - 1);
+    memcpy(hello->address, config->address, sizeof(hello->address) - 1);
+    memcpy(hello->arch, config->arch, sizeof(hello->arch) - 1);
     struct rtci_custom *custom = (struct rtci_custom *)(hello + 1);
     memcpy(custom, config->custom, n_custom * sizeof(*custom));
     memcpy(custom + n_custom, config->labels, n_labels * sizeof(struct rtci_label));
@@ -261,8 +264,13 @@ void rtci_node_core_hello(struct rtci_node_core *core, uint64_t now_ns,
     node_hello_holds(core, actions);
     hello_slots(core, now_ns, actions);
     node_hello_objects(core, actions);
-    node_say(actions, RTCI_R_NODE_READY, sizeof(struct rtci_rec));
     node_deadline(core, actions);
+}
+
+void rtci_node_core_ready(struct rtci_node_core *core, struct rtci_node_actions *actions)
+{
+    RTCI_ASSERT(core->told);
+    node_say(actions, RTCI_R_NODE_READY, sizeof(struct rtci_rec));
 }
 
 /* ---- What the head says ---- */

@@ -319,9 +319,9 @@ static int run_loop(struct head *h)
         while (rtci_daemon_read(d, d->tokens[i])) {
         }
     }
-    bool busy = turn(h);
     rtci_head_bury(d);
-    busy |= turn(h);
+    rtci_node_core_ready(d->node, &d->actions);
+    bool busy = turn(h);
     RTCI_IGNORE(rtci_keeper_send(d->keeper, &ready, NULL, NULL, 0));
     while (!finished(h)) {
         wait_events(h, busy);

@@ -50,6 +50,9 @@ static bool row_ok(const struct rtci_rec *rec, const struct rtci_resolved *row, 
     case RTCI_KIND_ARENA: /* the ids inside do not stand here: done_ok() */
         return arena_range_ok(row->offset, row->size);
     case RTCI_KIND_ABSENT: return true;
+    case RTCI_KIND_REMOTE: /* only the head says it, in a RESULT or TASK */
+        return rec->type != RTCI_R_DONE && row->offset && row->offset <= RTCI_NODES_MAX &&
+               row->size <= INT64_MAX;
     default: return false;
     }
 }
@@ -144,12 +147,23 @@ static bool hello_ok(const struct rtci_rec *rec)
 {
     const struct rtci_node_hello *hello = (const struct rtci_node_hello *)rec;
     if (rec->size < sizeof(*hello) || hello->n_custom > RTCI_CUSTOM_MAX ||
-        hello->n_labels > RTCI_LABELS_MAX || hello->name[sizeof(hello->name) - 1] != 0)
+        hello->n_labels > RTCI_LABELS_MAX || hello->name[sizeof(hello->name) - 1] != 0 ||
+        hello->address[sizeof(hello->address) - 1] != 0 ||
+        hello->arch[sizeof(hello->arch) - 1] != 0)
         return false;
     if (rec->size != sizeof(*hello) + hello->n_custom * sizeof(struct rtci_custom) +
                          hello->n_labels * sizeof(struct rtci_label))
         return false;
     return shape_tail_ok(hello + 1, hello->n_custom, hello->n_labels);
+}
+
+static bool program_ok(const struct rtci_rec *rec)
+{
+    const struct rtci_program *program = (const struct rtci_program *)rec;
+    return rec->size == sizeof(*program) && program->status <= 0 &&
+           program->arch[sizeof(program->arch) - 1] == 0 &&
+           program->path[sizeof(program->path) - 1] == 0 &&
+           program->cwd[sizeof(program->cwd) - 1] == 0;
 }
 
 static bool client_new_ok(const struct rtci_rec *rec)
@@ -225,15 +239,18 @@ static uint32_t fixed_size(uint16_t type)
 {
     switch (type) {
     case RTCI_R_CANCEL:
+    case RTCI_R_PULL_FAILED:
     case RTCI_R_STARTED: return sizeof(struct rtci_cancel);
     case RTCI_R_ALLOC:
     case RTCI_R_ABORT: return sizeof(struct rtci_alloc);
     case RTCI_R_GRANT: return sizeof(struct rtci_grant);
     case RTCI_R_BYE:
     case RTCI_R_SHUTDOWN:
+    case RTCI_R_LEAVE:
     case RTCI_R_NODE_READY: return sizeof(struct rtci_rec);
     case RTCI_R_CLIENT_ID: return sizeof(struct rtci_client_id);
     case RTCI_R_CLIENT_GONE: return sizeof(struct rtci_client_gone);
+    case RTCI_R_PROGRAM_WANT:
     case RTCI_R_JOB_END: return sizeof(struct rtci_job_end);
     case RTCI_R_SLOT_FREE:
     case RTCI_R_RECALL:
@@ -297,6 +314,7 @@ __attribute__((noinline)) static bool other_ok(const struct rtci_rec *rec)
     case RTCI_R_DROP:
     case RTCI_R_BLOCKED:
     case RTCI_R_UNBLOCKED:
+    case RTCI_R_PULLED:
     case RTCI_R_OBJECT_FREE: return TAIL_OK(rtci_ids, n, sizeof(struct rtci_id));
     case RTCI_R_PUT:
     case RTCI_R_SEAL:
@@ -311,6 +329,7 @@ __attribute__((noinline)) static bool other_ok(const struct rtci_rec *rec)
     case RTCI_R_LOG: return TAIL_OK(rtci_notice, text_len, 1);
     case RTCI_R_CLIENT_NEW: return client_new_ok(rec);
     case RTCI_R_NODE_HELLO: return hello_ok(rec);
+    case RTCI_R_PROGRAM: return program_ok(rec);
     case RTCI_R_SLOT_HELD: return TAIL_OK(rtci_slot_held, n, sizeof(struct rtci_held));
     case RTCI_R_RETURNED: return TAIL_OK(rtci_returned, n, sizeof(struct rtci_held));
     case RTCI_R_SLOT_LOST: return TAIL_OK(rtci_slot_lost, log_len, 1);

@@ -70,7 +70,12 @@
     X(81, OBJECT_HELD, "N>H: after a restart: an object in my arena; struct rtci_put")             \
     X(82, STOP, "C>N: stop the daemon; struct rtci_slot_msg (op 1 = now)")                         \
     X(83, STARTED, "N>H: an executor claimed the task; struct rtci_cancel")                        \
-    X(84, SLOT_OPEN, "H>N: a new slot and its resources, before its first TASK; struct rtci_slot_open")
+    X(84, SLOT_OPEN, "H>N: a new slot and its resources, before its first TASK; struct rtci_slot_open") \
+    X(85, PULLED, "N>H: copies of these objects lie here now; struct rtci_ids")                    \
+    X(86, PULL_FAILED, "N>H: no copy could be had from a node; struct rtci_cancel, slot = node")   \
+    X(87, PROGRAM_WANT, "N>H, H>N: which program runs the tasks of a job; struct rtci_job_end")    \
+    X(88, PROGRAM, "N>H, H>N: the answer; struct rtci_program")                                    \
+    X(89, LEAVE, "N>H: this node ends; H>N: it has nothing left and shall end; header only")
 
 enum rtci_rec_type {
 #define X(value, name, text) RTCI_R_##name = (value),
@@ -184,6 +189,7 @@ enum rtci_kind {
     RTCI_KIND_ARENA = 1,  /* in the arena of the node: offset, size */
     RTCI_KIND_ERROR = 2,  /* a struct rtci_fail follows in the bytes */
     RTCI_KIND_ABSENT = 3, /* too much to ship: fetch by WANT before the task runs */
+    RTCI_KIND_REMOTE = 4, /* H>N only: in the arena of the node `offset`; the node makes it ARENA */
 };
 struct rtci_resolved { /* also: one return value in a DONE/RESULT */
     uint32_t kind;     /* enum rtci_kind */
@@ -426,7 +432,10 @@ struct rtci_node_hello { /* struct rtci_custom[n_custom], struct rtci_label[n_la
     uint64_t mem, gpu_mem, store; /* bytes */
     uint16_t n_custom, n_labels;
     uint32_t n_gpus;
+    uint64_t rtt_ns;   /* a question to the head and its answer, when it joined; 0 = on its host */
     char name[64];
+    char address[64];  /* where other nodes may reach it, host:port; empty = nowhere */
+    char arch[16];     /* of its programs: x86_64, aarch64 */
 };
 struct rtci_held { /* one task found in an executor's ring after a restart */
     struct rtci_id id;
@@ -472,6 +481,18 @@ struct rtci_credit {
     struct rtci_rec rec;
     uint32_t client, pad;
     uint64_t bytes;
+};
+struct rtci_program { /* the driver's executable: named by its contents, fetched by who lacks it */
+    struct rtci_rec rec;
+    uint32_t job;
+    int32_t status;    /* 0, or why there is none */
+    uint64_t size;
+    uint8_t hash[32];  /* BLAKE2b-256 */
+    uint32_t node;     /* where it can be had */
+    uint32_t pad;
+    char arch[16];
+    char path[256];    /* as the driver was started, for messages */
+    char cwd[256];
 };
 
 /* ---- Functions ---- */

@@ -42,6 +42,7 @@ static void on_record(void *arg, const struct rtci_rec *rec)
 static void prepare(struct node *node)
 {
     rtci_node_core_hello(node->core, node->now_ns, &node->actions);
+    rtci_node_core_ready(node->core, &node->actions);
     end_turn(node);
     for (uint32_t token = 1; token <= 2; token++) {
         struct rtci_attach attach = {.token = token,

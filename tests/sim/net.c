@@ -415,6 +415,7 @@ static void node_hello(struct sim *sim, uint32_t index)
     rtci_head_core_node_up(sim->head, sim->now_ns, node->number, node->incarnation,
                            &sim->head_actions);
     rtci_node_core_hello(node->core, sim->now_ns, &node->actions);
+    rtci_node_core_ready(node->core, &node->actions);
     for (uint32_t i = 0; i < node->n_procs; i++) {
         struct vproc *proc = node->procs[i];
         proc->fed = proc->sent = proc->base;

@@ -31,6 +31,7 @@ static void start(struct node *node, bool used)
     *node = (struct node){.now_ns = 1};
     assert_int_equal(rtci_node_core_create(&config, &node->core), 0);
     rtci_node_core_hello(node->core, 1, &node->actions);
+    rtci_node_core_ready(node->core, &node->actions);
     struct rtci_attach attach = {.token = 1, .role = RTCI_ROLE_TOOL, .pid = 1};
     rtci_node_core_attach(node->core, 1, &attach, NULL, &node->actions);
     struct rtci_client_id id = {
