@@ -70,7 +70,7 @@
     X(81, OBJECT_HELD, "N>H: after a restart: an object in my arena; struct rtci_put")             \
     X(82, STOP, "C>N: stop the daemon; struct rtci_slot_msg (op 1 = now)")                         \
     X(83, STARTED, "N>H: an executor claimed the task; struct rtci_cancel")                        \
-    X(84, SLOT_OPEN, "H>N: a new slot and its resources, before its first TASK; struct rtci_slot_open") \
+    X(84, SLOT_OPEN, "H>N: a new slot and its resources, before its TASKs; struct rtci_slot_open")    \
     X(85, PULLED, "N>H: copies of these objects lie here now; struct rtci_ids")                    \
     X(86, PULL_FAILED, "N>H: no copy could be had from a node; struct rtci_cancel, slot = node")   \
     X(87, PROGRAM_WANT, "N>H, H>N: which program runs the tasks of a job; struct rtci_job_end")    \

@@ -303,6 +303,7 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
     case RTCI_R_FROM_CLIENT:
     case RTCI_R_TO_CLIENT: return make_wrap(rng, type, at);
     case RTCI_R_CANCEL:
+    case RTCI_R_PULL_FAILED:
     case RTCI_R_STARTED:
         ((struct rtci_cancel *)at)->id = make_id(rng);
         return sizeof(struct rtci_cancel);
@@ -323,8 +324,13 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
         ((struct rtci_slot_open *)at)->cpu = 10000;
         return sizeof(struct rtci_slot_open);
     case RTCI_R_CLIENT_ID: return sizeof(struct rtci_client_id);
+    case RTCI_R_PROGRAM:
+        ((struct rtci_program *)at)->job = 1 + rng_below(rng, 3);
+        fill(rng, (uint8_t *)((struct rtci_program *)at)->path, rng_below(rng, 200));
+        return sizeof(struct rtci_program);
     case RTCI_R_CLIENT_GONE:
     case RTCI_R_JOB_END:
+    case RTCI_R_PROGRAM_WANT:
     case RTCI_R_SLOT_FREE:
     case RTCI_R_RECALL:
     case RTCI_R_SLOT_BLOCKED:
@@ -335,6 +341,7 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
         return sizeof(struct rtci_slot_msg);
     case RTCI_R_BYE:
     case RTCI_R_SHUTDOWN:
+    case RTCI_R_LEAVE:
     case RTCI_R_NODE_READY: return sizeof(struct rtci_rec);
     case RTCI_R_WANT:
     case RTCI_R_HOLD:
@@ -342,6 +349,7 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
     case RTCI_R_BLOCKED:
     case RTCI_R_UNBLOCKED:
     case RTCI_R_OBJECT_FREE:
+    case RTCI_R_PULLED:
     case RTCI_R_SLOT_HELD:
     case RTCI_R_RETURNED: return make_lists(rng, type, at);
     default: return make_strings(rng, type, at);

@@ -96,7 +96,8 @@ static void test_header(void **state)
     rec->size = 8;
     for (uint32_t type = 0; type <= UINT16_MAX; type++) {
         rec->type = (uint16_t)type;
-        bool known = type == RTCI_R_BYE || type == RTCI_R_SHUTDOWN || type == RTCI_R_NODE_READY;
+        bool known = type == RTCI_R_BYE || type == RTCI_R_SHUTDOWN || type == RTCI_R_NODE_READY ||
+                     type == RTCI_R_LEAVE;
         assert_int_equal(rtci_wire_check(at, sizeof(at)), known ? 8 : RTC_E_PROTOCOL);
     }
     rec->type = RTCI_R_BYE;
