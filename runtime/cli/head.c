@@ -134,6 +134,7 @@ static int parse(int argc, char **argv, struct parsed *p)
 {
     memset(p, 0, sizeof(*p));
     p->driver_fd = -1;
+    p->o.cpus = -1;
     optind = 1;
     int rc = 0;
     for (int c; !rc && (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
@@ -206,7 +207,7 @@ int rtci_cli_daemon(int argc, char **argv)
     if (rc)
         return rc;
     defaults(&p);
-    return rtci_daemon_run(&p.o);
+    return rtci_head_run(&p.o);
 }
 
 static void announce(void *arg)

@@ -21,17 +21,10 @@
 #include "runtime/head/head.h"
 #include "runtime/node/daemon.h"
 
-#define ROUNDS_MAX                                                                 \
-    16 /* head and node talk back and forth at most so often before rings are read \
-        */
-#define SPIN_NS      15000
-#define LOGS_NS      (50 * RTCI_NS_PER_MS)
+/* Head and node talk back and forth at most so often before rings are read again. */
+#define ROUNDS_MAX   16
 #define FOLD_BYTES   (16 * RTCI_MIB)
 #define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
-#define TAG_KEEPER   1u
-#define TAG_LISTEN   2u
-#define TAG_BELL     3u
-#define TAG_SIGNAL   4u
 
 struct head {
     struct rtci_daemon daemon;
@@ -40,17 +33,8 @@ struct head {
     struct rtci_store *store;
     struct rtci_buf to_head;
     uint64_t info_ns;
-    int signal_fd;
     bool warned_disk;
-    uint32_t spin_hits;
 };
-
-uint64_t rtci_daemon_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * RTCI_NS_PER_S + (uint64_t)t.tv_nsec;
-}
 
 /* ---- The turn ---- */
 
@@ -74,7 +58,8 @@ static void commit(struct head *h)
         h->warned_disk = true;
         struct signalfd_siginfo info;
         struct timespec pause = {0, 20 * 1000 * 1000};
-        if (h->daemon.stop_now || read(h->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (h->daemon.stop_now ||
+            read(h->daemon.signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
             exit(1);
         nanosleep(&pause, NULL);
     }
@@ -107,20 +92,8 @@ static bool round_trip(struct head *h)
 static bool turn(struct head *h)
 {
     struct rtci_daemon *d = &h->daemon;
-    bool any = false;
     d->now_ns = rtci_daemon_now();
-    for (uint32_t i = 0; i < d->n_tokens; i++) {
-        uint32_t token = d->tokens[i];
-        struct rtci_process *p = &d->process[token];
-        if (!p->chan)
-            continue;
-        if (!p->ready && p->blob.role == RTCI_ROLE_EXECUTOR && rtci_chan_info(p->chan)->attached) {
-            p->ready = any = true;
-            rtci_node_core_executor_ready(d->node, d->now_ns, token, rtci_chan_info(p->chan)->pid,
-                                          &d->actions);
-        }
-        any |= rtci_daemon_read(d, token);
-    }
+    bool any = rtci_daemon_read_all(d);
     rtci_node_core_tick(d->node, d->now_ns, &d->actions);
     rtci_daemon_perform(d);
     any |= d->actions.to_head.len != 0;
@@ -171,96 +144,11 @@ static void tell_info(struct head *h)
     rtci_head_core_set_info(h->core, &info);
 }
 
-static void on_event(struct rtci_daemon *d, uint64_t tag)
-{
-    struct head *h = RTCI_CONTAINER(d, struct head, daemon);
-    uint64_t rung;
-    d->now_ns = rtci_daemon_now();
-    if (tag == TAG_BELL) {
-        RTCI_IGNORE(read(d->bell, &rung, sizeof(rung)));
-    } else if (tag == TAG_KEEPER) {
-        rtci_daemon_keeper_event(d);
-    } else if (tag == TAG_LISTEN) {
-        rtci_daemon_accept(d);
-    } else if (tag == TAG_SIGNAL) {
-        struct signalfd_siginfo info;
-        if (read(h->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-            d->stopping = true;
-    } else if (tag >= RTCI_KEY_CLIENT) {
-        rtci_daemon_conn_event(d, (uint32_t)(tag - RTCI_KEY_CLIENT));
-    }
-}
-
-static uint64_t timeout_ms(struct head *h)
-{
-    struct rtci_daemon *d = &h->daemon;
-    uint64_t deadline = h->actions.deadline_ns < d->actions.deadline_ns ? h->actions.deadline_ns
-                                                                        : d->actions.deadline_ns;
-    bool executors = false, owed = false;
-    for (uint32_t i = 0; i < d->n_tokens; i++) {
-        struct rtci_process *p = &d->process[d->tokens[i]];
-        executors |= p->blob.role == RTCI_ROLE_EXECUTOR;
-        /* A client that reads does not ring: while much is unread, look again soon. */
-        owed |= p->chan && !p->gone &&
-                (p->later.len || rtci_chan_written(p->chan) - p->read_seen > RTCI_CREDIT_BYTES / 4);
-    }
-    uint64_t now = rtci_daemon_now(), wait = deadline > now ? deadline - now : 0;
-    uint64_t most = owed ? RTCI_NS_PER_MS : executors || d->stopping ? 2 * LOGS_NS : RTCI_NS_PER_S;
-    wait = wait > most ? most : wait;
-    return (wait + RTCI_NS_PER_MS - 1) / RTCI_NS_PER_MS;
-}
-
-static bool readable(struct rtci_daemon *d)
-{
-    for (uint32_t i = 0; i < d->n_tokens; i++) {
-        struct rtci_process *p = &d->process[d->tokens[i]];
-        if (p->chan && !p->gone && rtci_chan_readable(p->chan))
-            return true;
-    }
-    return false;
-}
-
-/* A short spin before sleeping, as long as it pays more often than not. */
-static bool spin(struct head *h)
-{
-    if (h->spin_hits < 64 && (h->spin_hits++ & 15))
-        return false;
-    uint64_t until = rtci_daemon_now() + SPIN_NS;
-    do {
-        for (int i = 0; i < 32; i++) {
-            if (readable(&h->daemon)) {
-                h->spin_hits += h->spin_hits < 256 ? 16 : 0;
-                return true;
-            }
-        }
-    } while (rtci_daemon_now() < until);
-    h->spin_hits -= h->spin_hits / 4;
-    return false;
-}
-
 static void wait_events(struct head *h, bool busy)
 {
-    struct rtci_daemon *d = &h->daemon;
-    uint64_t timeout = 0;
     fold(h);
-    if (!busy && !spin(h)) {
-        timeout = timeout_ms(h);
-        if (rtci_daemon_pending(d))
-            timeout = 0;
-    } else if (busy && h->info_ns && (rtci_store_turns(h->store) & 15)) {
-        return; /* sockets are looked at every few turns while rings are busy */
-    }
-    rtci_daemon_wait(d, timeout);
-    for (uint32_t i = 0; i < d->n_tokens; i++) {
-        if (d->process[d->tokens[i]].chan)
-            rtci_chan_disarm(d->process[d->tokens[i]].chan);
-    }
-    d->now_ns = rtci_daemon_now();
-    if (d->now_ns - d->logs_ns > LOGS_NS) {
-        d->logs_ns = d->now_ns;
-        rtci_daemon_logs(d);
+    if (rtci_daemon_sleep(&h->daemon, busy, h->actions.deadline_ns))
         tell_info(h);
-    }
 }
 
 static bool finished(struct head *h)
@@ -315,11 +203,8 @@ static int run_loop(struct head *h)
     rtci_daemon_survivors(d);
     rtci_node_core_hello(d->node, d->now_ns, &d->actions);
     /* Completions that stand in rings come before any placement: read them in the same turn. */
-    for (uint32_t i = 0; i < d->n_tokens; i++) {
-        while (rtci_daemon_read(d, d->tokens[i])) {
-        }
-    }
-    rtci_head_bury(d);
+    rtci_daemon_read_rest(d);
+    rtci_daemon_bury(d);
     rtci_node_core_ready(d->node, &d->actions);
     bool busy = turn(h);
     RTCI_IGNORE(rtci_keeper_send(d->keeper, &ready, NULL, NULL, 0));
@@ -333,28 +218,22 @@ static int run_loop(struct head *h)
     return 0;
 }
 
-int rtci_daemon_run(const struct rtci_daemon_options *options)
+int rtci_head_run(const struct rtci_daemon_options *options)
 {
     static struct head h;
     h.daemon.options = *options;
-    h.daemon.on_event = on_event;
-    int rc = rtci_head_prepare(&h.daemon, &h.signal_fd);
+    int rc = rtci_daemon_prepare(&h.daemon);
     if (rc)
         return 2;
     if (rtci_head_open(h.daemon.state_dir, options->sync_each, rtci_daemon_now(), &h.store,
                        &h.core)) {
-        rtci_head_cleanup(&h.daemon);
+        rtci_daemon_cleanup(&h.daemon);
         return 2;
     }
-    bool ok =
-        rtci_daemon_watch(&h.daemon, h.daemon.keeper, TAG_KEEPER) &&
-        rtci_daemon_watch(&h.daemon, h.daemon.bell, TAG_BELL) &&
-        rtci_daemon_watch(&h.daemon, h.signal_fd, TAG_SIGNAL) &&
-        (h.daemon.listen_fd < 0 || rtci_daemon_watch(&h.daemon, h.daemon.listen_fd, TAG_LISTEN));
-    if (ok)
+    if (rtci_daemon_watch_usual(&h.daemon))
         run_loop(&h);
     rtci_store_close(h.store);
-    rtci_head_cleanup(&h.daemon);
+    rtci_daemon_cleanup(&h.daemon);
     struct rtci_keeper_msg quit = {.type = RTCI_KM_QUIT, .value = 0};
     RTCI_IGNORE(rtci_keeper_send(h.daemon.keeper, &quit, NULL, NULL, 0));
     return 0;

@@ -52,7 +52,7 @@ struct rtci_daemon {
     struct rtci_daemon_options options;
     char state_dir[256], run_dir[256];
     bool own_state;
-    int keeper, bell, listen_fd, arena_fd, table_fd;
+    int keeper, bell, listen_fd, arena_fd, table_fd, signal_fd;
     struct uv_loop_s *loop;
     struct uv_timer_s *timer;
     void (*on_event)(struct rtci_daemon *daemon, uint64_t tag);
@@ -69,9 +69,28 @@ struct rtci_daemon {
     uint64_t now_ns;
     bool stopping, stop_now, stopped;
     uint64_t stop_ns, logs_ns;
+    uint32_t spin_hits, busy_turns;
 };
 
+/* What a watched descriptor is; from RTCI_KEY_CLIENT on: the connection of a client. */
+enum { RTCI_TAG_KEEPER = 1, RTCI_TAG_LISTEN, RTCI_TAG_BELL, RTCI_TAG_SIGNAL, RTCI_TAG_NET };
+
+/* start.c. Takes what the keeper kept, or makes it, the first time. 0, or a negative RTC_E_* after a
+ * sentence on stderr. */
+int rtci_daemon_prepare(struct rtci_daemon *daemon) RTCI_MUST_USE;
+/* Executors that ended while no daemon ran: after hello, as if it happened now. */
+void rtci_daemon_bury(struct rtci_daemon *daemon);
+/* Removes what is private to an embedded cluster. */
+void rtci_daemon_cleanup(struct rtci_daemon *daemon);
+
+/* turn.c */
 uint64_t rtci_daemon_now(void);
+bool rtci_daemon_watch_usual(struct rtci_daemon *daemon); /* false: no memory */
+bool rtci_daemon_read_all(struct rtci_daemon *daemon);  /* a span of each ring; true: there was one */
+void rtci_daemon_read_rest(struct rtci_daemon *daemon); /* all that stands in rings */
+/* Waits until something may have happened, at the latest at deadline_ns, and handles events. `busy`:
+ * there is more to do at once. True every 50 ms: time for what is done now and then. */
+bool rtci_daemon_sleep(struct rtci_daemon *daemon, bool busy, uint64_t deadline_ns);
 /* watch.c. on_event is called with the tag when the descriptor is readable; the watch ends before
  * the descriptor is closed. NULL: no memory. */
 int rtci_daemon_loop_init(struct rtci_daemon *daemon) RTCI_MUST_USE;
@@ -115,8 +134,5 @@ uint32_t rtci_daemon_held(struct rtci_daemon *daemon, uint32_t token, struct rtc
 
 /* Performs node actions; true if there were some. */
 bool rtci_daemon_perform(struct rtci_daemon *daemon);
-
-/* head/loop.c */
-int rtci_daemon_run(const struct rtci_daemon_options *options);
 
 #endif

@@ -11,10 +11,11 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "runtime/base/log.h"
-#include "runtime/head/head.h"
+#include "runtime/node/daemon.h"
 
 static int first_conn = -1;
 
@@ -54,7 +55,7 @@ static int take_over(struct rtci_daemon *d)
     static char blob[RTCI_KEEPER_BLOB_MAX];
     const char *env = getenv(RTCI_KEEPER_ENV);
     if (!env) {
-        fprintf(stderr, "rtc daemon: it is started by `rtc head`, not by hand\n");
+        fprintf(stderr, "rtc daemon: it is started by `rtc head` and `rtc worker`, not by hand\n");
         return RTC_E_INVALID;
     }
     d->keeper = (int)strtol(env, NULL, 10);
@@ -103,7 +104,7 @@ static int make_memory(struct rtci_daemon *d)
         if (d->arena_fd < 0 || d->table_fd < 0 || ftruncate(d->arena_fd, (off_t)bytes) ||
             ftruncate(d->table_fd, (off_t)table) ||
             fcntl(d->arena_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
-            fprintf(stderr, "rtc head: making the object store's memory: %s\n", strerror(errno));
+            fprintf(stderr, "rtc: making the object store's memory: %s\n", strerror(errno));
             return RTC_E_OS;
         }
         keep(d, RTCI_KEY_ARENA, (int[]){d->arena_fd, d->table_fd}, 2);
@@ -126,7 +127,7 @@ static int make_dirs(struct rtci_daemon *d)
              run && run[0] && !access(run, W_OK) ? run : "/tmp", (int)getppid());
     d->own_state = true;
     if (mkdir(d->state_dir, 0700) && errno != EEXIST) {
-        fprintf(stderr, "rtc head: %s cannot be made: %s\n", d->state_dir, strerror(errno));
+        fprintf(stderr, "rtc: %s cannot be made: %s\n", d->state_dir, strerror(errno));
         return RTC_E_DISK;
     }
     return 0;
@@ -137,10 +138,10 @@ static int make_node(struct rtci_daemon *d)
     struct sysinfo info;
     sysinfo(&info);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    double cpus = d->options.cpus > 0 ? d->options.cpus : (double)(cores > 0 ? cores : 1);
+    double cpus = d->options.cpus >= 0 ? d->options.cpus : (double)(cores > 0 ? cores : 1);
     struct rtci_node_config config = {
         .now_ns = rtci_daemon_now(),
-        .incarnation = 1,
+        .incarnation = d->starts,
         .cpu = (uint64_t)(cpus * 10000 + 0.5),
         .gpu = (uint64_t)(d->options.gpus * 10000 + 0.5),
         .n_gpus = (uint32_t)d->options.gpus,
@@ -155,6 +156,9 @@ static int make_node(struct rtci_daemon *d)
         snprintf(config.name, sizeof(config.name), "%s", d->options.name);
     else
         gethostname(config.name, sizeof(config.name) - 1);
+    struct utsname uts;
+    uname(&uts);
+    snprintf(config.arch, sizeof(config.arch), "%.15s", uts.machine);
     int rc = rtci_node_core_create(&config, &d->node);
     for (uint32_t i = 1; !rc && i < RTCI_ARENA_ENTRIES && d->starts > 1; i++) {
         if (d->table[i].state)
@@ -163,14 +167,14 @@ static int make_node(struct rtci_daemon *d)
     return rc;
 }
 
-int rtci_head_prepare(struct rtci_daemon *d, int *ret_signal_fd)
+int rtci_daemon_prepare(struct rtci_daemon *d)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    *ret_signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     d->listen_fd = d->arena_fd = d->table_fd = d->bell = -1;
     d->process = calloc(RTCI_CLIENTS_MAX, sizeof(*d->process));
     if (!d->process || rtci_daemon_loop_init(d))
@@ -198,7 +202,7 @@ int rtci_head_prepare(struct rtci_daemon *d, int *ret_signal_fd)
 }
 
 /* Executors that died while no daemon ran: after hello, as if it happened now. */
-void rtci_head_bury(struct rtci_daemon *d)
+void rtci_daemon_bury(struct rtci_daemon *d)
 {
     for (uint32_t i = 0; i < n_dead; i++)
         rtci_daemon_exited(d, (uint32_t)(dead[i].key - RTCI_KEY_CLIENT), dead[i].status, 0);
@@ -215,7 +219,7 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
     return remove(path);
 }
 
-void rtci_head_cleanup(struct rtci_daemon *d)
+void rtci_daemon_cleanup(struct rtci_daemon *d)
 {
     if (d->own_state)
         nftw(d->state_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
