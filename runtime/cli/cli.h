@@ -3,7 +3,9 @@
 #define RTCI_CLI_CLI_H
 
 int rtci_cli_head(int argc, char **argv);   /* rtc head … */
-int rtci_cli_daemon(int argc, char **argv); /* what the keeper of `rtc head` runs */
+int rtci_cli_worker(int argc, char **argv); /* rtc worker … */
+int rtci_cli_daemon(int argc, char **argv); /* what the keeper of these two runs */
+int rtci_cli_token(int argc, char **argv);  /* rtc token … */
 int rtci_cli_attach(int argc, char **argv); /* rtc attach FOLDER */
 int rtci_cli_tool(int argc, char **argv);   /* status, list, why, cordon, uncordon, stop */
 

@@ -101,6 +101,17 @@ static int stop(struct rtc *rtc, bool now)
     return poll(&end, 1, 30000) == 1 ? 0 : fail("stop");
 }
 
+static int cordon(struct rtc *rtc, uint32_t node, uint32_t op)
+{
+    struct rtci_slot_msg msg = {.rec = {sizeof(msg), RTCI_R_CORDON, 0}, .slot = node, .op = op};
+    int rc = rtci_enter(rtc);
+    if (!rc) {
+        rc = rtci_send_record(rtc, &msg.rec);
+        rtci_leave(rtc);
+    }
+    return rc < 0 ? rc : rtc_flush(rtc, RTC_S(10));
+}
+
 static int usage(const char *command)
 {
     if (!strcmp(command, "list"))
@@ -162,8 +173,8 @@ int rtci_cli_tool(int argc, char **argv)
     else if (!strcmp(command, "stop"))
         return stop(rtc, now);
     else {
-        bool on = !strcmp(command, "cordon");
-        rc = arg ? rtc_cordon(rtc, (uint32_t)strtoul(arg, NULL, 10), on) : -1;
+        uint32_t op = !strcmp(command, "drain") ? 2 : !strcmp(command, "cordon");
+        rc = arg ? cordon(rtc, (uint32_t)strtoul(arg, NULL, 10), op) : -1;
         rc = rc < 0 ? fail(command) : 0;
     }
     rtc_shutdown(&rtc);

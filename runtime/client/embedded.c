@@ -140,7 +140,7 @@ static int build(struct arguments *a, const char *program, const struct rtc_conf
 }
 
 /* Own session: a Ctrl-C at the terminal ends the driver, and by that the cluster, in that order. */
-static int spawn(const struct arguments *a, int child_end, pid_t *ret_pid)
+static int spawn(const struct arguments *a, char *const *env, int child_end, pid_t *ret_pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
@@ -152,19 +152,15 @@ static int spawn(const struct arguments *a, int child_end, pid_t *ret_pid)
     posix_spawn_file_actions_adddup2(&actions, child_end, CHILD_FD);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigmask(&attr, &none);
-    int err = posix_spawn(ret_pid, a->argv[0], &actions, &attr, (char *const *)a->argv, environ);
+    int err = posix_spawn(ret_pid, a->argv[0], &actions, &attr, (char *const *)a->argv, env);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
     return err;
 }
 
-int rtci_embedded_start(const struct rtc_config *config, int *ret_sock, int *ret_pid)
+static int start(const struct arguments *args, char *const *env, int *ret_sock, int *ret_pid)
 {
-    char program[4096];
-    struct arguments args = {.n = 0};
     int pair[2];
-    RTCI_TRY(rtci_find_program(program, sizeof(program)));
-    RTCI_TRY(build(&args, program, config));
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return rtci_error(RTC_E_OS, "socketpair: %s", strerror(errno));
     if (pair[1] == CHILD_FD) { /* dup2 onto itself would keep it close-on-exec */
@@ -172,15 +168,54 @@ int rtci_embedded_start(const struct rtc_config *config, int *ret_sock, int *ret
         close(pair[1]);
         pair[1] = moved;
     }
-    int err = pair[1] < 0 ? errno : spawn(&args, pair[1], ret_pid);
+    int err = pair[1] < 0 ? errno : spawn(args, env, pair[1], ret_pid);
     if (pair[1] >= 0)
         close(pair[1]);
     if (err) {
         close(pair[0]);
-        return rtci_error(RTC_E_NO_CLUSTER, "starting %s: %s", program, strerror(err));
+        return rtci_error(RTC_E_NO_CLUSTER, "starting %s: %s", args->argv[0], strerror(err));
     }
     *ret_sock = pair[0];
     return 0;
+}
+
+int rtci_embedded_start(const struct rtc_config *config, int *ret_sock, int *ret_pid)
+{
+    char program[4096];
+    struct arguments args = {.n = 0};
+    RTCI_TRY(rtci_find_program(program, sizeof(program)));
+    RTCI_TRY(build(&args, program, config));
+    return start(&args, environ, ret_sock, ret_pid);
+}
+
+/* The line goes by the environment: others of the host can read arguments. */
+int rtci_remote_start(const char *line, int *ret_sock, int *ret_pid)
+{
+    static const char *const options[] = {"worker",      "--embedded", "--driver-fd", "3",
+                                          "--cpus", "0"};
+    char program[4096];
+    struct arguments args = {.n = 0};
+    size_t n = 0, out = 0, size = strlen(line) + sizeof("RTC_JOIN=");
+    RTCI_TRY(rtci_find_program(program, sizeof(program)));
+    RTCI_TRY(add(&args, program));
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        RTCI_TRY(add(&args, options[i]));
+    while (environ && environ[n])
+        n++;
+    char **env = calloc(n + 2, sizeof(*env)), *text = malloc(size);
+    int rc = env && text ? 0 : rtci_error(RTC_E_NOMEM, "out of memory");
+    if (rc == 0) {
+        for (size_t i = 0; i < n; i++) {
+            if (strncmp(environ[i], "RTC_JOIN=", 9) != 0)
+                env[out++] = environ[i];
+        }
+        snprintf(text, size, "RTC_JOIN=%s", line);
+        env[out] = text;
+        rc = start(&args, env, ret_sock, ret_pid);
+    }
+    free(env);
+    free(text);
+    return rc;
 }
 
 int rtci_embedded_stop(int pid)

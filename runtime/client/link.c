@@ -41,19 +41,23 @@ static int connect_path(const char *path)
     return fd;
 }
 
-/* This user's daemon, if one listens. */
+/* This user's daemon, if one listens: a head, or a worker. */
 static int connect_default(void)
 {
+    static const char *const names[] = {"head", "worker"};
     char path[108];
     const char *dir = getenv("XDG_RUNTIME_DIR");
-    if (dir && dir[0] &&
-        (size_t)snprintf(path, sizeof(path), "%s/rtc/head.sock", dir) < sizeof(path)) {
-        int fd = connect_path(path);
+    int fd = -1;
+    for (size_t i = 0; fd < 0 && i < 2; i++) {
+        if (dir && dir[0] &&
+            (size_t)snprintf(path, sizeof(path), "%s/rtc/%s.sock", dir, names[i]) < sizeof(path))
+            fd = connect_path(path);
         if (fd >= 0)
-            return fd;
+            break;
+        snprintf(path, sizeof(path), "/tmp/rtc-%u/%s.sock", (unsigned)getuid(), names[i]);
+        fd = connect_path(path);
     }
-    snprintf(path, sizeof(path), "/tmp/rtc-%u/head.sock", (unsigned)getuid());
-    return connect_path(path);
+    return fd;
 }
 
 static int connect_somewhere(const struct rtc_config *config, uint32_t role, int *ret_sock,
@@ -70,10 +74,12 @@ static int connect_somewhere(const struct rtc_config *config, uint32_t role, int
         *ret_sock = connect_path(address + 5);
         return *ret_sock < 0 ? *ret_sock : 0;
     }
+    if (address && strncmp(address, "rtc1:", 5) == 0)
+        return rtci_remote_start(address, ret_sock, ret_pid);
     if (address && strcmp(address, "embedded") != 0)
         return rtci_error(RTC_E_INVALID,
-                          "the address \"%s\" is not understood: \"embedded\" or "
-                          "\"unix:/path/of/head.sock\" are possible",
+                          "the address \"%s\" is not understood: \"embedded\", "
+                          "\"unix:/path/of/head.sock\" or a join line (rtc1:…) are possible",
                           address);
     if (!address) {
         *ret_sock = connect_default();

@@ -29,6 +29,8 @@ void rtci_client_destroy(struct rtc *rtc);
 
 /* embedded.c: starts a private cluster whose first client is us. *ret_sock is our end. */
 int rtci_embedded_start(const struct rtc_config *config, int *ret_sock, int *ret_pid) RTCI_MUST_USE;
+/* A private node of the cluster that a join line names, without CPUs. Likewise. */
+int rtci_remote_start(const char *line, int *ret_sock, int *ret_pid) RTCI_MUST_USE;
 /* Waits for it to end after the socket was closed; ends it by force when it does not. Returns its
  * wait status. */
 int rtci_embedded_stop(int pid);

@@ -159,7 +159,10 @@ struct rtci_node_action {
     int32_t signal;      /* KILL */
     uint32_t profile_cpus; /* SPAWN: OMP_NUM_THREADS and friends */
     uint64_t profile_gpus; /* SPAWN: bit mask for CUDA_VISIBLE_DEVICES */
-    uint32_t driver_token; /* SPAWN: whose program to run; 0 = the built-in command runner */
+    uint32_t driver_token; /* SPAWN: whose program to run; 0 = the built-in command runner, or … */
+    bool program;        /* SPAWN: … that of the job, whose driver is on another host; then the loop
+                            says rtci_node_core_begun() when it has it */
+    bool far;            /* SPAWN: the driver is on another host, and so is its terminal */
     uint32_t count;      /* RECALL: most, 0 = all */
     uint32_t object;     /* STORE_SET: index of the entry */
     uint64_t offset, size; /* STORE_WARM, STORE_COOL */
@@ -170,6 +173,8 @@ struct rtci_client_out {  /* bytes for one client's ring */
 };
 struct rtci_node_actions {
     struct rtci_buf to_head; /* a span */
+    struct rtci_buf loop;    /* records of the head that are the loop's: PROGRAM, PROGRAM_WANT, LEAVE,
+                                JOB_END */
     struct rtci_client_out *out;
     uint32_t n_out, cap_out;
     struct rtci_node_action *act;
@@ -184,6 +189,8 @@ void rtci_node_actions_fini(struct rtci_node_actions *actions);
 int rtci_node_core_create(const struct rtci_node_config *config, struct rtci_node_core **ret_core)
     RTCI_MUST_USE;
 void rtci_node_core_destroy(struct rtci_node_core *core);
+void rtci_node_core_set_rtt(struct rtci_node_core *core, uint64_t rtt_ns); /* told by the next hello */
+const char *rtci_node_core_name(const struct rtci_node_core *core);
 
 /* First call after create, and again when the head has a new epoch: says NODE_HELLO and everything
  * that survived (clients, slots with their tasks, sealed objects). */
@@ -210,6 +217,7 @@ struct rtci_survivor {
     uint64_t profile_gpus;
     uint32_t driver_token;
     uint32_t shape_client, shape; /* of the slot's class */
+    bool program;                 /* see RTCI_NA_SPAWN */
     bool attached;                /* executor had reached rtc_init() */
     const struct rtci_held *held; /* executor: tasks in its ring, oldest first */
     uint32_t n_held;
@@ -220,6 +228,10 @@ void rtci_node_core_attach(struct rtci_node_core *core, uint64_t now_ns,
 /* The executor asked for by SPAWN reached rtc_init() (its channel says so). */
 void rtci_node_core_executor_ready(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
                                    uint32_t pid, struct rtci_node_actions *actions);
+/* The executor asked for by a SPAWN of a program is started now: its time to reach rtc_init() counts
+ * from here. */
+void rtci_node_core_begun(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
+                          struct rtci_node_actions *actions);
 /* A driver or tool is gone (EOF), or an executor exited. For executors: how, and the task that was
  * claimed but has no completion (claimed.client 0 = none), and those in the ring unclaimed. The loop
  * has first fed every completion that stood in the ring. */

@@ -54,6 +54,8 @@ void rtci_head_core_destroy(struct rtci_head_core *core)
         free(core->classes[i]->buckets);
         free(core->classes[i]);
     }
+    for (uint32_t i = 0; i < core->n_jobs; i++)
+        head_program_forget(&core->jobs[i]);
     for (uint32_t i = 0; i < core->n_functions; i++)
         free(core->functions[i].name);
     for (uint32_t b = 0; b < core->n_kv_blocks; b++) {
@@ -301,6 +303,9 @@ static void on_node_record(struct rtci_head_core *core, uint32_t node, const str
     case RTCI_R_OBJECT_HELD: head_object_held(core, node, at); break;
     case RTCI_R_HOLD: head_hold(core, node, NULL, at, true); break;
     case RTCI_R_DROP: head_hold(core, node, NULL, at, false); break;
+    case RTCI_R_PROGRAM_WANT: head_program_want(core, node, at); break;
+    case RTCI_R_PROGRAM: head_program(core, node, at); break;
+    case RTCI_R_LOG: head_log(core, at); break;
     case RTCI_R_SLOT_BLOCKED: {
         const struct rtci_slot_msg *msg = at;
         if (msg->slot && msg->slot < core->n_slots && core->slots[msg->slot].used &&

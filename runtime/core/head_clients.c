@@ -128,6 +128,7 @@ static void end_job(struct rtci_head_core *core, uint32_t job)
         return;
     core->jobs[job].alive = false;
     core->stats.jobs--;
+    head_program_forget(&core->jobs[job]);
     head_named_job_end(core, job);
     for (uint32_t node = 1; node < core->n_nodes; node++) {
         struct rtci_job_end *out = head_out(core, node, RTCI_R_JOB_END, sizeof(*out));

@@ -139,6 +139,8 @@ struct job {
     uint64_t id_hi, id_lo, started_ns;
     uint64_t done, failed;
     char name[64], ns[64];
+    struct rtci_program *program; /* when its node has told; asked for by other nodes */
+    uint32_t *program_waits, n_program_waits, cap_program_waits;
 };
 
 struct function {
@@ -331,6 +333,12 @@ void head_named_set(struct rtci_head_core *core, const char *name, uint32_t len,
 void head_named_job_end(struct rtci_head_core *core, uint32_t job);
 void head_reply(struct rtci_head_core *core, struct client *client, uint64_t request, int status,
                 uint32_t n, uint64_t cursor, struct rtci_id id, const void *data, uint32_t size);
+
+/* head_programs.c */
+void head_program_want(struct rtci_head_core *core, uint32_t node, const struct rtci_job_end *want);
+void head_program(struct rtci_head_core *core, uint32_t node, const struct rtci_program *program);
+void head_program_forget(struct job *job);
+void head_log(struct rtci_head_core *core, const struct rtci_notice *line);
 
 /* head_query.c */
 void head_query(struct rtci_head_core *core, struct client *client, const struct rtci_query *query);

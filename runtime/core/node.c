@@ -71,6 +71,16 @@ void rtci_node_core_destroy(struct rtci_node_core *core)
     free(core);
 }
 
+void rtci_node_core_set_rtt(struct rtci_node_core *core, uint64_t rtt_ns)
+{
+    core->config.rtt_ns = rtt_ns;
+}
+
+const char *rtci_node_core_name(const struct rtci_node_core *core)
+{
+    return core->config.name;
+}
+
 /* ---- Actions ---- */
 
 #define KEEP_BYTES (4 * RTCI_MIB) /* buffers that were once larger are given back */
@@ -88,6 +98,7 @@ void rtci_node_actions_clear(struct rtci_node_actions *actions)
     for (uint32_t i = 0; i < actions->n_out; i++)
         clear_buf(&actions->out[i].buf);
     rtci_buf_clear(&actions->trace);
+    rtci_buf_clear(&actions->loop);
     actions->n_out = 0;
     actions->n_act = 0;
 }
@@ -99,6 +110,7 @@ void rtci_node_actions_fini(struct rtci_node_actions *actions)
     free(actions->out);
     free(actions->act);
     rtci_buf_fini(&actions->to_head);
+    rtci_buf_fini(&actions->loop);
     rtci_buf_fini(&actions->trace);
     *actions = (struct rtci_node_actions){0};
 }
@@ -283,7 +295,11 @@ static void on_head(struct rtci_node_core *core, uint64_t now_ns, const struct r
     case RTCI_R_CLIENT_ID: node_client_id(core, now_ns, at, actions); break;
     case RTCI_R_JOB_END:
         node_job_end(core, now_ns, ((const struct rtci_job_end *)at)->job, actions);
+        rtci_buf_put(&actions->loop, rec, rec->size);
         break;
+    case RTCI_R_PROGRAM:
+    case RTCI_R_PROGRAM_WANT:
+    case RTCI_R_LEAVE: rtci_buf_put(&actions->loop, rec, rec->size); break;
     case RTCI_R_SLOT_OPEN: node_slot_open(core, now_ns, at, actions); break;
     case RTCI_R_SLOT_FREE:
     case RTCI_R_RECALL: node_slot_msg(core, now_ns, at, actions); break;

@@ -49,7 +49,7 @@ static void adopt_executor(struct rtci_node_core *core, uint64_t now_ns, uint32_
     proc->cpus = survivor->profile_cpus;
     proc->gpus = survivor->profile_gpus;
     proc->gpu = 10000 * (uint32_t)__builtin_popcountll(proc->gpus);
-    proc->command = survivor->driver_token == 0;
+    proc->command = survivor->driver_token == 0 && !survivor->program;
     proc->since_ns = proc->started_ns = now_ns;
     core->n_execs++;
     struct job *job = node_job(core, proc->job, true);

@@ -165,16 +165,30 @@ void node_exec_numbered(struct rtci_node_core *core, uint64_t now_ns, uint32_t t
         return;
     }
     proc->state = PROC_STARTING;
-    proc->started_ns = now_ns;
-    node_wake(core, now_ns + RTCI_EXEC_REGISTER_NS);
     struct job *job = node_job(core, proc->job, true);
+    bool program = !proc->command && !job->driver;
+    proc->started_ns = program ? NODE_NEVER - RTCI_EXEC_REGISTER_NS : now_ns;
+    node_wake(core, proc->started_ns + RTCI_EXEC_REGISTER_NS);
     struct rtci_node_action *act = node_act(actions, RTCI_NA_SPAWN, token);
     act->client = proc->number;
     act->job = proc->job;
     act->profile_cpus = proc->cpus;
     act->profile_gpus = proc->gpus;
     act->driver_token = proc->command ? 0 : job->driver;
+    act->program = program;
+    act->far = !job->driver;
     node_trace(actions, "executor %u spawn job=%u", token, proc->job);
+}
+
+void rtci_node_core_begun(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
+                          struct rtci_node_actions *actions)
+{
+    struct proc *proc = node_proc(core, token);
+    if (!proc || proc->state != PROC_STARTING)
+        return;
+    proc->started_ns = now_ns;
+    node_wake(core, now_ns + RTCI_EXEC_REGISTER_NS);
+    node_deadline(core, actions);
 }
 
 void node_prestart(struct rtci_node_core *core, uint64_t now_ns, uint32_t job,

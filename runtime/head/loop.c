@@ -19,6 +19,8 @@
 
 #include "runtime/base/log.h"
 #include "runtime/head/head.h"
+#include "runtime/head/members.h"
+#include "runtime/node/blobs.h"
 #include "runtime/node/daemon.h"
 
 /* Head and node talk back and forth at most so often before rings are read again. */
@@ -31,6 +33,7 @@ struct head {
     struct rtci_head_core *core;
     struct rtci_head_actions actions;
     struct rtci_store *store;
+    struct rtci_members *members; /* NULL: nobody joins a private cluster */
     struct rtci_buf to_head;
     uint64_t info_ns;
     bool warned_disk;
@@ -81,9 +84,13 @@ static bool round_trip(struct head *h)
                                &h->actions);
     rtci_head_core_tick(h->core, d->now_ns, &h->actions);
     commit(h);
-    for (uint32_t i = 0; i < h->actions.n_out; i++)
-        rtci_node_core_head_span(d->node, d->now_ns, h->actions.out[i].buf.data,
-                                 h->actions.out[i].buf.len, &d->actions);
+    for (uint32_t i = 0; i < h->actions.n_out; i++) {
+        if (h->actions.out[i].node != 1)
+            rtci_members_send(h->members, &h->actions.out[i]);
+        else
+            rtci_node_core_head_span(d->node, d->now_ns, h->actions.out[i].buf.data,
+                                     h->actions.out[i].buf.len, &d->actions);
+    }
     rtci_head_actions_clear(&h->actions);
     rtci_daemon_perform(d);
     return d->actions.to_head.len != 0;
@@ -93,12 +100,15 @@ static bool turn(struct head *h)
 {
     struct rtci_daemon *d = &h->daemon;
     d->now_ns = rtci_daemon_now();
-    bool any = rtci_daemon_read_all(d);
+    bool any = rtci_members_take(h->members);
+    any |= rtci_daemon_read_all(d);
     rtci_node_core_tick(d->node, d->now_ns, &d->actions);
     rtci_daemon_perform(d);
     any |= d->actions.to_head.len != 0;
     for (int round = 0; round < ROUNDS_MAX && round_trip(h); round++) {
     }
+    any |= rtci_daemon_cluster_step(d);
+    rtci_members_flush(h->members);
     uint64_t node_deadline = d->actions.deadline_ns;
     struct rtci_buf left = d->actions.to_head; /* what the rounds did not reach waits a turn */
     d->actions.to_head = (struct rtci_buf){0};
@@ -147,7 +157,11 @@ static void tell_info(struct head *h)
 static void wait_events(struct head *h, bool busy)
 {
     fold(h);
-    if (rtci_daemon_sleep(&h->daemon, busy, h->actions.deadline_ns))
+    uint64_t deadlines[] = {h->actions.deadline_ns, rtci_members_deadline(h->members),
+                            rtci_daemon_cluster_deadline(&h->daemon)};
+    for (int i = 1; i < 3; i++)
+        deadlines[0] = deadlines[i] < deadlines[0] ? deadlines[i] : deadlines[0];
+    if (rtci_daemon_sleep(&h->daemon, busy, deadlines[0]))
         tell_info(h);
 }
 
@@ -230,8 +244,15 @@ int rtci_head_run(const struct rtci_daemon_options *options)
         rtci_daemon_cleanup(&h.daemon);
         return 2;
     }
-    if (rtci_daemon_watch_usual(&h.daemon))
+    h.daemon.number = 1;
+    h.daemon.epoch = rtci_store_epoch(h.store);
+    bool ok = rtci_daemon_watch_usual(&h.daemon) && !rtci_blobs_open(&h.daemon);
+    h.daemon.now_ns = rtci_daemon_now();
+    if (ok && !options->embedded)
+        ok = !rtci_members_open(&h.daemon, h.core, &h.actions, &h.members);
+    if (ok)
         run_loop(&h);
+    rtci_members_close(h.members);
     rtci_store_close(h.store);
     rtci_daemon_cleanup(&h.daemon);
     struct rtci_keeper_msg quit = {.type = RTCI_KM_QUIT, .value = 0};

@@ -118,10 +118,12 @@ void rtci_daemon_survivors(struct rtci_daemon *daemon)
                                          .profile_cpus = info->profile_cpus,
                                          .profile_gpus = info->profile_gpus,
                                          .driver_token = info->driver_token,
+                                         .program = info->program,
                                          .attached = info->attached,
                                          .held = held,
                                          .n_held = n};
         p->driver = info->driver_token;
+        p->far = info->far;
         p->ready = info->attached;
         if (p->blob.role != RTCI_ROLE_EXECUTOR && !info->client) { /* died in its handshake */
             rtci_node_core_attach(daemon->node, daemon->now_ns, &attach, NULL, &daemon->actions);
@@ -304,7 +306,7 @@ void rtci_daemon_welcome(struct rtci_daemon *daemon, const struct rtci_node_acti
                                    .status = act->status,
                                    .client = act->client,
                                    .job = act->job,
-                                   .node = 1,
+                                   .node = daemon->number,
                                    .arena_bytes = daemon->arena_bytes};
     snprintf(w.release, sizeof(w.release), "%s", RTC_VERSION_STRING);
     if (act->status) {

@@ -17,6 +17,9 @@ struct rtci_daemon_options {
     const char *state_dir; /* NULL: private, removed at the end */
     const char *socket_path;
     const char *name;
+    const char *join;    /* worker: the line */
+    const char *address; /* head: where others reach it, host[,host…]; NULL: found out */
+    int port;            /* head: 0 = the usual one or, where that is taken, any */
     bool embedded;
     bool sync_each; /* durability: disk */
     double cpus, gpus;
@@ -37,6 +40,7 @@ struct rtci_client_blob {
 struct rtci_process {
     bool used, ready, hello, survivor, gone, spawned;
     bool bad; /* what it shares with us holds nonsense */
+    bool far; /* executor: its driver is on another host */
     struct rtci_client_blob blob;
     struct rtci_chan *chan;
     struct rtci_watch *watch; /* of conn_fd */
@@ -45,6 +49,8 @@ struct rtci_process {
     uint64_t log_at;       /* forwarded so far */
     uint64_t read_seen;    /* of what was written to it, told as read */
     struct rtci_buf later; /* did not fit its ring */
+    uint64_t mark_seq, mark_position; /* worker: when the head has this message, that may go */
+    bool marked;
     bool wrote;            /* ring its bell at the end of the turn */
 };
 
@@ -70,6 +76,17 @@ struct rtci_daemon {
     bool stopping, stop_now, stopped;
     uint64_t stop_ns, logs_ns;
     uint32_t spin_hits, busy_turns;
+    /* In a cluster */
+    uint32_t number; /* of this node; 1 on the head's host */
+    uint64_t epoch;  /* of the head */
+    bool remote;     /* the head is elsewhere: rings are acknowledged when it has committed */
+    bool leaving;    /* the head has nothing left for this node */
+    /* Sends a frame to another node; best effort. */
+    int (*carry)(void *carrier, uint32_t node, const void *head, size_t head_size,
+                 const void *data, size_t size);
+    void *carrier;
+    struct rtci_blobs *blobs; /* what moves between nodes */
+    struct rtci_programs *programs;
 };
 
 /* What a watched descriptor is; from RTCI_KEY_CLIENT on: the connection of a client. */
@@ -120,6 +137,9 @@ void rtci_daemon_disconnect(struct rtci_daemon *daemon, uint32_t token, int code
 
 /* executors.c */
 void rtci_daemon_spawn(struct rtci_daemon *daemon, const struct rtci_node_action *act);
+/* A driver's program of another host came, or did not: text says why. */
+void rtci_daemon_start_program(struct rtci_daemon *daemon, const struct rtci_node_action *act);
+void rtci_daemon_not_started(struct rtci_daemon *daemon, uint32_t token, const char *text);
 void rtci_daemon_kill(struct rtci_daemon *daemon, uint32_t token, int sig);
 void rtci_daemon_recall(struct rtci_daemon *daemon, uint32_t token, uint32_t most);
 void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, int spawn_errno);

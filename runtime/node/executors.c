@@ -9,7 +9,10 @@
 #include <unistd.h>
 
 #include "runtime/base/log.h"
-#include "runtime/node/daemon.h"
+#include "runtime/node/blobs.h"
+#include "runtime/node/programs.h"
+
+#define LOGS_FAR_MAX RTCI_MIB /* more than this waits for the head: output is the lesser */
 
 extern char **environ;
 
@@ -92,6 +95,7 @@ static bool prepare(struct rtci_daemon *daemon, struct rtci_process *p,
 {
     p->blob.role = RTCI_ROLE_EXECUTOR;
     p->driver = act->driver_token;
+    p->far = act->far;
     p->hello = true;
     p->chan_fd = rtci_chan_create(RTCI_RING_BYTES);
     p->log_fd = open_log(daemon, act->client);
@@ -105,8 +109,59 @@ static bool prepare(struct rtci_daemon *daemon, struct rtci_process *p,
     info->profile_cpus = act->profile_cpus;
     info->profile_gpus = act->profile_gpus;
     info->driver_token = act->driver_token;
+    info->program = act->program;
+    info->far = act->far;
     info->daemon_epoch = daemon->starts;
     return true;
+}
+
+/* What an executor runs. */
+struct image {
+    int fd;
+    const char *path, *cwd;
+    bool command; /* it is `rtc` itself */
+};
+
+static void start(struct rtci_daemon *daemon, const struct rtci_node_action *act,
+                  const struct image *image)
+{
+    struct rtci_process *p = rtci_daemon_process(daemon, act->token);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct rtci_buf blob = {0};
+    put_text(&blob, image->cwd);
+    put_text(&blob, image->path);
+    put_text(&blob, image->path);
+    if (image->command)
+        put_text(&blob, "executor");
+    put_text(&blob, "");
+    put_env(daemon, &blob, act);
+    rtci_daemon_deposit(daemon, act->token);
+    int fds[] = {image->fd,  null,        p->log_fd, p->log_fd, p->chan_fd, daemon->arena_fd,
+                 daemon->bell};
+    struct rtci_keeper_msg msg = {
+        .type = RTCI_KM_SPAWN, .key = RTCI_KEY_CLIENT + act->token, .blob_len = (uint32_t)blob.len};
+    int rc = image->fd < 0 ? RTC_E_OS
+                           : rtci_keeper_send(daemon->keeper, &msg, blob.data, fds, 7);
+    p->spawned = rc == 0;
+    rtci_buf_fini(&blob);
+    close(null);
+    if (rc) {
+        RTCI_LOG(WARN, NODE, "an executor could not be started token=%u errno=%d", act->token,
+                 errno);
+        rtci_daemon_exited(daemon, act->token, 0, errno ? errno : EIO);
+    }
+}
+
+void rtci_daemon_start_program(struct rtci_daemon *daemon, const struct rtci_node_action *act)
+{
+    struct rtci_process *p = rtci_daemon_process(daemon, act->token);
+    struct rtci_program_found found;
+    if (!p || p->spawned || !rtci_programs_find(daemon->programs, act->job, act, &found))
+        return;
+    bool there = !access(found.cwd, X_OK);
+    struct image image = {found.fd, found.path, there ? found.cwd : daemon->state_dir, false};
+    rtci_node_core_begun(daemon->node, daemon->now_ns, act->token, &daemon->actions);
+    start(daemon, act, &image);
 }
 
 void rtci_daemon_spawn(struct rtci_daemon *daemon, const struct rtci_node_action *act)
@@ -114,37 +169,16 @@ void rtci_daemon_spawn(struct rtci_daemon *daemon, const struct rtci_node_action
     struct rtci_process *p = rtci_daemon_process_new(daemon, act->token);
     struct rtci_process *driver = rtci_daemon_process(daemon, act->driver_token);
     bool ok = prepare(daemon, p, act) && (driver || !act->driver_token);
-    int self = act->driver_token ? -1 : open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    struct rtci_buf blob = {0};
-    put_text(&blob, driver ? driver->blob.cwd : "/");
-    put_text(&blob, driver ? driver->blob.exe : "rtc");
-    put_text(&blob, driver ? driver->blob.exe : "rtc");
-    if (!driver)
-        put_text(&blob, "executor");
-    put_text(&blob, "");
-    put_env(daemon, &blob, act);
-    rtci_daemon_deposit(daemon, act->token);
-    int fds[] = {driver ? driver->exe_fd : self,
-                 null,
-                 p->log_fd,
-                 p->log_fd,
-                 p->chan_fd,
-                 daemon->arena_fd,
-                 daemon->bell};
-    struct rtci_keeper_msg msg = {
-        .type = RTCI_KM_SPAWN, .key = RTCI_KEY_CLIENT + act->token, .blob_len = (uint32_t)blob.len};
-    int rc = ok ? rtci_keeper_send(daemon->keeper, &msg, blob.data, fds, 7) : RTC_E_OS;
-    p->spawned = rc == 0;
-    rtci_buf_fini(&blob);
+    if (ok && act->program) {
+        rtci_daemon_start_program(daemon, act);
+        return;
+    }
+    int self = act->driver_token || !ok ? -1 : open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    struct image image = {driver && ok ? driver->exe_fd : self, driver ? driver->blob.exe : "rtc",
+                          driver ? driver->blob.cwd : "/", !driver};
+    start(daemon, act, &image);
     if (self >= 0)
         close(self);
-    close(null);
-    if (rc) {
-        RTCI_LOG(WARN, NODE, "an executor could not be started token=%u errno=%d", act->token,
-                 errno);
-        rtci_daemon_exited(daemon, act->token, 0, errno ? errno : EIO);
-    }
 }
 
 void rtci_daemon_kill(struct rtci_daemon *daemon, uint32_t token, int sig)
@@ -237,6 +271,26 @@ static uint32_t last_lines(struct rtci_process *p, char *out, uint32_t size)
     return n < 0 ? 0 : (uint32_t)n;
 }
 
+static void gone(struct rtci_daemon *daemon, uint32_t token, struct rtci_gone *how)
+{
+    struct rtci_process *p = rtci_daemon_process(daemon, token);
+    struct rtci_held *held = NULL;
+    uint32_t slot, n = p->chan ? rtci_daemon_held(daemon, token, &held, &slot) : 0;
+    bool running = n && held[0].claimed;
+    how->token = token;
+    how->unclaimed = held ? held + running : NULL;
+    how->n_unclaimed = n - running;
+    if (running)
+        how->claimed = held[0];
+    rtci_daemon_logs(daemon);
+    if (!p->bad) /* else the number may be nonsense too */
+        remove_empty_log(daemon, p);
+    rtci_node_core_gone(daemon->node, daemon->now_ns, how, &daemon->actions);
+    free(held);
+    struct rtci_keeper_msg msg = {.type = RTCI_KM_FORGET, .key = RTCI_KEY_CLIENT + token};
+    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+}
+
 void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, int spawn_errno)
 {
     struct rtci_process *p = rtci_daemon_process(daemon, token);
@@ -246,33 +300,54 @@ void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, 
     while (p->chan && rtci_daemon_read(daemon, token)) {
     }
     char log[RTCI_ERROR_LOG_MAX];
-    struct rtci_held *held = NULL;
-    uint32_t slot, n = p->chan ? rtci_daemon_held(daemon, token, &held, &slot) : 0;
-    bool running = n && held[0].claimed;
-    struct rtci_gone gone = {.token = token,
-                             .code = spawn_errno ? RTC_E_OS
-                                     : p->bad    ? RTC_E_PROTOCOL
-                                                 : RTC_E_CRASHED,
-                             .exit_status = spawn_errno         ? spawn_errno
-                                            : WIFEXITED(status) ? WEXITSTATUS(status)
-                                                                : -1,
-                             .signal = !spawn_errno && WIFSIGNALED(status) ? WTERMSIG(status) : 0,
-                             .unclaimed = held ? held + running : NULL,
-                             .n_unclaimed = n - running,
-                             .log = log,
-                             .log_len = last_lines(p, log, sizeof(log))};
-    if (running)
-        gone.claimed = held[0];
-    rtci_daemon_logs(daemon);
-    if (!p->bad) /* else the number may be nonsense too */
-        remove_empty_log(daemon, p);
-    rtci_node_core_gone(daemon->node, daemon->now_ns, &gone, &daemon->actions);
-    free(held);
-    struct rtci_keeper_msg msg = {.type = RTCI_KM_FORGET, .key = RTCI_KEY_CLIENT + token};
-    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+    struct rtci_gone how = {.code = spawn_errno ? RTC_E_OS
+                                    : p->bad    ? RTC_E_PROTOCOL
+                                                : RTC_E_CRASHED,
+                            .exit_status = spawn_errno         ? spawn_errno
+                                           : WIFEXITED(status) ? WEXITSTATUS(status)
+                                                               : -1,
+                            .signal = !spawn_errno && WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                            .log = log,
+                            .log_len = last_lines(p, log, sizeof(log))};
+    if (how.exit_status == 127 && !p->ready && p->chan && how.log_len)
+        how.code = RTC_E_OS; /* the loader has said which library is missing */
+    gone(daemon, token, &how);
+}
+
+void rtci_daemon_not_started(struct rtci_daemon *daemon, uint32_t token, const char *text)
+{
+    if (!rtci_daemon_process(daemon, token))
+        return;
+    struct rtci_gone how = {
+        .code = RTC_E_OS, .log = text, .log_len = (uint32_t)strlen(text)};
+    gone(daemon, token, &how);
 }
 
 /* ---- Output ---- */
+
+static void fill_notice(struct rtci_notice *out, size_t size, const struct rtci_process *from,
+                        const char *text, uint32_t len)
+{
+    memset(out, 0, size);
+    out->rec = (struct rtci_rec){(uint32_t)size, from ? RTCI_R_LOG : RTCI_R_NOTICE, 0};
+    out->pid = from ? from->pid : (uint32_t)getpid();
+    out->stream = from ? 1 : 0;
+    out->text_len = len;
+    memcpy(out + 1, text, len);
+}
+
+/* The driver is on another host: the head knows where. */
+static void forward_far(struct rtci_daemon *daemon, const struct rtci_process *from,
+                        const char *text, uint32_t len)
+{
+    size_t size = RTCI_ALIGN8(sizeof(struct rtci_notice) + len);
+    if (!from->chan || daemon->actions.to_head.len > LOGS_FAR_MAX)
+        return;
+    struct rtci_notice *out = rtci_buf_add(&daemon->actions.to_head, size);
+    RTCI_ASSERT(out);
+    fill_notice(out, size, from, text, len);
+    out->job = rtci_chan_info(from->chan)->job;
+}
 
 /* Onto the terminal of a driver: a line of its executor `from`, or of the daemon (NULL). */
 static void forward(struct rtci_process *driver, const struct rtci_process *from, const char *text,
@@ -284,12 +359,7 @@ static void forward(struct rtci_process *driver, const struct rtci_process *from
     struct rtci_notice *out = rtci_chan_reserve(driver->chan, size);
     if (!out)
         return; /* its ring is full of results: output is the lesser */
-    memset(out, 0, size);
-    out->rec = (struct rtci_rec){(uint32_t)size, from ? RTCI_R_LOG : RTCI_R_NOTICE, 0};
-    out->pid = from ? from->pid : (uint32_t)getpid();
-    out->stream = from ? 1 : 0;
-    out->text_len = len;
-    memcpy(out + 1, text, len);
+    fill_notice(out, size, from, text, len);
     rtci_chan_publish(driver->chan);
     driver->wrote = true;
 }
@@ -319,7 +389,10 @@ static void forward_new(struct rtci_daemon *daemon, struct rtci_process *p)
     while (whole && text[whole - 1] != '\n')
         whole--;
     n = whole ? whole : n;
-    forward(rtci_daemon_process(daemon, p->driver), p, text, (uint32_t)n);
+    if (p->far)
+        forward_far(daemon, p, text, (uint32_t)n);
+    else
+        forward(rtci_daemon_process(daemon, p->driver), p, text, (uint32_t)n);
     p->log_at += (uint64_t)n;
     if (p->log_at > RTCI_LOG_CAP && !ftruncate(p->log_fd, 0))
         p->log_at = 0;
@@ -384,6 +457,8 @@ bool rtci_daemon_perform(struct rtci_daemon *daemon)
             __atomic_store_n(&daemon->table[act.object].state, entry->state, __ATOMIC_RELEASE);
             break;
         }
+        case RTCI_NA_PULL:
+        case RTCI_NA_PULL_STOP: rtci_blobs_action(daemon->blobs, &act); break;
         case RTCI_NA_STORE_WARM: rtci_daemon_warm(daemon, act.offset, act.size); break;
         case RTCI_NA_STORE_COOL:
             RTCI_IGNORE(fallocate(daemon->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,

@@ -125,7 +125,8 @@ static void write_later(struct rtci_process *p)
     p->later.len -= at;
 }
 
-/* After the commit: everything out, then the inputs that caused it are acknowledged. */
+/* After the commit: everything out, then the inputs that caused it are acknowledged (by a worker:
+ * when the head has committed them). */
 void rtci_daemon_flush(struct rtci_daemon *daemon)
 {
     for (uint32_t i = 0; i < daemon->actions.n_out; i++) {
@@ -138,7 +139,8 @@ void rtci_daemon_flush(struct rtci_daemon *daemon)
             continue;
         if (p->later.len && !p->gone)
             write_later(p);
-        rtci_chan_consume(p->chan);
+        if (!daemon->remote)
+            rtci_chan_consume(p->chan);
         if (p->wrote)
             rtci_chan_ring(p->chan);
         p->wrote = false;

@@ -40,6 +40,8 @@ struct rtci_chan_info {
      * for filled the ring (client 0: none; written last, cleared after its DONE is published). */
     uint64_t running_seq;
     uint32_t running_client, running_attempt, running_slot, pad;
+    uint32_t program; /* executor: of a driver on another host */
+    uint32_t far;     /* executor: its driver is on another host */
 };
 
 /* Creates the memory file (memfd, F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_SEAL) with rings of `bytes` each.

@@ -34,12 +34,12 @@ USES = {
     'keeper': 'base shm',
     'node': 'base wire core shm store net gpu keeper',
     'head': 'base wire core shm store net gpu keeper node',
-    'cli': 'base wire core shm store keeper client exec node head',
+    'cli': 'base wire core shm store net keeper client exec node head',
 }
 # Third-party header -> modules that may include it.
 THIRD = {
     'lmdb.h': 'store',
-    'zmq.h': 'net',
+    'zmq.h': 'net', 'sodium.h': 'net node',
     'uv.h': 'node head',
     'msgpack.h': 'client',
     'xxhash.h': 'base wire store client',

@@ -1,0 +1,81 @@
+/* What executors need of a driver on another host: its program, and its terminal.
+ *
+ * A node that lacks the program of a job asks; the head asks the driver's node, once for all, keeps
+ * the answer while the job lives, and passes it on. Nothing of it is journalled: who waits asks again. */
+#include <stdlib.h>
+
+#include "runtime/core/head_internal.h"
+
+static void tell(struct rtci_head_core *core, uint32_t node, const struct rtci_program *program)
+{
+    struct rtci_program *out = head_out(core, node, RTCI_R_PROGRAM, sizeof(*out));
+    if (!out)
+        return;
+    struct rtci_rec rec = out->rec;
+    *out = *program;
+    out->rec = rec;
+}
+
+void head_program_want(struct rtci_head_core *core, uint32_t node, const struct rtci_job_end *want)
+{
+    struct job *job = want->job < core->n_jobs ? &core->jobs[want->job] : NULL;
+    if (!job || !job->used || !job->alive) {
+        struct rtci_program none = {.job = want->job, .status = RTC_E_JOB_ENDED};
+        tell(core, node, &none);
+        return;
+    }
+    if (job->program) {
+        tell(core, node, job->program);
+        return;
+    }
+    uint32_t i = 0;
+    while (i < job->n_program_waits && job->program_waits[i] != node)
+        i++;
+    if (i == job->n_program_waits) {
+        HEAD_GROW(job->program_waits, job->cap_program_waits, job->n_program_waits);
+        job->program_waits[job->n_program_waits++] = node;
+    }
+    struct rtci_job_end *ask = head_out(core, job->node, RTCI_R_PROGRAM_WANT, sizeof(*ask));
+    if (ask)
+        ask->job = want->job;
+}
+
+void head_program(struct rtci_head_core *core, uint32_t node, const struct rtci_program *program)
+{
+    struct job *job = program->job < core->n_jobs ? &core->jobs[program->job] : NULL;
+    if (!job || !job->alive || job->node != node)
+        return;
+    if (!program->status && !job->program) {
+        job->program = malloc(sizeof(*job->program));
+        RTCI_ASSERT(job->program);
+        *job->program = *program;
+        job->program->node = node;
+    }
+    uint32_t n = job->n_program_waits;
+    job->n_program_waits = 0;
+    for (uint32_t i = 0; i < n; i++)
+        tell(core, job->program_waits[i], job->program ? job->program : program);
+}
+
+void head_program_forget(struct job *job)
+{
+    free(job->program);
+    free(job->program_waits);
+    job->program = NULL;
+    job->program_waits = NULL;
+    job->n_program_waits = job->cap_program_waits = 0;
+}
+
+/* A line that a task printed on another host than its driver's. */
+void head_log(struct rtci_head_core *core, const struct rtci_notice *line)
+{
+    struct job *job = line->job < core->n_jobs ? &core->jobs[line->job] : NULL;
+    struct client *driver = job && job->alive ? head_client(core, job->driver) : NULL;
+    if (!driver || driver->credit <= 0)
+        return; /* it does not read: output is the lesser */
+    void *out = head_out_client(core, driver, RTCI_R_LOG, line->rec.size);
+    if (!out)
+        return;
+    memcpy(out, line, line->rec.size);
+    driver->credit -= (int64_t)line->rec.size;
+}

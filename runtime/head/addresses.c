@@ -1,0 +1,117 @@
+/* The join line: where this host can be reached, the head's key, a token. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <rtc/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/head/members.h"
+#include "runtime/net/net.h"
+
+static void add(char *list, size_t size, const char *host, uint16_t port)
+{
+    size_t len = strlen(list);
+    bool v6 = strchr(host, ':') && host[0] != '[';
+    snprintf(list + len, size - len, "%s%s%s%s:%u", len ? "," : "", v6 ? "[" : "", host,
+             v6 ? "]" : "", port);
+}
+
+/* As given, or those of the interfaces; of loopback only where there is nothing else. */
+static void addresses(const char *given, uint16_t port, char *ret, size_t size)
+{
+    char host[INET6_ADDRSTRLEN], rest[256];
+    struct ifaddrs *all = NULL;
+    ret[0] = 0;
+    if (given) {
+        snprintf(rest, sizeof(rest), "%s", given);
+        char *save = NULL;
+        for (char *at = strtok_r(rest, ",", &save); at; at = strtok_r(NULL, ",", &save))
+            add(ret, size, at, port);
+        return;
+    }
+    RTCI_IGNORE(getifaddrs(&all));
+    for (struct ifaddrs *at = all; at; at = at->ifa_next) {
+        if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET || at->ifa_flags & IFF_LOOPBACK ||
+            !(at->ifa_flags & IFF_UP))
+            continue;
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(void *)at->ifa_addr;
+        if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)) && strlen(ret) < size - 64)
+            add(ret, size, host, port);
+    }
+    freeifaddrs(all);
+    if (!ret[0])
+        add(ret, size, "127.0.0.1", port);
+}
+
+static bool token_known(struct rtci_head_core *core, const char *token)
+{
+    char id[16];
+    uint8_t hash[32];
+    const void *value;
+    uint32_t size;
+    return rtci_token_split(token, id, hash) &&
+           !rtci_head_core_kv_get(core, RTCI_NS_TOKENS, id, &value, &size);
+}
+
+static bool read_line(const char *path, struct rtci_join *ret)
+{
+    char line[1024], text[RTCI_TEXT_MAX];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+    if (fd >= 0)
+        close(fd);
+    line[n > 0 ? n : 0] = 0;
+    line[strcspn(line, "\n")] = 0;
+    return n > 0 && !rtci_join_parse(line, ret, text, sizeof(text));
+}
+
+static int write_line(const char *path, const char *line)
+{
+    char part[320];
+    snprintf(part, sizeof(part), "%s.new", path);
+    unlink(part);
+    int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool ok = fd >= 0 && dprintf(fd, "%s\n", line) > 0;
+    if (fd >= 0)
+        close(fd);
+    if (ok && !rename(part, path))
+        return 0;
+    fprintf(stderr, "rtc head: the join line cannot be written to %s: %s\n", path,
+            strerror(errno));
+    return RTC_E_DISK;
+}
+
+int rtci_join_line(struct rtci_daemon *daemon, struct rtci_head_core *core,
+                   struct rtci_head_actions *actions, const uint8_t key[32], uint16_t port)
+{
+    struct rtci_join join = {.token = ""}, before;
+    char path[300], line[1024];
+    uint32_t number = port;
+    snprintf(path, sizeof(path), "%s/join", daemon->state_dir);
+    if (read_line(path, &before) && token_known(core, before.token))
+        memcpy(join.token, before.token, sizeof(join.token));
+    memcpy(join.server, key, sizeof(join.server));
+    addresses(daemon->options.address, port, join.addresses, sizeof(join.addresses));
+    if (!join.token[0]) {
+        struct rtci_token_kept kept = {.made_s = (uint64_t)time(NULL)};
+        char id[16];
+        rtci_token_new(join.token);
+        RTCI_ASSERT(rtci_token_split(join.token, id, kept.hash));
+        rtci_head_core_kv_put(core, daemon->now_ns, RTCI_NS_TOKENS, id, &kept, sizeof(kept),
+                              actions);
+    }
+    rtci_head_core_kv_put(core, daemon->now_ns, RTCI_NS_CLUSTER, "port", &number, sizeof(number),
+                          actions);
+    rtci_join_format(&join, line, sizeof(line));
+    char *token = strrchr(line, ':');
+    rtci_head_core_kv_put(core, daemon->now_ns, RTCI_NS_CLUSTER, "join", line,
+                          (uint32_t)(token - line), actions);
+    return write_line(path, line);
+}

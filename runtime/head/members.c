@@ -1,0 +1,402 @@
+#include "runtime/head/members.h"
+
+#include <rtc/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/log.h"
+#include "runtime/net/net.h"
+#include "runtime/node/blobs.h"
+
+#define SUSPECT_NS   (25 * RTCI_NS_PER_MS) /* a broken connection that was not resumed within this */
+#define LEASE_NS     (10 * RTCI_NS_PER_S)
+#define USUAL_PORT   6380
+#define FIRST_NUMBER 2u /* 1 is the head's own node */
+
+struct other { /* a node, by number */
+    uint8_t key[RTCI_KEY_BYTES];
+    struct rtci_member kept;
+    uint64_t incarnation; /* of its session; 0: the core does not have it */
+    uint64_t suspect_ns;  /* when it is suspected; 0: no reason */
+    uint64_t until_ns;    /* expected back until; 0: it is here */
+    bool used, suspected;
+};
+struct rtci_members {
+    struct rtci_daemon *daemon;
+    struct rtci_head_core *core;
+    struct rtci_head_actions *actions;
+    struct rtci_hub *hub;
+    struct other *others; /* RTCI_NODES_MAX + 1 */
+    uint32_t n_others;    /* numbers below this were used */
+    uint64_t incarnations, timer_ns;
+};
+
+/* ---- What is kept of them ---- */
+
+static void keep(struct rtci_members *m, uint32_t number)
+{
+    struct other *o = &m->others[number];
+    char hex[65];
+    rtci_key_text(o->key, hex);
+    bool gone = !o->kept.alive && o->kept.flags & RTCI_HELLO_DRIVER;
+    rtci_head_core_kv_put(m->core, m->daemon->now_ns, RTCI_NS_NODES, hex, gone ? NULL : &o->kept,
+                          gone ? 0 : sizeof(o->kept), m->actions);
+    if (gone)
+        *o = (struct other){0}; /* its number is free */
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool key_of(const char *hex, size_t len, uint8_t ret_key[RTCI_KEY_BYTES])
+{
+    for (size_t i = 0; len == 64 && i < RTCI_KEY_BYTES; i++) {
+        int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        ret_key[i] = (uint8_t)(high << 4 | low);
+    }
+    return len == 64;
+}
+
+static void recall(void *arg, const char *key, uint32_t key_len, const void *value, uint32_t size)
+{
+    struct rtci_members *m = arg;
+    struct rtci_member kept;
+    uint8_t raw[RTCI_KEY_BYTES];
+    if (size != sizeof(kept) || !key_of(key, key_len, raw))
+        return;
+    memcpy(&kept, value, sizeof(kept));
+    if (kept.number < FIRST_NUMBER || kept.number > RTCI_NODES_MAX || m->others[kept.number].used)
+        return;
+    struct other *o = &m->others[kept.number];
+    *o = (struct other){.kept = kept, .used = true};
+    memcpy(o->key, raw, sizeof(raw));
+    m->n_others = kept.number >= m->n_others ? kept.number + 1 : m->n_others;
+}
+
+/* Those that were there when the head ended go on, and come back: nothing is leased before. */
+static void expect(struct rtci_members *m)
+{
+    for (uint32_t i = FIRST_NUMBER; i < m->n_others; i++) {
+        struct other *o = &m->others[i];
+        if (!o->used || !o->kept.alive)
+            continue;
+        o->incarnation = ++m->incarnations;
+        o->until_ns = m->daemon->now_ns + LEASE_NS;
+        m->timer_ns = o->until_ns < m->timer_ns ? o->until_ns : m->timer_ns;
+        rtci_head_core_node_up(m->core, m->daemon->now_ns, i, o->incarnation, m->actions);
+    }
+}
+
+/* ---- Who may join ---- */
+
+static uint32_t number_of(struct rtci_members *m, const uint8_t key[RTCI_KEY_BYTES])
+{
+    uint32_t free = 0;
+    for (uint32_t i = FIRST_NUMBER; i < m->n_others; i++) {
+        if (m->others[i].used && !memcmp(m->others[i].key, key, RTCI_KEY_BYTES))
+            return i;
+        free = free || m->others[i].used ? free : i;
+    }
+    if (!free && m->n_others <= RTCI_NODES_MAX)
+        free = m->n_others++;
+    if (free) {
+        m->others[free] = (struct other){0};
+        memcpy(m->others[free].key, key, RTCI_KEY_BYTES);
+    }
+    return free;
+}
+
+static bool token_good(struct rtci_members *m, const char *token)
+{
+    char id[16];
+    uint8_t hash[32];
+    const void *value;
+    uint32_t size;
+    if (!rtci_token_split(token, id, hash) ||
+        rtci_head_core_kv_get(m->core, RTCI_NS_TOKENS, id, &value, &size) ||
+        size != sizeof(struct rtci_token_kept))
+        return false;
+    uint8_t differ = 0;
+    for (size_t i = 0; i < sizeof(hash); i++) /* in constant time, though it is a hash */
+        differ |= (uint8_t)(hash[i] ^ ((const uint8_t *)value)[i]);
+    return !differ;
+}
+
+static void admit(void *arg, const uint8_t key[RTCI_KEY_BYTES], const struct rtci_net_hello *hello,
+                  struct rtci_net_welcome *ret)
+{
+    struct rtci_members *m = arg;
+    uint32_t number = number_of(m, key);
+    struct other *o = &m->others[number];
+    ret->status = 0;
+    ret->node = number;
+    ret->lease_ns = LEASE_NS;
+    ret->now_ns = m->daemon->now_ns;
+    if (!number) {
+        ret->status = RTC_E_TOO_LARGE;
+        snprintf(ret->text, sizeof(ret->text), "the cluster has %u nodes, more are not possible",
+                 RTCI_NODES_MAX);
+        return;
+    }
+    if (!o->used && !token_good(m, hello->token)) {
+        ret->status = RTC_E_INVALID;
+        snprintf(ret->text, sizeof(ret->text),
+                 "the token of the join line is not known to the head (was it revoked?): get a new "
+                 "join line there with `rtc token new`");
+        return;
+    }
+    o->used = true;
+    o->kept.number = number;
+    o->kept.flags = hello->flags;
+    memcpy(o->kept.name, hello->name, sizeof(o->kept.name));
+    o->kept.name[sizeof(o->kept.name) - 1] = 0;
+}
+
+/* ---- What happens ---- */
+
+static void on_joined(struct rtci_members *m, const struct rtci_hub_event *event)
+{
+    struct other *o = &m->others[event->node];
+    o->incarnation = ++m->incarnations;
+    o->suspect_ns = o->until_ns = 0;
+    o->suspected = false;
+    o->kept.alive = true;
+    keep(m, event->node);
+    RTCI_LOG(INFO, HEAD, "node %u (%s) joined", event->node, o->kept.name);
+    rtci_head_core_node_up(m->core, m->daemon->now_ns, event->node, o->incarnation, m->actions);
+}
+
+static void lost(struct rtci_members *m, uint32_t node, const char *cause)
+{
+    struct other *o = &m->others[node];
+    if (!o->incarnation)
+        return;
+    RTCI_LOG(WARN, HEAD, "node %u (%s) is lost: %s", node, o->kept.name, cause);
+    rtci_hub_drop(m->hub, node);
+    rtci_daemon_bulk_gone(m->daemon, node);
+    rtci_head_core_node_down(m->core, m->daemon->now_ns, node, o->incarnation, cause, m->actions);
+    o->incarnation = o->suspect_ns = o->until_ns = 0;
+    o->kept.alive = false;
+    keep(m, node);
+}
+
+static void on_message(struct rtci_members *m, const struct rtci_hub_event *event)
+{
+    struct other *o = &m->others[event->node];
+    const char *at = event->data;
+    bool leave = false;
+    for (size_t left = event->size; left;) {
+        int64_t size = rtci_wire_check(at, left);
+        if (size < 0) {
+            lost(m, event->node, "it said something that is no record");
+            return;
+        }
+        leave |= ((const struct rtci_rec *)at)->type == RTCI_R_LEAVE;
+        at += size;
+        left -= (size_t)size;
+    }
+    rtci_head_core_receive(m->core, m->daemon->now_ns, event->node, o->incarnation, event->data,
+                           event->size, m->actions);
+    if (leave) {
+        rtci_hub_commit(m->hub);
+        rtci_hub_flush(m->hub, m->daemon->now_ns);
+        lost(m, event->node, "it left");
+    }
+}
+
+static void on_broken(struct rtci_members *m, uint32_t node)
+{
+    struct other *o = &m->others[node];
+    if (!o->incarnation || o->suspect_ns)
+        return;
+    o->suspect_ns = m->daemon->now_ns + SUSPECT_NS;
+    m->timer_ns = o->suspect_ns < m->timer_ns ? o->suspect_ns : m->timer_ns;
+}
+
+static void on_resumed(struct rtci_members *m, uint32_t node)
+{
+    struct other *o = &m->others[node];
+    o->suspect_ns = 0;
+    if (!o->suspected)
+        return;
+    o->suspected = false;
+    RTCI_LOG(INFO, HEAD, "node %u (%s) is back", node, o->kept.name);
+    rtci_head_core_node_resumed(m->core, m->daemon->now_ns, node, o->incarnation, m->actions);
+}
+
+static void timers(struct rtci_members *m)
+{
+    uint64_t now = m->daemon->now_ns;
+    if (now < m->timer_ns)
+        return;
+    m->timer_ns = UINT64_MAX;
+    for (uint32_t i = FIRST_NUMBER; i < m->n_others; i++) {
+        struct other *o = &m->others[i];
+        if (o->until_ns && now >= o->until_ns)
+            lost(m, i, "it did not come back after the head was started again");
+        if (o->suspect_ns && !o->suspected && now >= o->suspect_ns) {
+            o->suspected = true;
+            RTCI_LOG(WARN, HEAD, "node %u (%s) is suspected: its connection broke", i,
+                     o->kept.name);
+            rtci_head_core_node_suspect(m->core, now, i, o->incarnation, m->actions);
+        }
+        uint64_t next = o->until_ns                     ? o->until_ns
+                        : o->suspect_ns && !o->suspected ? o->suspect_ns
+                                                         : UINT64_MAX;
+        m->timer_ns = next < m->timer_ns ? next : m->timer_ns;
+    }
+}
+
+#define EVENTS_MAX 256 /* then the rest of the loop has its turn */
+
+bool rtci_members_take(struct rtci_members *m)
+{
+    if (!m)
+        return false;
+    bool any = false;
+    for (int n = 0; n < EVENTS_MAX; n++) {
+        struct rtci_hub_event event = rtci_hub_take(m->hub, m->daemon->now_ns);
+        if (event.type == RTCI_HUB_NONE)
+            break;
+        any = true;
+        switch (event.type) {
+        case RTCI_HUB_JOINED: on_joined(m, &event); break;
+        case RTCI_HUB_MESSAGE: on_message(m, &event); break;
+        case RTCI_HUB_BROKEN: on_broken(m, event.node); break;
+        case RTCI_HUB_RESUMED: on_resumed(m, event.node); break;
+        case RTCI_HUB_DEAD: lost(m, event.node, event.text); break;
+        case RTCI_HUB_BULK:
+            rtci_daemon_bulk(m->daemon, event.node, event.data, event.size);
+            break;
+        case RTCI_HUB_REFUSED:
+            fprintf(stderr, "rtc head: %s\n", event.text);
+            rtci_daemon_tell_drivers(m->daemon, event.text);
+            break;
+        default: break;
+        }
+    }
+    timers(m);
+    return any;
+}
+
+void rtci_members_send(struct rtci_members *m, const struct rtci_out *out)
+{
+    int rc = m ? rtci_hub_send(m->hub, out->node, out->buf.data, out->buf.len) : 0;
+    if (rc == RTC_E_AGAIN)
+        lost(m, out->node, "it does not take what is sent to it");
+}
+
+void rtci_members_flush(struct rtci_members *m)
+{
+    if (!m)
+        return;
+    rtci_hub_commit(m->hub);
+    rtci_hub_flush(m->hub, m->daemon->now_ns);
+}
+
+uint64_t rtci_members_deadline(const struct rtci_members *m)
+{
+    if (!m)
+        return UINT64_MAX;
+    uint64_t at = rtci_hub_deadline(m->hub);
+    return at < m->timer_ns ? at : m->timer_ns;
+}
+
+/* ---- Opening ---- */
+
+static int carry(void *arg, uint32_t node, const void *head, size_t head_size, const void *data,
+                 size_t size)
+{
+    struct rtci_members *m = arg;
+    return rtci_hub_bulk(m->hub, node, head, head_size, data, size);
+}
+
+/* The port of the last start, so that others find the head again; else the usual one, else any. */
+static int open_hub(struct rtci_members *m, struct rtci_hub_config *config)
+{
+    const struct rtci_daemon_options *o = &m->daemon->options;
+    const void *value;
+    uint32_t size, before = 0;
+    char bind[64], text[RTCI_TEXT_MAX];
+    if (!rtci_head_core_kv_get(m->core, RTCI_NS_CLUSTER, "port", &value, &size) &&
+        size == sizeof(before))
+        memcpy(&before, value, sizeof(before));
+    bool local = o->address && !strncmp(o->address, "127.", 4);
+    uint32_t port = o->port ? (uint32_t)o->port : before ? before : USUAL_PORT;
+    snprintf(bind, sizeof(bind), "tcp://%s:%u", local ? "127.0.0.1" : "*", port);
+    config->bind = bind;
+    int rc = rtci_hub_open(config, &m->hub, text, sizeof(text));
+    if (rc && !o->port && !before) {
+        snprintf(bind, sizeof(bind), "tcp://%s:*", local ? "127.0.0.1" : "*");
+        rc = rtci_hub_open(config, &m->hub, text, sizeof(text));
+    }
+    if (rc)
+        fprintf(stderr, "rtc head: %s\n", text);
+    config->bind = NULL;
+    return rc;
+}
+
+static int watch(struct rtci_members *m)
+{
+    int fds[RTCI_FDS_MAX];
+    uint32_t n = rtci_hub_fds(m->hub, fds);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!rtci_daemon_watch(m->daemon, fds[i], RTCI_TAG_NET))
+            return RTC_E_NOMEM;
+    }
+    return 0;
+}
+
+int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
+                      struct rtci_head_actions *actions, struct rtci_members **ret_members)
+{
+    struct rtci_members *m = calloc(1, sizeof(*m));
+    struct rtci_hub_config config = {
+        .epoch = daemon->epoch, .lease_ns = LEASE_NS, .admit = admit, .admit_arg = m};
+    char text[RTCI_TEXT_MAX];
+    if (m)
+        m->others = calloc(RTCI_NODES_MAX + 1, sizeof(*m->others));
+    if (!m || !m->others) {
+        free(m);
+        return RTC_E_NOMEM;
+    }
+    m->daemon = daemon;
+    m->core = core;
+    m->actions = actions;
+    m->n_others = FIRST_NUMBER;
+    m->timer_ns = UINT64_MAX;
+    int rc = rtci_keys_open(daemon->state_dir, "head", &config.keys, text, sizeof(text));
+    if (rc)
+        fprintf(stderr, "rtc head: %s\n", text);
+    if (!rc)
+        rc = open_hub(m, &config);
+    if (!rc)
+        rc = watch(m);
+    if (!rc)
+        rc = rtci_join_line(daemon, core, actions, config.keys.public_key,
+                            rtci_hub_port(m->hub));
+    if (rc) {
+        rtci_members_close(m);
+        return rc;
+    }
+    rtci_head_core_kv_each(core, RTCI_NS_NODES, recall, m);
+    expect(m);
+    daemon->carry = carry;
+    daemon->carrier = m;
+    *ret_members = m;
+    return 0;
+}
+
+void rtci_members_close(struct rtci_members *m)
+{
+    if (!m)
+        return;
+    rtci_hub_close(m->hub);
+    free(m->others);
+    free(m);
+}

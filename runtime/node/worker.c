@@ -1,0 +1,335 @@
+/* The loop of a worker: rings of this host on one side, the link to the head on the other.
+ *
+ * What a client wrote stays in its ring until the head has committed the message that carried it: a
+ * daemon killed at any instruction finds it there again. What the head said is acknowledged when it
+ * stands in the rings of those it is for. */
+#include <rtc/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "runtime/base/log.h"
+#include "runtime/net/net.h"
+#include "runtime/node/blobs.h"
+#include "runtime/node/worker.h"
+
+#define UNSENT_MAX   (4 * RTCI_MIB) /* said by the node and not taken by the link; then rings wait */
+#define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
+
+struct worker {
+    struct rtci_daemon daemon;
+    struct rtci_link *link;
+    struct rtci_link_config config;
+    struct rtci_buf unsent, old;
+    uint64_t sent; /* number of the last message */
+    int64_t shift; /* the head's clock less this host's */
+    bool joined, was_joined, ready_told, refused, left;
+    int status;
+};
+
+/* ---- To the head ---- */
+
+/* Sends what the link takes, in whole records. */
+static void send_up(struct worker *w)
+{
+    struct rtci_buf *buf = &w->unsent;
+    struct rtci_buf *said = &w->daemon.actions.to_head;
+    if (said->len && w->shift)
+        rtci_shift_deadlines(said->data, said->len, w->shift);
+    rtci_buf_put(buf, said->data, said->len);
+    RTCI_ASSERT(!buf->failed && !said->failed);
+    rtci_buf_clear(said);
+    size_t at = 0;
+    while (w->joined && at < buf->len) {
+        size_t part = 0;
+        do
+            part += ((struct rtci_rec *)(buf->data + at + part))->size;
+        while (at + part < buf->len &&
+               part + ((struct rtci_rec *)(buf->data + at + part))->size <= RTCI_MESSAGE_BYTES);
+        if (rtci_link_room(w->link) < part ||
+            rtci_link_send(w->link, buf->data + at, part, &w->sent))
+            break;
+        at += part;
+    }
+    memmove(buf->data, buf->data + at, buf->len - at);
+    buf->len -= at;
+}
+
+/* Frees of the rings what the head has committed. One mark at a time for each: the next is set when
+ * the last was reached. */
+static void consume(struct worker *w)
+{
+    struct rtci_daemon *d = &w->daemon;
+    uint64_t committed = rtci_link_committed(w->link);
+    for (uint32_t i = 0; i < d->n_tokens; i++) {
+        struct rtci_process *p = &d->process[d->tokens[i]];
+        if (!p->chan)
+            continue;
+        if (p->marked && committed >= p->mark_seq) {
+            rtci_chan_consume_to(p->chan, p->mark_position);
+            p->marked = false;
+        }
+        uint64_t position = rtci_chan_position(p->chan);
+        if (p->marked || w->unsent.len || position == p->mark_position)
+            continue;
+        p->mark_seq = w->sent;
+        p->mark_position = position;
+        p->marked = true;
+    }
+}
+
+/* ---- Coming ---- */
+
+static void keep_old(void *arg, const void *data, size_t size)
+{
+    struct worker *w = arg;
+    rtci_buf_put(&w->old, data, size);
+}
+
+/* The processes of this host repeat their open requests. */
+static void count_epoch(struct rtci_daemon *d)
+{
+    for (uint32_t i = 0; i < d->n_tokens; i++) {
+        struct rtci_process *p = &d->process[d->tokens[i]];
+        if (!p->chan)
+            continue;
+        rtci_chan_info(p->chan)->daemon_epoch++;
+        p->wrote = true;
+    }
+}
+
+/* A new session: everything from the beginning. */
+static void say_all(struct worker *w, const struct rtci_link_event *event)
+{
+    struct rtci_daemon *d = &w->daemon;
+    d->number = event->node;
+    d->epoch = event->epoch;
+    rtci_node_core_set_rtt(d->node, event->rtt_ns);
+    rtci_buf_clear(&w->unsent);
+    if (!w->was_joined)
+        rtci_daemon_survivors(d);
+    else
+        count_epoch(d);
+    rtci_node_core_hello(d->node, d->now_ns, &d->actions);
+    if (w->old.len)
+        rtci_node_core_renew(d->node, d->now_ns, w->old.data, w->old.len, &d->actions);
+    rtci_buf_fini(&w->old);
+    rtci_daemon_read_rest(d);
+    rtci_daemon_bury(d);
+    rtci_node_core_ready(d->node, &d->actions);
+    w->joined = w->was_joined = true;
+    for (uint32_t i = 0; i < d->n_tokens; i++) { /* what it carries is of this session now */
+        d->process[d->tokens[i]].marked = false;
+        d->process[d->tokens[i]].mark_position = 0;
+    }
+}
+
+static void on_welcome(struct worker *w, const struct rtci_link_event *event)
+{
+    struct rtci_daemon *d = &w->daemon;
+    w->shift = (int64_t)(event->head_ns - d->now_ns);
+    say_all(w, event);
+    RTCI_LOG(INFO, NODE, "joined as node %u", event->node);
+    if (!w->ready_told) {
+        struct rtci_keeper_msg ready = {.type = RTCI_KM_READY};
+        RTCI_IGNORE(rtci_keeper_send(d->keeper, &ready, NULL, NULL, 0));
+    }
+    w->ready_told = true;
+}
+
+static void on_message(struct worker *w, const struct rtci_link_event *event)
+{
+    struct rtci_daemon *d = &w->daemon;
+    rtci_buf_clear(&d->turn);
+    rtci_buf_put(&d->turn, event->data, event->size);
+    RTCI_ASSERT(!d->turn.failed);
+    for (size_t at = 0; at < d->turn.len;) {
+        int64_t size = rtci_wire_check(d->turn.data + at, d->turn.len - at);
+        if (size < 0) {
+            RTCI_LOG(ERROR, NODE, "the head said something that is no record: it is left out");
+            return;
+        }
+        at += (size_t)size;
+    }
+    if (w->shift)
+        rtci_shift_deadlines(d->turn.data, d->turn.len, -w->shift);
+    rtci_node_core_head_span(d->node, d->now_ns, d->turn.data, d->turn.len, &d->actions);
+}
+
+static void tell(struct worker *w, const char *text)
+{
+    fprintf(stderr, "rtc worker: %s\n", text);
+    rtci_daemon_tell_drivers(&w->daemon, text);
+}
+
+static void on_refused(struct worker *w, const struct rtci_link_event *event)
+{
+    tell(w, event->text);
+    w->refused = true;
+    w->status = 2;
+}
+
+static bool take_events(struct worker *w)
+{
+    struct rtci_daemon *d = &w->daemon;
+    for (uint32_t n = 0;; n++) {
+        struct rtci_link_event event = rtci_link_take(w->link, d->now_ns);
+        switch (event.type) {
+        case RTCI_LINK_NONE: return n != 0;
+        case RTCI_LINK_WELCOME: on_welcome(w, &event); break;
+        case RTCI_LINK_MESSAGE: on_message(w, &event); break;
+        case RTCI_LINK_BROKEN: tell(w, event.text); break;
+        case RTCI_LINK_RESUMED:
+            tell(w, "the head is back; nothing was lost");
+            rtci_daemon_bulk_again(d);
+            break;
+        case RTCI_LINK_RENEW:
+            w->joined = false;
+            rtci_buf_clear(&w->old);
+            rtci_link_uncommitted(w->link, keep_old, w);
+            rtci_buf_put(&w->old, w->unsent.data, w->unsent.len);
+            rtci_link_renew(w->link, d->now_ns);
+            break;
+        case RTCI_LINK_REFUSED: on_refused(w, &event); return true;
+        case RTCI_LINK_BULK: rtci_daemon_bulk(d, event.node, event.data, event.size); break;
+        }
+    }
+}
+
+static int carry(void *arg, uint32_t node, const void *head, size_t head_size, const void *data,
+                 size_t size)
+{
+    struct worker *w = arg;
+    return rtci_link_bulk(w->link, node, head, head_size, data, size);
+}
+
+/* ---- The loop ---- */
+
+static bool turn(struct worker *w)
+{
+    struct rtci_daemon *d = &w->daemon;
+    d->now_ns = rtci_daemon_now();
+    bool any = take_events(w);
+    if (w->joined && w->unsent.len < UNSENT_MAX)
+        any |= rtci_daemon_read_all(d);
+    rtci_node_core_tick(d->node, d->now_ns, &d->actions);
+    rtci_daemon_perform(d);
+    any |= rtci_daemon_cluster_step(d);
+    rtci_daemon_flush(d);
+    d->actions.n_out = 0;
+    send_up(w);
+    consume(w);
+    rtci_link_commit(w->link);
+    rtci_link_flush(w->link, d->now_ns);
+    return any || (w->joined && d->actions.to_head.len);
+}
+
+static void begin_stop(struct worker *w)
+{
+    struct rtci_daemon *d = &w->daemon;
+    if (d->stop_ns)
+        return;
+    d->stop_ns = d->now_ns;
+    struct rtci_slot_msg drain = {{sizeof(drain), RTCI_R_CORDON, 0}, d->number, 2};
+    if (w->joined && !d->stop_now)
+        rtci_buf_put(&d->actions.to_head, &drain, sizeof(drain));
+}
+
+/* It ends when it is drained, at once when it is told so, and not later than some seconds after. */
+static bool finished(struct worker *w)
+{
+    struct rtci_daemon *d = &w->daemon;
+    if (w->refused)
+        return true;
+    if (!d->stopping && !d->leaving)
+        return false;
+    begin_stop(w);
+    return d->stop_now || d->leaving || !w->joined || d->now_ns - d->stop_ns > STOP_WAIT_NS;
+}
+
+/* Says that it is gone, and waits a moment for the head to have heard it. */
+static void say_goodbye(struct worker *w)
+{
+    struct rtci_daemon *d = &w->daemon;
+    struct rtci_rec leave = {sizeof(leave), RTCI_R_LEAVE, 0};
+    uint64_t until = rtci_daemon_now() + RTCI_NS_PER_S;
+    if (!w->joined || w->refused)
+        return;
+    rtci_buf_put(&d->actions.to_head, &leave, sizeof(leave));
+    turn(w);
+    while ((w->unsent.len || rtci_link_committed(w->link) < w->sent) &&
+           rtci_daemon_now() < until && !w->refused) {
+        rtci_daemon_sleep(d, false, rtci_link_deadline(w->link));
+        d->now_ns = rtci_daemon_now();
+        take_events(w);
+        send_up(w);
+        rtci_link_commit(w->link);
+        rtci_link_flush(w->link, d->now_ns);
+    }
+}
+
+static int open_link(struct worker *w)
+{
+    struct rtci_daemon *d = &w->daemon;
+    struct utsname uts;
+    char text[RTCI_TEXT_MAX];
+    int rc = rtci_join_parse(d->options.join, &w->config.join, text, sizeof(text));
+    if (!rc)
+        rc = rtci_keys_open(d->state_dir, "node", &w->config.keys, text, sizeof(text));
+    uname(&uts);
+    snprintf(w->config.name, sizeof(w->config.name), "%s", rtci_node_core_name(d->node));
+    snprintf(w->config.arch, sizeof(w->config.arch), "%.15s", uts.machine);
+    w->config.flags = d->options.embedded ? RTCI_HELLO_DRIVER : 0;
+    if (!rc)
+        rc = rtci_link_open(&w->config, &w->link, text, sizeof(text));
+    if (rc)
+        fprintf(stderr, "rtc worker: %s\n", text);
+    return rc;
+}
+
+static bool watch_link(struct worker *w)
+{
+    int fds[RTCI_FDS_MAX];
+    uint32_t n = rtci_link_fds(w->link, fds);
+    bool ok = true;
+    for (uint32_t i = 0; i < n; i++)
+        ok &= rtci_daemon_watch(&w->daemon, fds[i], RTCI_TAG_NET) != NULL;
+    return ok;
+}
+
+static void run_loop(struct worker *w)
+{
+    struct rtci_daemon *d = &w->daemon;
+    bool busy = false;
+    d->remote = true;
+    while (!finished(w)) {
+        uint64_t deadline = rtci_link_deadline(w->link), other = rtci_daemon_cluster_deadline(d);
+        rtci_daemon_sleep(d, busy, deadline < other ? deadline : other);
+        busy = turn(w);
+    }
+    say_goodbye(w);
+}
+
+int rtci_worker_run(const struct rtci_daemon_options *options)
+{
+    static struct worker w;
+    struct rtci_daemon *d = &w.daemon;
+    d->options = *options;
+    if (rtci_daemon_prepare(d))
+        return 2;
+    d->carrier = &w;
+    d->carry = carry;
+    if (rtci_blobs_open(d) || open_link(&w) || !rtci_daemon_watch_usual(d) || !watch_link(&w)) {
+        rtci_daemon_cleanup(d);
+        return 2;
+    }
+    run_loop(&w);
+    rtci_daemon_logs(d);
+    rtci_daemon_flush(d);
+    rtci_link_close(w.link);
+    rtci_daemon_cleanup(d);
+    struct rtci_keeper_msg quit = {.type = RTCI_KM_QUIT, .value = w.status};
+    RTCI_IGNORE(rtci_keeper_send(d->keeper, &quit, NULL, NULL, 0));
+    return w.status;
+}
