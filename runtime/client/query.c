@@ -67,7 +67,8 @@ struct node_list {
 
 static const char *node_state(uint32_t state)
 {
-    static const char *const names[] = {"joining", "alive", "cordoned", "dead"};
+    static const char *const names[] = {"joining", "alive",   "cordoned",
+                                        "dead",    "suspect", "draining"};
     return state < 4 ? names[state] : "?";
 }
 

@@ -79,7 +79,8 @@ static int json_status(void *arg, const void *data)
 
 static int json_node(void *arg, const void *data)
 {
-    static const char *const states[] = {"joining", "alive", "cordoned", "dead"};
+    static const char *const states[] = {"joining", "alive",   "cordoned",
+                                         "dead",    "suspect", "draining"};
     struct rtci_buf *b = arg;
     struct rtci_row_node r;
     memcpy(&r, data, sizeof(r));

@@ -45,7 +45,14 @@ enum rtci_task_state {
 #undef X
     RTCI_TASK_STATE_COUNT
 };
-enum rtci_node_state { RTCI_NODE_JOINING, RTCI_NODE_ALIVE, RTCI_NODE_CORDONED, RTCI_NODE_DEAD };
+enum rtci_node_state {
+    RTCI_NODE_JOINING,
+    RTCI_NODE_ALIVE,
+    RTCI_NODE_CORDONED,
+    RTCI_NODE_DEAD,
+    RTCI_NODE_SUSPECT, /* its connection broke; it may come back within its lease */
+    RTCI_NODE_DRAINING /* it runs what it has, then is told to leave */
+};
 
 const char *rtci_task_state_name(uint32_t state);
 
@@ -92,12 +99,22 @@ int rtci_head_core_snapshot(struct rtci_head_core *core,
                             int (*emit)(void *arg, const void *data, size_t len),
                             void *arg) RTCI_MUST_USE;
 
-/* Membership. node numbers are the loop's (1..RTCI_NODES_MAX, never reused within an epoch). */
+/* Membership. Node numbers are the loop's (1..RTCI_NODES_MAX): one for life. An incarnation is a
+ * session of the node; what comes from an older one is refused.
+ * node_up of one that the head still has: its daemon was started again, or its session is a new one.
+ * Its executors and clients live on, and what it does not tell of before NODE_READY has not begun or
+ * is gone. Of a node whose processes died too, the loop says node_down first. */
 void rtci_head_core_node_up(struct rtci_head_core *core, uint64_t now_ns, uint32_t node,
                             uint64_t incarnation, struct rtci_head_actions *actions);
 void rtci_head_core_node_down(struct rtci_head_core *core, uint64_t now_ns, uint32_t node,
                               uint64_t incarnation, const char *cause,
                               struct rtci_head_actions *actions);
+/* Its connection broke: nothing new is placed there, and what may be retried is tried elsewhere too.
+ * The first result wins. Then either it resumes its session, or its lease ends: node_down. */
+void rtci_head_core_node_suspect(struct rtci_head_core *core, uint64_t now_ns, uint32_t node,
+                                 uint64_t incarnation, struct rtci_head_actions *actions);
+void rtci_head_core_node_resumed(struct rtci_head_core *core, uint64_t now_ns, uint32_t node,
+                                 uint64_t incarnation, struct rtci_head_actions *actions);
 /* A span from a node: NODE_HELLO, FROM_CLIENT{…}, DONE wrapped, RETURNED, …. Already checked
  * by rtci_wire_check record by record (the loop does it on its private copy). */
 void rtci_head_core_receive(struct rtci_head_core *core, uint64_t now_ns, uint32_t node,

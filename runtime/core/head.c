@@ -173,6 +173,28 @@ static void on_blocked(struct rtci_head_core *core, const struct rtci_ids *ids)
     }
 }
 
+/* Large values of a completion that came second are of no use, unless they are those of the first.
+ */
+static void drop_values(struct rtci_head_core *core, uint32_t node, const struct rtci_done *done)
+{
+    for (uint32_t i = 0; i < done->n_returns; i++) {
+        if (rtci_done_returns(done)[i].kind == RTCI_KIND_ARENA)
+            head_free_copy(core, node, (struct rtci_id){done->seq, done->client, i});
+    }
+}
+
+static void on_done(struct rtci_head_core *core, uint32_t node, const struct rtci_done *done)
+{
+    uint32_t index = head_find(core, (struct rtci_id){done->seq, done->client, 0});
+    const struct entry *entry = index ? head_entry(core, index) : NULL;
+    if (!entry)
+        drop_values(core, node, done);
+    else if (!head_terminal(entry))
+        head_done(core, index, done, node);
+    else if (entry->kind == ENTRY_TASK && entry->node != node)
+        drop_values(core, node, done);
+}
+
 static void on_client_record(struct rtci_head_core *core, uint32_t node, uint32_t number,
                              const struct rtci_rec *rec)
 {
@@ -194,13 +216,7 @@ static void on_client_record(struct rtci_head_core *core, uint32_t node, uint32_
     case RTCI_R_SUBSCRIBE: head_subscribe(core, client, at); break;
     case RTCI_R_HOLD: head_hold(core, node, client, at, true); break;
     case RTCI_R_DROP: head_hold(core, node, client, at, false); break;
-    case RTCI_R_DONE: {
-        const struct rtci_done *done = at;
-        uint32_t index = head_find(core, (struct rtci_id){done->seq, done->client, 0});
-        if (index)
-            head_done(core, index, done);
-        break;
-    }
+    case RTCI_R_DONE: on_done(core, node, at); break;
     case RTCI_R_CANCEL: {
         const struct rtci_cancel *cancel = at;
         uint32_t index = head_find(core, cancel->id);
@@ -224,71 +240,20 @@ static void on_client_record(struct rtci_head_core *core, uint32_t node, uint32_
     }
     case RTCI_R_CORDON: {
         const struct rtci_slot_msg *msg = at;
-        struct node *target = head_node(core, msg->slot);
-        if (target && target->state != RTCI_NODE_DEAD) {
-            target->cordoned = msg->op;
-            target->state = msg->op ? RTCI_NODE_CORDONED : RTCI_NODE_ALIVE;
-            head_node_dirty(core, msg->slot);
-        }
+        head_cordon(core, msg->slot, msg->op);
         break;
     }
     default: break; /* UNBLOCKED and what the node handles */
     }
 }
 
-static void on_hello(struct rtci_head_core *core, uint32_t number,
-                     const struct rtci_node_hello *rec)
-{
-    struct node *node = &core->nodes[number];
-    if (node->hello)
-        return;
-    node->hello = true;
-    node->cpu = node->cpu_free = (int64_t)rec->cpu;
-    node->gpu = node->gpu_free = (int64_t)rec->gpu;
-    node->mem = node->mem_free = (int64_t)rec->mem;
-    node->gpu_mem = node->gpu_mem_free = (int64_t)rec->gpu_mem;
-    node->store = rec->store;
-    node->n_custom = rec->n_custom < RTCI_CUSTOM_MAX ? rec->n_custom : RTCI_CUSTOM_MAX;
-    node->n_labels = rec->n_labels < RTCI_LABELS_MAX ? rec->n_labels : RTCI_LABELS_MAX;
-    const struct rtci_custom *custom = (const struct rtci_custom *)(rec + 1);
-    for (uint32_t i = 0; i < node->n_custom; i++) {
-        node->custom[i] = custom[i];
-        node->custom_free[i] = (int64_t)custom[i].amount;
-    }
-    const struct rtci_label *labels = (const struct rtci_label *)(custom + rec->n_custom);
-    for (uint32_t i = 0; i < node->n_labels; i++)
-        node->labels[i] = labels[i];
-    memcpy(node->name, rec->name, sizeof(node->name));
-    node->name[sizeof(node->name) - 1] = 0;
-    head_trace(core, "node %u hello cpu=%llu", number, (unsigned long long)rec->cpu);
-}
-
-static void on_ready(struct rtci_head_core *core, uint32_t number)
-{
-    struct node *node = &core->nodes[number];
-    if (node->ready)
-        return;
-    node->ready = true;
-    node->state = RTCI_NODE_ALIVE;
-    for (uint32_t i = 1; i < core->n_clients; i++) {
-        struct client *client = core->clients[i];
-        if (client && client->alive && client->node == number && !client->reported)
-            head_client_gone(core, i);
-    }
-    head_node_dirty(core, number);
-    bool all = true;
-    for (uint32_t i = 1; i < core->n_nodes; i++)
-        all &= core->nodes[i].state == RTCI_NODE_DEAD || core->nodes[i].ready;
-    if (all)
-        core->recovering = false;
-}
-
 static void on_node_record(struct rtci_head_core *core, uint32_t node, const struct rtci_rec *rec)
 {
     const void *at = rec;
     switch (rec->type) {
-    case RTCI_R_NODE_HELLO: on_hello(core, node, at); break;
-    case RTCI_R_NODE_READY: on_ready(core, node); break;
+    case RTCI_R_NODE_HELLO: head_hello(core, node, at); break;
+    case RTCI_R_NODE_READY: head_ready(core, node); break;
+    case RTCI_R_LEAVE: head_node_end(core, node, "it left", true); break;
     case RTCI_R_CLIENT_NEW: head_client_new(core, node, at); break;
     case RTCI_R_CLIENT_GONE: {
         uint32_t number = ((const struct rtci_client_gone *)at)->client;
@@ -338,14 +303,14 @@ static void on_node_record(struct rtci_head_core *core, uint32_t node, const str
     }
 }
 
-static void begin(struct rtci_head_core *core, uint64_t now_ns, struct rtci_head_actions *actions)
+void head_begin(struct rtci_head_core *core, uint64_t now_ns, struct rtci_head_actions *actions)
 {
     if (now_ns > core->now_ns)
         core->now_ns = now_ns;
     core->actions = actions;
 }
 
-static void finish(struct rtci_head_core *core)
+void head_finish(struct rtci_head_core *core)
 {
     core->actions = NULL;
     if (core->config.check && core->stats.tasks_alive < 1000)
@@ -359,7 +324,7 @@ void rtci_head_core_receive(struct rtci_head_core *core, uint64_t now_ns, uint32
     struct node *node = head_node(core, number);
     if (!number || !node || node->state == RTCI_NODE_DEAD || node->incarnation != incarnation)
         return; /* fenced */
-    begin(core, now_ns, actions);
+    head_begin(core, now_ns, actions);
     for (size_t at = 0; at + sizeof(struct rtci_rec) <= len;) {
         const struct rtci_rec *rec = (const struct rtci_rec *)((const char *)span + at);
         if (rec->type == RTCI_R_FROM_CLIENT) {
@@ -373,14 +338,16 @@ void rtci_head_core_receive(struct rtci_head_core *core, uint64_t now_ns, uint32
             on_node_record(core, number, rec);
         }
         at += rec->size;
+        if (core->nodes[number].state == RTCI_NODE_DEAD)
+            break; /* it left */
     }
-    finish(core);
+    head_finish(core);
 }
 
 void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
                          struct rtci_head_actions *actions)
 {
-    begin(core, now_ns, actions);
+    head_begin(core, now_ns, actions);
     if (core->sweep)
         head_sweep_ended(core);
     if (core->recovering && core->now_ns >= core->hold_until_ns)
@@ -390,57 +357,12 @@ void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
     head_strays(core);
     if (!core->recovering) {
         head_late_cancels(core);
+        head_drained(core);
         head_place(core);
     }
     if (core->n_heap && core->entries[core->heap[0]].deadline_ns < actions->deadline_ns)
         actions->deadline_ns = core->entries[core->heap[0]].deadline_ns;
-    finish(core);
-}
-
-void rtci_head_core_node_up(struct rtci_head_core *core, uint64_t now_ns, uint32_t number,
-                            uint64_t incarnation, struct rtci_head_actions *actions)
-{
-    RTCI_ASSERT(number && number <= RTCI_NODES_MAX);
-    begin(core, now_ns, actions);
-    HEAD_GROW(core->nodes, core->cap_nodes, number);
-    for (; core->n_nodes <= number; core->n_nodes++)
-        core->nodes[core->n_nodes].state = RTCI_NODE_DEAD;
-    memset(&core->nodes[number], 0, sizeof(struct node));
-    core->nodes[number].state = RTCI_NODE_JOINING;
-    core->nodes[number].incarnation = incarnation;
-    core->stats.nodes++;
-    finish(core);
-}
-
-void rtci_head_core_node_down(struct rtci_head_core *core, uint64_t now_ns, uint32_t number,
-                              uint64_t incarnation, const char *cause,
-                              struct rtci_head_actions *actions)
-{
-    struct node *node = head_node(core, number);
-    if (!node || node->state == RTCI_NODE_DEAD || node->incarnation != incarnation)
-        return;
-    begin(core, now_ns, actions);
-    node->state = RTCI_NODE_DEAD;
-    core->stats.nodes--;
-    char text[128];
-    snprintf(text, sizeof(text), "node %u (%s) was lost: %s", number, node->name, cause);
-    while (core->nodes[number].slots) {
-        uint32_t slot = core->nodes[number].slots;
-        while (core->slots[slot].head) {
-            uint32_t index = core->slots[slot].head;
-            struct rtci_fail fail = {.code = RTC_E_NODE_LOST, .exit_status = -1, .node = number};
-            head_attempt_failed(core, index, &fail, text, NULL, 0);
-        }
-        if (core->slots[slot].used)
-            head_slot_release(core, slot, false);
-    }
-    for (uint32_t i = 1; i < core->n_clients; i++) {
-        struct client *client = core->clients[i];
-        if (client && client->alive && client->node == number)
-            head_client_gone(core, i);
-    }
-    head_holds_end(core, number);
-    finish(core);
+    head_finish(core);
 }
 
 void rtci_head_core_stats(const struct rtci_head_core *core, struct rtci_head_stats *ret_stats)

@@ -80,6 +80,8 @@ static void on_survivor(struct rtci_head_core *core, uint32_t node,
     client->credit = (int64_t)RTCI_CREDIT_BYTES;
     answer(core, node, rec->token, client->number, client->job, 0);
     push_again(core, client);
+    head_flush_undelivered(core,
+                           client); /* no credit may come any more for what was pushed before */
 }
 
 void head_client_new(struct rtci_head_core *core, uint32_t node, const struct rtci_client_new *rec)

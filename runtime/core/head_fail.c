@@ -80,12 +80,31 @@ void head_cancel_children(struct rtci_head_core *core, uint32_t index, uint32_t 
     }
 }
 
+void head_cancel_children_on(struct rtci_head_core *core, uint32_t index, uint32_t mode,
+                             uint32_t node, bool on)
+{
+    uint32_t child = head_entry(core, index)->child;
+    while (child) {
+        const struct entry *entry = head_entry(core, child);
+        uint32_t next = entry->sib_next;
+        if ((head_client(core, entry->client)->node == node) == on)
+            head_cancel(core, child, mode);
+        child = next;
+    }
+}
+
 static void end_cancelled(struct rtci_head_core *core, uint32_t index, uint32_t mode)
 {
     bool deadline = mode & RTCI_CANCEL_DEADLINE;
     head_fail_simple(core, index, deadline ? RTCI_TASK_FAILED : RTCI_TASK_CANCELLED,
                      deadline ? RTC_E_DEADLINE : RTC_E_CANCELLED,
                      deadline ? "its deadline passed before it ended" : "it was cancelled");
+}
+
+void head_cancelled(struct rtci_head_core *core, uint32_t index)
+{
+    end_cancelled(core, index,
+                  head_entry(core, index)->flags & EF_DEADLINE ? RTCI_CANCEL_DEADLINE : 0);
 }
 
 /* An order that waits for others to obey outlives the daemon; the end of a job is journalled as
@@ -104,6 +123,20 @@ void head_cancel_later(struct rtci_head_core *core, uint32_t index, uint32_t mod
     HEAD_GROW(core->late_cancels, core->cap_late_cancels, core->n_late_cancels);
     core->late_cancels[core->n_late_cancels++] = (struct late_cancel){
         index, head_entry(core, index)->generation, mode | RTCI_CANCEL_NO_CHILDREN};
+}
+
+void head_tell_cancel(struct rtci_head_core *core, uint32_t index, uint32_t slot, uint32_t attempt,
+                      uint32_t mode)
+{
+    const struct entry *entry = head_entry(core, index);
+    struct rtci_cancel *out = head_out(core, core->slots[slot].node, RTCI_R_CANCEL, sizeof(*out));
+    if (!out)
+        return;
+    out->id = (struct rtci_id){entry->seq, entry->client, 0};
+    out->mode = mode;
+    out->slot = slot;
+    out->attempt = attempt;
+    out->pad = 0;
 }
 
 void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
@@ -130,15 +163,8 @@ void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode)
     if (entry->state == RTCI_TASK_LEASED || entry->state == RTCI_TASK_RUNNING)
         head_move(core, index, RTCI_TASK_CANCELLING);
     remember(core, entry, mode);
-    struct rtci_cancel *out =
-        head_out(core, core->slots[entry->slot].node, RTCI_R_CANCEL, sizeof(*out));
-    if (!out)
-        return;
-    out->id = (struct rtci_id){entry->seq, entry->client, 0};
-    out->mode = mode & ~(HEAD_CANCEL_NOW | RTCI_CANCEL_NO_CHILDREN);
-    out->slot = entry->slot;
-    out->attempt = entry->attempt;
-    out->pad = 0;
+    head_tell_cancel(core, index, entry->slot, entry->attempt,
+                     mode & ~(HEAD_CANCEL_NOW | RTCI_CANCEL_NO_CHILDREN));
 }
 
 void head_late_cancels(struct rtci_head_core *core)
@@ -159,7 +185,7 @@ void head_attempt_failed(struct rtci_head_core *core, uint32_t index, const stru
     struct entry *entry = head_entry(core, index);
     uint32_t slot = entry->slot;
     if (entry->state == RTCI_TASK_CANCELLING) {
-        end_cancelled(core, index, entry->flags & EF_DEADLINE ? RTCI_CANCEL_DEADLINE : 0);
+        head_cancelled(core, index);
         return;
     }
     bool again = entry->spec->retries < 0 || entry->failures < (uint32_t)entry->spec->retries;
@@ -175,7 +201,7 @@ void head_attempt_failed(struct rtci_head_core *core, uint32_t index, const stru
     entry->failures++;
     core->stats.tasks_retried_total++;
     head_j_attempt(core, entry);
-    head_cancel_children(core, index, RTCI_CANCEL_FORCE);
+    head_cancel_children_on(core, index, RTCI_CANCEL_FORCE, entry->ghost_node, false);
     head_make_ready(core, index, true);
     if (slot)
         head_slot_check(core, slot);
@@ -183,6 +209,9 @@ void head_attempt_failed(struct rtci_head_core *core, uint32_t index, const stru
 
 void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost)
 {
+    uint32_t claimed = lost->claimed.client ? head_find(core, lost->claimed) : 0;
+    if (claimed && head_ghost_is(head_entry(core, claimed), node, lost->claimed_attempt))
+        head_ghost_dead(core, claimed); /* it is being tried again already */
     if (!lost->slot || lost->slot >= core->n_slots || !core->slots[lost->slot].used ||
         core->slots[lost->slot].node != node)
         return;
@@ -256,10 +285,12 @@ void head_returned(struct rtci_head_core *core, uint32_t node, const struct rtci
         if (!index)
             continue;
         struct entry *entry = head_entry(core, index);
+        if (head_ghost_is(entry, node, held[i].attempt))
+            head_ghost_clear(core, index);
         if (entry->slot != ret->slot || entry->attempt != held[i].attempt)
             continue;
         if (entry->state == RTCI_TASK_CANCELLING) {
-            end_cancelled(core, index, entry->flags & EF_DEADLINE ? RTCI_CANCEL_DEADLINE : 0);
+            head_cancelled(core, index);
             continue;
         }
         /* RUNNING is what the node believed of the first in the ring, until it got it back. */
@@ -272,42 +303,75 @@ void head_returned(struct rtci_head_core *core, uint32_t node, const struct rtci
     head_slot_check(core, ret->slot);
 }
 
-/* After a restart of the head: an executor still has these. */
+/* ---- A node tells what its executors have ---- */
+
+/* The task stands in an executor's ring: is it what the head believes? */
+static void confirm(struct rtci_head_core *core, uint32_t number, const struct rtci_held *row)
+{
+    uint32_t index = head_find(core, row->id), node = core->slots[number].node;
+    struct entry *entry = index ? head_entry(core, index) : NULL;
+    if (!entry || entry->kind != ENTRY_TASK || head_terminal(entry) ||
+        entry->state == RTCI_TASK_WAITING)
+        return; /* ended, or its completion comes next */
+    if (head_ghost_is(entry, node, row->attempt) &&
+        (entry->attempt != row->attempt || !head_ghost_return(core, index))) {
+        entry->flags |= EF_GHOST_SEEN;
+        return;
+    }
+    if (!entry->slot) {
+        head_ready_remove(core, index);
+        head_move(core, index, RTCI_TASK_LEASED);
+        entry->attempt = row->attempt;
+        head_slot_add(core, number, index);
+    } else if (entry->slot != number) { /* placed elsewhere since; the first result wins */
+        head_ghost_note(core, index, node, number, row->attempt);
+        entry->flags |= entry->ghost_node == node ? EF_GHOST_SEEN : 0;
+        return;
+    } else if (entry->attempt != row->attempt) {
+        return;
+    }
+    entry->flags |= EF_CONFIRMED;
+    if (row->claimed && entry->state == RTCI_TASK_LEASED)
+        head_move(core, index, RTCI_TASK_RUNNING);
+    if (entry->state == RTCI_TASK_CANCELLING) /* the order may have been lost */
+        head_tell_cancel(core, index, number, entry->attempt,
+                         (entry->flags & EF_FORCE ? RTCI_CANCEL_FORCE : 0) |
+                             (entry->flags & EF_DEADLINE ? RTCI_CANCEL_DEADLINE : 0));
+}
+
+static uint32_t class_held(struct rtci_head_core *core, const struct rtci_slot_held *held)
+{
+    const struct rtci_held *row = (const struct rtci_held *)(held + 1);
+    const struct client *shaper = head_client(core, held->shape_client);
+    for (uint32_t i = 0; i < held->n; i++) {
+        uint32_t index = head_find(core, row[i].id);
+        if (index && head_entry(core, index)->cls)
+            return head_entry(core, index)->cls;
+    }
+    return shaper && held->shape < shaper->n_shapes ? shaper->shapes[held->shape] : 0;
+}
+
 void head_slot_held(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_held *held)
 {
     const struct rtci_held *row = (const struct rtci_held *)(held + 1);
     uint32_t number = held->slot;
-    struct client *shaper = head_client(core, held->shape_client);
-    uint32_t cls = 0;
-    for (uint32_t i = 0; i < held->n && !cls; i++) {
-        uint32_t index = head_find(core, row[i].id);
-        cls = index ? head_entry(core, index)->cls : 0;
-    }
-    if (!cls && shaper && held->shape < shaper->n_shapes)
-        cls = shaper->shapes[held->shape];
-    if (!number || number > 1000000 || !cls ||
-        (number < core->n_slots && core->slots[number].used)) {
+    bool used = number && number < core->n_slots && core->slots[number].used;
+    bool known = used && core->slots[number].node == node;
+    uint32_t cls = known ? core->slots[number].cls : class_held(core, held);
+    if (!number || number > 1000000 || !cls || (used && !known)) {
         struct rtci_slot_msg *out = head_out(core, node, RTCI_R_SLOT_FREE, sizeof(*out));
         if (out)
             out->slot = number;
         return;
     }
-    head_slot_make(core, number, node, cls);
+    if (!known)
+        head_slot_make(core, number, node, cls);
     core->slots[number].client = held->client;
-    for (uint32_t i = 0; i < held->n; i++) {
-        uint32_t index = head_find(core, row[i].id);
-        struct entry *entry = index ? head_entry(core, index) : NULL;
-        if (!entry || entry->kind != ENTRY_TASK || entry->state != RTCI_TASK_READY)
-            continue; /* ended, or its completion comes next */
-        head_ready_remove(core, index);
-        head_move(core, index, RTCI_TASK_LEASED);
-        entry->attempt = row[i].attempt;
-        head_slot_add(core, number, index);
-        if (row[i].claimed)
-            head_move(core, index, RTCI_TASK_RUNNING);
-    }
-    if (held->blocked)
-        head_slot_blocked(core, number, true);
+    core->slots[number].reported = !core->nodes[node].ready;
+    for (uint32_t i = 0; i < held->n; i++)
+        confirm(core, number, &row[i]);
+    if ((bool)held->blocked != core->slots[number].blocked)
+        head_slot_blocked(core, number, held->blocked);
     else
         head_slot_check(core, number);
 }

@@ -18,6 +18,9 @@ enum entry_flags {
     EF_PINNED_DEPS = 16u, /* its reference arguments are pinned by it */
     EF_CANCEL = 32u,      /* it was told to stop, or will be when its node is back; journalled */
     EF_FORCE = 64u,       /* … at once */
+    EF_CONFIRMED = 128u,  /* a node that came back has it in its slot */
+    EF_GHOST_SEEN = 256u, /* … or its ghost */
+    EF_GHOST_RAN = 512u,  /* the ghost was known to run */
 };
 
 /* A task, or an object that was put. */
@@ -49,9 +52,12 @@ struct entry {
     struct rtci_put *put;
     uint64_t deadline_ns, submitted_ns, started_ns, ended_ns;
     double progress;
+    /* An earlier attempt, on a node that is away (or was): head_ghosts.c. Node 0: there is none. */
+    uint32_t ghost_node, ghost_slot, ghost_attempt, ghost_next, ghost_prev;
 };
 
-enum edge_kind { EDGE_DEP = 1, EDGE_WANT = 2, EDGE_NODE = 3 };
+/* NODE_STALE: its node came back, and has not said HOLD again. */
+enum edge_kind { EDGE_DEP = 1, EDGE_WANT = 2, EDGE_NODE = 3, EDGE_NODE_STALE = 4 };
 struct edge {
     uint32_t next;
     uint32_t who; /* entry index, client number or node number */
@@ -115,6 +121,7 @@ struct slot {
     uint32_t cls_next, cls_prev, hungry_next;
     uint32_t node_next, node_prev;
     bool used, blocked, draining, hungry, recalling, held;
+    bool reported; /* by its node, which came back and is not ready yet */
 };
 
 struct node {
@@ -131,7 +138,14 @@ struct node {
     uint32_t slots, n_slots, n_blocked;
     uint32_t out; /* place in actions->out + 1 */
     char name[64];
+    bool suspect, draining;
+    bool again;      /* the head had it before this session: what it tells is compared with that */
+    bool holds_told; /* what it holds is told whole before it is ready */
+    bool leaving;    /* it was told to end */
+    uint32_t ghosts; /* first of the attempts on it that are tried elsewhere too */
+    uint64_t rtt_ns;
 };
+#define HEAD_OWN_NODE 1u /* the one on the head's own host */
 
 struct job {
     uint32_t number, driver, node;
@@ -226,6 +240,7 @@ struct rtci_head_core {
     struct rtci_head_stats stats;
     struct rtci_row_status info;
     struct rtci_head_actions *actions; /* of the call under way */
+    bool replayed; /* there was one before it */
 };
 
 #define HEAD_GROW(array, cap, n) core_grow(&(array), &(cap), (n), sizeof(*(array)))
@@ -237,7 +252,9 @@ uint32_t head_entry_new(struct rtci_head_core *core, struct client *client, uint
 void head_entry_try_free(struct rtci_head_core *core, uint32_t index);
 void head_move(struct rtci_head_core *core, uint32_t index, uint32_t state);
 void head_submit(struct rtci_head_core *core, struct client *client, const struct rtci_spec *spec);
-void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_done *done);
+/* `node`: where it comes from; 0 = the journal. */
+void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_done *done,
+               uint32_t node);
 void head_fail(struct rtci_head_core *core, uint32_t index, uint32_t state,
                const struct rtci_fail *fail, const char *text, const char *log, size_t log_len);
 void head_fail_simple(struct rtci_head_core *core, uint32_t index, uint32_t state, int code,
@@ -287,6 +304,7 @@ const char *head_lacking(struct node *node, const struct cls *cls, bool total);
 bool head_allowed(const struct node *node, uint32_t number, const struct cls *cls);
 bool head_usable(const struct node *node);
 void head_unhungry(struct rtci_head_core *core, uint32_t number);
+void head_node_recount(struct rtci_head_core *core, uint32_t number); /* what its slots leave free */
 /* head_send.c */
 void head_send_task(struct rtci_head_core *core, uint32_t slot, uint32_t index);
 /* head_place.c and head_slots.c */
@@ -313,6 +331,12 @@ void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode);
 void head_cancel_later(struct rtci_head_core *core, uint32_t index, uint32_t mode);
 void head_late_cancels(struct rtci_head_core *core);
 void head_cancel_children(struct rtci_head_core *core, uint32_t index, uint32_t mode);
+/* Those that were submitted on the node, or (on: false) those that were not. */
+void head_cancel_children_on(struct rtci_head_core *core, uint32_t index, uint32_t mode,
+                             uint32_t node, bool on);
+void head_cancelled(struct rtci_head_core *core, uint32_t index); /* it was told to stop, and has */
+void head_tell_cancel(struct rtci_head_core *core, uint32_t index, uint32_t slot, uint32_t attempt,
+                      uint32_t mode);
 void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost);
 void head_returned(struct rtci_head_core *core, uint32_t node, const struct rtci_returned *ret);
 void head_slot_held(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_held *held);
@@ -321,6 +345,26 @@ void head_deadline_remove(struct rtci_head_core *core, uint32_t index);
 void head_deadlines(struct rtci_head_core *core);
 void head_attempt_failed(struct rtci_head_core *core, uint32_t index, const struct rtci_fail *fail,
                          const char *text, const char *log, size_t log_len);
+
+/* head_nodes.c */
+void head_hello(struct rtci_head_core *core, uint32_t number, const struct rtci_node_hello *rec);
+void head_ready(struct rtci_head_core *core, uint32_t number);
+void head_node_end(struct rtci_head_core *core, uint32_t number, const char *cause, bool left);
+void head_cordon(struct rtci_head_core *core, uint32_t number, uint32_t op);
+void head_drained(struct rtci_head_core *core);
+
+/* head_ghosts.c */
+bool head_ghost_is(const struct entry *entry, uint32_t node, uint32_t attempt);
+void head_ghost_note(struct rtci_head_core *core, uint32_t index, uint32_t node, uint32_t slot,
+                     uint32_t attempt);
+void head_ghost_make(struct rtci_head_core *core, uint32_t index);
+bool head_ghost_return(struct rtci_head_core *core, uint32_t index);
+void head_ghost_clear(struct rtci_head_core *core, uint32_t index);
+void head_ghost_dead(struct rtci_head_core *core, uint32_t index);
+void head_ghost_stop(struct rtci_head_core *core, uint32_t index);
+void head_ghosts_return(struct rtci_head_core *core, uint32_t number);
+void head_ghosts_settle(struct rtci_head_core *core, uint32_t number);
+void head_ghosts_end(struct rtci_head_core *core, uint32_t number);
 
 /* head_kv.c */
 void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec);
@@ -355,7 +399,9 @@ void head_j_kv(struct rtci_head_core *core, const struct kv *kv, bool present);
 void head_j_node_hold(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids,
                       bool hold);
 
-/* head.c: output */
+/* head.c: each call begins and finishes; output */
+void head_begin(struct rtci_head_core *core, uint64_t now_ns, struct rtci_head_actions *actions);
+void head_finish(struct rtci_head_core *core);
 void *head_out(struct rtci_head_core *core, uint32_t node, uint16_t type, size_t size);
 /* Room for a record of `size` bytes to one client; NULL when it is not attached. */
 void *head_out_client(struct rtci_head_core *core, const struct client *client, uint16_t type,

@@ -188,7 +188,7 @@ static void replay_wire(struct rtci_head_core *core, uint32_t number, const stru
         const struct rtci_done *done = at;
         uint32_t index = head_find(core, (struct rtci_id){done->seq, done->client, 0});
         if (index)
-            head_done(core, index, done);
+            head_done(core, index, done, 0);
         break;
     }
     default: break;
@@ -310,7 +310,7 @@ static int replay_one(struct rtci_head_core *core, const struct jrec *rec)
 int rtci_head_core_replay(struct rtci_head_core *core, const void *data, size_t len,
                           const char **reterr)
 {
-    core->replaying = true;
+    core->replaying = core->replayed = true;
     for (size_t at = 0; at < len;) {
         const struct jrec *rec = (const struct jrec *)((const char *)data + at);
         int rc = len - at < sizeof(*rec) || rec->size < sizeof(*rec) || rec->size > len - at ||

@@ -161,8 +161,8 @@ static void drain_other(struct rtci_head_core *core, struct cls *cls)
             continue;
         for (uint32_t at = other->slot_head; at; at = core->slots[at].cls_next) {
             struct slot *slot = &core->slots[at];
-            if (slot->blocked)
-                continue; /* its CPUs are lent out already */
+            if (slot->blocked || !head_usable(&core->nodes[slot->node]))
+                continue; /* its CPUs are lent out already, or cannot be had */
             if (slot->draining) {
                 victim = 0;
                 i = core->n_classes;
@@ -234,7 +234,8 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
             if (!pass)
                 head_unhungry(core, at);
             bool held_up = cls->n_slots > 1 && stuck(core, slot, cls);
-            if (!slot->draining && !slot->blocked && !held_up)
+            if (!slot->draining && !slot->blocked && !held_up &&
+                head_usable(&core->nodes[slot->node]))
                 fill(core, at, cls, depth);
         }
         if (cls->n_slots > 64)

@@ -323,6 +323,8 @@ void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client
         if (hold && !*at) {
             head_edge_add(core, &entry->ext_edges, EDGE_NODE, node);
             entry->ext++;
+        } else if (hold) {
+            core->edges[*at].kind = EDGE_NODE; /* of a node that came back */
         } else if (!hold && *at) {
             uint32_t edge = *at;
             *at = core->edges[edge].next;

@@ -169,7 +169,23 @@ static void take(struct node *node, const struct cls *cls, int sign)
 
 bool head_usable(const struct node *node)
 {
-    return node->state == RTCI_NODE_ALIVE && node->ready && !node->cordoned;
+    return node->state == RTCI_NODE_ALIVE;
+}
+
+void head_node_recount(struct rtci_head_core *core, uint32_t number)
+{
+    struct node *node = &core->nodes[number];
+    node->cpu_free = node->cpu;
+    node->gpu_free = node->gpu;
+    node->mem_free = node->mem;
+    node->gpu_mem_free = node->gpu_mem;
+    for (uint32_t i = 0; i < node->n_custom; i++)
+        node->custom_free[i] = (int64_t)node->custom[i].amount;
+    for (uint32_t at = node->slots; at; at = core->slots[at].node_next) {
+        const struct cls *cls = head_class(core, core->slots[at].cls);
+        take(node, cls, 1);
+        node->cpu_free += core->slots[at].blocked ? (int64_t)cls->shape.cpu : 0;
+    }
 }
 
 bool head_feasible(struct rtci_head_core *core, const struct cls *cls)
@@ -342,16 +358,19 @@ void head_slot_release(struct rtci_head_core *core, uint32_t number, bool tell)
 void head_slot_check(struct rtci_head_core *core, uint32_t number)
 {
     struct slot *slot = &core->slots[number];
-    if (!slot->used || slot->blocked)
-        return;
+    const struct node *node = &core->nodes[slot->node];
+    if (!slot->used || slot->blocked || !node->ready || node->suspect ||
+        node->state == RTCI_NODE_DEAD)
+        return; /* of a node that is away: looked at when it is back */
     struct cls *cls = head_class(core, slot->cls);
-    if (core->nodes[slot->node].cpu_free < 0 && cls->shape.cpu && !slot->draining) {
+    if (node->cpu_free < 0 && cls->shape.cpu && !slot->draining) {
         /* A task that waited took its CPUs back: what ends first gives way. */
         head_unhungry(core, number);
         slot->draining = true;
         head_recall(core, number, 0);
     }
-    if (!slot->inflight && (slot->draining || !cls->n_ready) && !core->recovering)
+    bool over = slot->draining || !head_usable(node) || (!cls->n_ready && !core->recovering);
+    if (!slot->inflight && over)
         head_slot_release(core, number, true);
     else if (slot->inflight * 2 <= head_class_depth(cls))
         hungry(core, number);
@@ -382,6 +401,7 @@ void head_slot_take(struct rtci_head_core *core, uint32_t index)
     if (!entry->slot)
         return;
     struct slot *slot = &core->slots[entry->slot];
+    entry->flags &= (uint16_t)~EF_CONFIRMED;
     *(entry->prev ? &head_entry(core, entry->prev)->next : &slot->head) = entry->next;
     *(entry->next ? &head_entry(core, entry->next)->prev : &slot->tail) = entry->prev;
     slot->inflight--;

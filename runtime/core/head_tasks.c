@@ -344,6 +344,7 @@ static void on_terminal(struct rtci_head_core *core, uint32_t index)
     struct entry *entry = head_entry(core, index);
     entry->ended_ns = core->now_ns;
     head_deadline_remove(core, index);
+    head_ghost_stop(core, index);
     unlink_parent(core, index);
     if (entry->flags & EF_PINNED_DEPS) {
         entry->flags &= (uint16_t)~EF_PINNED_DEPS;
@@ -403,7 +404,8 @@ static void store_result(struct rtci_head_core *core, uint32_t index, const stru
     head_pin_contained(core, index, true);
 }
 
-void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_done *done)
+void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_done *done,
+               uint32_t node)
 {
     struct entry *entry = head_entry(core, index);
     if (entry->kind != ENTRY_TASK || head_terminal(entry))
@@ -411,7 +413,8 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
     /* Of an attempt that was given up? After a restart the head does not know the last attempt of
      * what it has not placed again: leases are not journalled. */
     bool unplaced = !entry->slot && done->attempt > entry->attempt;
-    if (!core->replaying && entry->attempt != done->attempt && !unplaced)
+    bool ghost = head_ghost_is(entry, node, done->attempt);
+    if (!core->replaying && entry->attempt != done->attempt && !unplaced && !ghost)
         return;
     if (unplaced)
         entry->attempt = done->attempt;
@@ -429,14 +432,21 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
                  entry->state != RTCI_TASK_CANCELLING && !core->replaying &&
                  (entry->spec->retries < 0 || entry->failures < (uint32_t)entry->spec->retries);
     uint32_t slot = entry->slot;
+    if (ghost)
+        head_ghost_clear(core, index);
+    if (ghost && done->status && !stopped && entry->spec->flags & RTCI_SPEC_RETRY_ON_ERROR &&
+        entry->state != RTCI_TASK_CANCELLING)
+        return;                                         /* its retry is under way */
+    if (slot && node && core->slots[slot].node != node) /* another attempt was first */
+        head_tell_cancel(core, index, slot, entry->attempt, 0);
     if (slot && done->run_ns) {
         struct cls *cls = core->classes[entry->cls - 1];
         cls->mean_ns = cls->mean_ns ? (cls->mean_ns * 7 + done->run_ns) / 8 : done->run_ns;
     }
     if (entry->state == RTCI_TASK_READY)
         head_ready_remove(core, index); /* requeued while its completion was on the way */
-    if (slot)
-        entry->node = core->slots[slot].node;
+    if (node)
+        entry->node = node;
     head_slot_take(core, index);
     if (retry) {
         if (entry->state != RTCI_TASK_READY)

@@ -187,7 +187,8 @@ void node_deadline(const struct rtci_node_core *core, struct rtci_node_actions *
 
 /* ---- Hello ---- */
 
-static void say_hello(const struct rtci_node_core *core, struct rtci_node_actions *actions)
+static void say_hello(const struct rtci_node_core *core, bool again,
+                      struct rtci_node_actions *actions)
 {
     const struct rtci_node_config *config = &core->config;
     uint32_t n_custom = config->n_custom < 16 ? config->n_custom : 16;
@@ -196,6 +197,7 @@ static void say_hello(const struct rtci_node_core *core, struct rtci_node_action
         node_say(actions, RTCI_R_NODE_HELLO,
                  sizeof(*hello) + n_custom * sizeof(struct rtci_custom) +
                      n_labels * sizeof(struct rtci_label));
+    hello->rec.flags = again ? RTCI_HELLO_AGAIN : 0;
     hello->incarnation = config->incarnation;
     hello->cpu = config->cpu;
     hello->gpu = config->gpu;
@@ -257,8 +259,8 @@ static void hello_slots(struct rtci_node_core *core, uint64_t now_ns,
 void rtci_node_core_hello(struct rtci_node_core *core, uint64_t now_ns,
                           struct rtci_node_actions *actions)
 {
+    say_hello(core, core->told, actions);
     core->told = true;
-    say_hello(core, actions);
     for (uint32_t i = 0; i < core->n_credit; i++) {
         core->procs[core->credit[i]].read = 0; /* a new head counts from its own full credit */
         core->procs[core->credit[i]].credit_due = false;
@@ -305,6 +307,7 @@ static void on_head(struct rtci_node_core *core, uint64_t now_ns, const struct r
     case RTCI_R_RECALL: node_slot_msg(core, now_ns, at, actions); break;
     case RTCI_R_CANCEL: node_cancel(core, now_ns, at, actions); break;
     case RTCI_R_OBJECT_FREE: node_object_free(core, at, actions); break;
+    case RTCI_R_LEAVE: node_act(actions, RTCI_NA_STOP, 0); break;
     default: break; /* of a newer head: nothing for this node */
     }
 }

@@ -437,6 +437,8 @@ struct rtci_node_hello { /* struct rtci_custom[n_custom], struct rtci_label[n_la
     char address[64];  /* where other nodes may reach it, host:port; empty = nowhere */
     char arch[16];     /* of its programs: x86_64, aarch64 */
 };
+#define RTCI_HELLO_AGAIN 1u /* flag of NODE_HELLO: this daemon said it before, and knows all holds */
+
 struct rtci_held { /* one task found in an executor's ring after a restart */
     struct rtci_id id;
     uint32_t attempt;
@@ -462,8 +464,9 @@ struct rtci_slot_lost { /* strings: log (last lines) follows */
 struct rtci_slot_msg { /* SLOT_FREE, RECALL, SLOT_BLOCKED, CORDON, STOP */
     struct rtci_rec rec;
     uint32_t slot; /* CORDON: node */
-    uint32_t op;   /* RECALL: most to give back, 0 = all; SLOT_BLOCKED, CORDON: 1 or 0 */
+    uint32_t op;   /* RECALL: most to give back, 0 = all; SLOT_BLOCKED: 1 or 0; CORDON: as below */
 };
+enum rtci_cordon_op { RTCI_CORDON_OFF, RTCI_CORDON_ON, RTCI_CORDON_DRAIN };
 /* A TASK for a slot that was not opened, or was lost since, is one that crossed the SLOT_LOST: the
  * node drops it. So the number of a slot comes again only long after it ended. */
 struct rtci_slot_open {
