@@ -25,7 +25,7 @@ static int open_space(const char *space, struct rtc **ret_rtc)
     return rtci_client_open(&config, RTCI_ROLE_TOOL, ret_rtc);
 }
 
-static int print_one(void *arg, const char *key, size_t key_len, const void *value, size_t size)
+static int print_one(void *arg, const char *key, const void *value, size_t size)
 {
     (void)arg;
     struct rtci_token_kept kept;
@@ -37,7 +37,7 @@ static int print_one(void *arg, const char *key, size_t key_len, const void *val
     char text[40] = "";
     if (localtime_r(&made, &tm))
         strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-    printf("%-10.*s %s\n", (int)key_len, key, text);
+    printf("%-10s %s\n", key, text);
     return 0;
 }
 

@@ -85,6 +85,7 @@ void rtci_head_core_destroy(struct rtci_head_core *core)
     free(core->waited);
     free(core->strays);
     free(core->late_cancels);
+    free(core->late_results);
     free(core);
 }
 
@@ -266,6 +267,8 @@ static void on_node_record(struct rtci_head_core *core, uint32_t node, const str
     case RTCI_R_SLOT_LOST: head_slot_lost(core, node, at); break;
     case RTCI_R_RETURNED: head_returned(core, node, at); break;
     case RTCI_R_OBJECT_HELD: head_object_held(core, node, at); break;
+    case RTCI_R_PULLED: head_pulled(core, node, at); break;
+    case RTCI_R_PULL_FAILED: head_pull_failed(core, node, at); break;
     case RTCI_R_HOLD: head_hold(core, node, NULL, at, true); break;
     case RTCI_R_DROP: head_hold(core, node, NULL, at, false); break;
     case RTCI_R_PROGRAM_WANT: head_program_want(core, node, at); break;
@@ -355,6 +358,7 @@ void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
     actions->deadline_ns = core->recovering ? core->hold_until_ns : UINT64_MAX;
     head_deadlines(core);
     head_strays(core);
+    head_copies_settle(core);
     if (!core->recovering) {
         head_late_cancels(core);
         head_drained(core);

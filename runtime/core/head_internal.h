@@ -21,6 +21,7 @@ enum entry_flags {
     EF_CONFIRMED = 128u,  /* a node that came back has it in its slot */
     EF_GHOST_SEEN = 256u, /* … or its ghost */
     EF_GHOST_RAN = 512u,  /* the ghost was known to run */
+    EF_HOME = 1024u,       /* its large values lie on `node`, at the offsets of their rows */
 };
 
 /* A task, or an object that was put. */
@@ -54,15 +55,24 @@ struct entry {
     double progress;
     /* An earlier attempt, on a node that is away (or was): head_ghosts.c. Node 0: there is none. */
     uint32_t ghost_node, ghost_slot, ghost_attempt, ghost_next, ghost_prev;
+    uint32_t copies;   /* edges: further nodes that have its values; EDGE_GONE: its home has not */
 };
 
 /* NODE_STALE: its node came back, and has not said HOLD again. */
-enum edge_kind { EDGE_DEP = 1, EDGE_WANT = 2, EDGE_NODE = 3, EDGE_NODE_STALE = 4 };
+enum edge_kind {
+    EDGE_DEP = 1,
+    EDGE_WANT = 2,
+    EDGE_NODE = 3,
+    EDGE_NODE_STALE = 4,
+    EDGE_COPY = 5,
+    EDGE_GONE = 6
+};
 struct edge {
     uint32_t next;
     uint32_t who; /* entry index, client number or node number */
     uint32_t kind;
-    uint32_t generation; /* of the entry; of a node: answers with a hold that it did not tell of */
+    uint32_t generation; /* of the entry; of a node: answers with a hold that it did not tell of;
+                            of a copy: which return */
 };
 
 #define PAGE_SHIFT 10
@@ -144,6 +154,7 @@ struct node {
     bool leaving;    /* it was told to end */
     uint32_t ghosts; /* first of the attempts on it that are tried elsewhere too */
     uint64_t rtt_ns;
+    char cause[96]; /* DEAD: why */
 };
 #define HEAD_OWN_NODE 1u /* the one on the head's own host */
 
@@ -191,6 +202,10 @@ struct named {
 /* A cancel that came before the nodes told what they still hold: the task may be there. */
 struct late_cancel {
     uint32_t index, generation, mode;
+};
+/* An answer that waits until all nodes have told what they hold. */
+struct late_result {
+    uint32_t client, index, generation;
 };
 struct stray {
     uint32_t node;
@@ -241,6 +256,11 @@ struct rtci_head_core {
     struct rtci_row_status info;
     struct rtci_head_actions *actions; /* of the call under way */
     bool replayed; /* there was one before it */
+    struct late_result *late_results;
+    uint32_t n_late_results, cap_late_results;
+    uint32_t copy_turn; /* of several nodes that have an object, the next one */
+    bool losses;        /* some value may be lost: tasks are looked at before they become ready */
+    bool settled;       /* all nodes have told what they hold */
 };
 
 #define HEAD_GROW(array, cap, n) core_grow(&(array), &(cap), (n), sizeof(*(array)))
@@ -255,6 +275,8 @@ void head_submit(struct rtci_head_core *core, struct client *client, const struc
 /* `node`: where it comes from; 0 = the journal. */
 void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_done *done,
                uint32_t node);
+/* True when an argument of the task is lost: it failed. */
+bool head_fail_if_lost(struct rtci_head_core *core, uint32_t index);
 void head_fail(struct rtci_head_core *core, uint32_t index, uint32_t state,
                const struct rtci_fail *fail, const char *text, const char *log, size_t log_len);
 void head_fail_simple(struct rtci_head_core *core, uint32_t index, uint32_t state, int code,
@@ -283,6 +305,25 @@ void head_flush_undelivered(struct rtci_head_core *core, struct client *client);
 void head_edge_add(struct rtci_head_core *core, uint32_t *list, uint32_t kind, uint32_t who);
 void head_edges_free(struct rtci_head_core *core, uint32_t *list);
 uint32_t head_pin_contained(struct rtci_head_core *core, uint32_t index, bool pin);
+
+/* head_copies.c: where large values lie */
+/* Makes an ARENA row of return `ret` one that is right on that node. */
+void head_copies_row(struct rtci_head_core *core, struct entry *entry, uint32_t ret, uint32_t node,
+                     struct rtci_resolved *row);
+bool head_copies_lost(struct rtci_head_core *core, struct entry *entry, uint32_t ret);
+bool head_copies_any_lost(struct rtci_head_core *core, struct entry *entry);
+void head_copies_story(struct rtci_head_core *core, const struct entry *entry, char *text, size_t size);
+/* True: the answer is put off, for a value that some node may yet tell of. */
+bool head_copies_wait(struct rtci_head_core *core, const struct client *client, uint32_t index);
+uint64_t head_bytes_at(struct rtci_head_core *core, const struct rtci_spec *spec, uint32_t node);
+void head_copies_home(struct rtci_head_core *core, uint32_t index, uint32_t node);
+void head_copies_free(struct rtci_head_core *core, struct entry *entry, uint32_t node);
+void head_copies_held(struct rtci_head_core *core, uint32_t node, struct rtci_id id);
+void head_copies_drop(struct rtci_head_core *core, uint32_t node, struct rtci_id id);
+void head_pulled(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids);
+void head_pull_failed(struct rtci_head_core *core, uint32_t node, const struct rtci_cancel *rec);
+void head_copies_end(struct rtci_head_core *core, uint32_t node); /* it is dead, `cause` is set */
+void head_copies_settle(struct rtci_head_core *core);
 
 /* head_clients.c */
 struct client *head_client(struct rtci_head_core *core, uint32_t number);

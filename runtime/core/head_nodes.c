@@ -283,7 +283,9 @@ void head_node_end(struct rtci_head_core *core, uint32_t number, const char *cau
     core->stats.nodes--;
     char text[192];
     snprintf(text, sizeof(text), "node %u (%s) was lost: %s", number, node->name, cause);
+    snprintf(node->cause, sizeof(node->cause), "%s", cause);
     head_trace(core, "%s", text);
+    head_copies_end(core, number);
     head_ghosts_end(core, number);
     while (core->nodes[number].slots) {
         uint32_t slot = core->nodes[number].slots;

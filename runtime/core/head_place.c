@@ -15,20 +15,6 @@ static bool fits(struct rtci_head_core *core, uint32_t number, const struct cls 
     return head_usable(node) && head_allowed(node, number, cls) && !head_lacking(node, cls, false);
 }
 
-/* Bytes of the task's large arguments that lie on the node. */
-static uint64_t bytes_on(struct rtci_head_core *core, const struct rtci_spec *spec, uint32_t node)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < spec->n_refs && i < 64; i++) {
-        uint32_t index = head_find(core, rtci_spec_refs(spec)[i]);
-        struct entry *entry = index ? head_entry(core, index) : NULL;
-        struct client *owner = entry ? head_client(core, entry->client) : NULL;
-        if (entry && entry->put && entry->put->kind == RTCI_KIND_ARENA && owner->node == node)
-            bytes += entry->put->size;
-    }
-    return bytes;
-}
-
 /* Packs to 50 % of a node's CPUs, then spreads; SPREAD takes the emptiest; large arguments win. */
 static uint32_t find_node(struct rtci_head_core *core, struct cls *cls)
 {
@@ -49,7 +35,7 @@ static uint32_t find_node(struct rtci_head_core *core, struct cls *cls)
         bool pack = cls->shape.placement != RTCI_PLACE_SPREAD && free >= 500;
         int64_t score = pack ? 2000 : free;
         if (spec->n_refs)
-            score += (int64_t)(bytes_on(core, spec, number) >> 10) * 4096;
+            score += (int64_t)(head_bytes_at(core, spec, number) >> 10) * 4096;
         if (score > best_score) {
             best = number;
             best_score = score;

@@ -130,6 +130,7 @@ void head_put(struct rtci_head_core *core, struct client *client, const struct r
     RTCI_ASSERT(entry->put);
     memcpy(entry->put, put, put->rec.size);
     core->stats.bytes_alive += put->rec.size;
+    head_copies_home(core, index, client->node);
     head_pin_contained(core, index, true);
 }
 
@@ -167,9 +168,41 @@ static size_t result_size(const struct entry *entry)
     return RTCI_ALIGN8(size);
 }
 
+static void answer_error(struct rtci_head_core *core, struct client *client, struct rtci_id id,
+                         int code, const char *text)
+{
+    size_t head = sizeof(struct rtci_done) + sizeof(struct rtci_resolved);
+    size_t body = sizeof(struct rtci_fail) + strlen(text);
+    struct rtci_done *out = head_out_client(core, client, RTCI_R_RESULT, head + body);
+    if (!out)
+        return;
+    out->seq = id.seq;
+    out->client = id.client;
+    out->attempt = 0;
+    out->run_ns = 0;
+    out->status = code;
+    out->n_returns = 1;
+    struct rtci_resolved *ret = (struct rtci_resolved *)(out + 1);
+    *ret = (struct rtci_resolved){.kind = RTCI_KIND_ERROR, .size = body, .offset = head};
+    struct rtci_fail *fail = (struct rtci_fail *)(ret + 1);
+    *fail = (struct rtci_fail){
+        .code = code, .exit_status = -1, .origin = id, .text_len = (uint16_t)strlen(text)};
+    memcpy(fail + 1, text, strlen(text));
+    client->credit -= (int64_t)out->rec.size;
+}
+
 void head_push_to(struct rtci_head_core *core, struct client *client, uint32_t index)
 {
     struct entry *entry = head_entry(core, index);
+    if (RTCI_UNLIKELY(head_copies_wait(core, client, index)))
+        return;
+    if (RTCI_UNLIKELY(core->losses) && head_copies_any_lost(core, entry)) {
+        char text[RTCI_ERROR_TEXT_MAX];
+        head_copies_story(core, entry, text, sizeof(text));
+        answer_error(core, client, (struct rtci_id){entry->seq, entry->client, 0}, RTC_E_LOST,
+                     text);
+        return;
+    }
     size_t size = result_size(entry);
     struct rtci_done *out = head_out_client(core, client, RTCI_R_RESULT, size);
     client->credit -= (int64_t)size;
@@ -181,6 +214,9 @@ void head_push_to(struct rtci_head_core *core, struct client *client, uint32_t i
     } else {
         write_put_result(entry->put, out, (uint32_t)size);
     }
+    struct rtci_resolved *rows = (struct rtci_resolved *)(out + 1);
+    for (uint32_t i = 0; i < out->n_returns; i++)
+        head_copies_row(core, entry, i, client->node, &rows[i]);
 }
 
 /* Tells the creator, now or when it has credit again. */
@@ -233,29 +269,12 @@ static bool is_foreign(struct rtci_head_core *core, const struct client *client,
 static void answer_without(struct rtci_head_core *core, struct client *client, struct rtci_id id,
                            int code)
 {
-    const char *text = code == RTC_E_FOREIGN
-                           ? "the reference is one of another job: that job may publish the object "
-                             "by a name, or store its value under a key"
-                           : "the object does not exist (any more): its last reference was "
-                             "released, or the host that held it is gone";
-    size_t head = sizeof(struct rtci_done) + sizeof(struct rtci_resolved);
-    size_t body = sizeof(struct rtci_fail) + strlen(text);
-    struct rtci_done *out = head_out_client(core, client, RTCI_R_RESULT, head + body);
-    if (!out)
-        return;
-    out->seq = id.seq;
-    out->client = id.client;
-    out->attempt = 0;
-    out->run_ns = 0;
-    out->status = code;
-    out->n_returns = 1;
-    struct rtci_resolved *ret = (struct rtci_resolved *)(out + 1);
-    *ret = (struct rtci_resolved){.kind = RTCI_KIND_ERROR, .size = body, .offset = head};
-    struct rtci_fail *fail = (struct rtci_fail *)(ret + 1);
-    *fail = (struct rtci_fail){
-        .code = code, .exit_status = -1, .origin = id, .text_len = (uint16_t)strlen(text)};
-    memcpy(fail + 1, text, strlen(text));
-    client->credit -= (int64_t)out->rec.size;
+    answer_error(core, client, id, code,
+                 code == RTC_E_FOREIGN
+                     ? "the reference is one of another job: that job may publish the object by a "
+                       "name, or store its value under a key"
+                     : "the object does not exist (any more): its last reference was released, or "
+                       "the host that held it is gone");
 }
 
 void head_want(struct rtci_head_core *core, struct client *client, const struct rtci_ids *ids)
@@ -374,9 +393,7 @@ void head_object_held(struct rtci_head_core *core, uint32_t node, const struct r
     HEAD_GROW(core->strays, core->cap_strays, core->n_strays);
     core->strays[core->n_strays++] = (struct stray){node, put->id};
     core->strays_ns = core->now_ns + STRAY_NS;
-    uint32_t index = head_find(core, put->id);
-    if (index && head_entry(core, index)->kind == ENTRY_TASK)
-        head_entry(core, index)->node = node;
+    head_copies_held(core, node, put->id);
 }
 
 void head_strays(struct rtci_head_core *core)
@@ -391,8 +408,10 @@ void head_strays(struct rtci_head_core *core)
     for (uint32_t i = 0; i < core->n_strays; i++) {
         const struct stray *stray = &core->strays[i];
         uint32_t index = head_find(core, stray->id);
-        if (!index || !wanted(head_entry(core, index), stray->id.index))
-            head_free_copy(core, stray->node, stray->id);
+        if (index && wanted(head_entry(core, index), stray->id.index))
+            continue;
+        head_copies_drop(core, stray->node, stray->id);
+        head_free_copy(core, stray->node, stray->id);
     }
     core->n_strays = 0;
 }

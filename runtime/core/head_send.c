@@ -1,6 +1,11 @@
 /* A task on its way to a node: its spec, and the values of its arguments. */
 #include "runtime/core/head_internal.h"
 
+static uint32_t which(const struct entry *entry, struct rtci_id id)
+{
+    return entry->result && id.index < entry->result->n_returns ? id.index : 0;
+}
+
 /* The value of an argument as it stands in its producer's result. Which return: id.index. */
 static const struct rtci_resolved *value_of(struct rtci_head_core *core, struct rtci_id id,
                                             struct rtci_resolved *ret_row, const char **ret_base)
@@ -19,8 +24,7 @@ static const struct rtci_resolved *value_of(struct rtci_head_core *core, struct 
     }
     if (!entry->result || !entry->result->n_returns)
         return NULL;
-    uint32_t row = id.index < entry->result->n_returns ? id.index : 0;
-    *ret_row = rtci_done_returns(entry->result)[row];
+    *ret_row = rtci_done_returns(entry->result)[which(entry, id)];
     *ret_base = (const char *)entry->result;
     return ret_row;
 }
@@ -45,7 +49,7 @@ static size_t resolved_size(struct rtci_head_core *core, const struct rtci_spec 
     return bytes + spec->n_refs * sizeof(row);
 }
 
-static void write_resolved(struct rtci_head_core *core, struct rtci_spec *out)
+static void write_resolved(struct rtci_head_core *core, struct rtci_spec *out, uint32_t node)
 {
     size_t bytes = 0, at = rtci_spec_size(out) + out->n_refs * sizeof(struct rtci_resolved);
     struct rtci_resolved *rows = (struct rtci_resolved *)((char *)out + rtci_spec_size(out));
@@ -65,7 +69,10 @@ static void write_resolved(struct rtci_head_core *core, struct rtci_spec *out)
         } else if (have && row.kind != RTCI_KIND_ARENA) {
             row.offset = at;
         } else if (have) {
+            struct rtci_id id = rtci_spec_refs(out)[i];
+            struct entry *entry = head_entry(core, head_find(core, id));
             row.n_refs = 0;
+            head_copies_row(core, entry, which(entry, id), node, &row);
         }
         rows[i] = row;
     }
@@ -102,5 +109,5 @@ void head_send_task(struct rtci_head_core *core, uint32_t number, uint32_t index
     out->deadline_ns = entry->deadline_ns;
     out->shape = profile(head_class(core, slot->cls));
     if (spec->n_refs)
-        write_resolved(core, out);
+        write_resolved(core, out, slot->node);
 }

@@ -110,18 +110,6 @@ void head_free_copy(struct rtci_head_core *core, uint32_t node, struct rtci_id i
     memcpy(out + 1, &id, sizeof(id));
 }
 
-/* Tells the node that holds large values of the entry to delete them. */
-static void free_copies(struct rtci_head_core *core, const struct entry *entry, uint32_t node)
-{
-    if (entry->put && entry->put->kind == RTCI_KIND_ARENA)
-        head_free_copy(core, node, entry->put->id);
-    for (uint32_t i = 0; entry->result && i < entry->result->n_returns; i++) {
-        if (rtci_done_returns(entry->result)[i].kind == RTCI_KIND_ARENA)
-            head_free_copy(core, entry->node ? entry->node : node,
-                           (struct rtci_id){entry->seq, entry->client, i});
-    }
-}
-
 /* An entry goes when nobody can ask for it any more. */
 void head_entry_try_free(struct rtci_head_core *core, uint32_t index)
 {
@@ -137,7 +125,7 @@ void head_entry_try_free(struct rtci_head_core *core, uint32_t index)
         core->stats.objects--;
     struct client *client = head_client(core, entry->client);
     seq_clear(client, entry->seq);
-    free_copies(core, entry, client->node);
+    head_copies_free(core, entry, client->node);
     head_pin_contained(core, index, false);
     entry = head_entry(core, index);
     if (entry->spec)
@@ -239,11 +227,15 @@ static const struct rtci_fail *failure_of(const struct entry *entry)
 static void fail_dependant(struct rtci_head_core *core, uint32_t index, uint32_t dep)
 {
     const struct rtci_fail *first = failure_of(head_entry(core, dep));
+    char text[RTCI_ERROR_TEXT_MAX];
     if (!first) {
-        head_fail_simple(core, index, RTCI_TASK_FAILED, RTC_E_LOST, "an argument is lost");
+        int n =
+            snprintf(text, sizeof(text), "it needed the value of %u:%llu, which is lost: ",
+                     head_entry(core, dep)->client, (unsigned long long)head_entry(core, dep)->seq);
+        head_copies_story(core, head_entry(core, dep), text + n, sizeof(text) - (size_t)n);
+        head_fail_simple(core, index, RTCI_TASK_FAILED, RTC_E_LOST, text);
         return;
     }
-    char text[RTCI_ERROR_TEXT_MAX];
     const char *function = (const char *)(first + 1);
     if (first->code == RTC_E_DEPENDENCY)
         snprintf(text, sizeof(text), "%.*s", (int)first->text_len, function + first->function_len);
@@ -258,9 +250,26 @@ static void fail_dependant(struct rtci_head_core *core, uint32_t index, uint32_t
               function + first->function_len + first->text_len, first->log_len);
 }
 
+bool head_fail_if_lost(struct rtci_head_core *core, uint32_t index)
+{
+    const struct rtci_spec *spec = head_entry(core, index)->spec;
+    for (uint32_t i = 0; i < spec->n_refs; i++) {
+        struct rtci_id id = rtci_spec_refs(spec)[i];
+        uint32_t dep = head_find(core, id);
+        if (!dep || !head_copies_lost(core, head_entry(core, dep), id.index))
+            continue;
+        fail_dependant(core, index, dep);
+        return true;
+    }
+    return false;
+}
+
 void head_make_ready(struct rtci_head_core *core, uint32_t index, bool front)
 {
     struct entry *entry = head_entry(core, index);
+    if (RTCI_UNLIKELY(core->losses) && !core->replaying && entry->spec->n_refs &&
+        head_fail_if_lost(core, index))
+        return;
     if (entry->state != RTCI_TASK_READY)
         head_move(core, index, RTCI_TASK_READY);
     head_ready_push(core, index, front);
@@ -445,9 +454,9 @@ void head_done(struct rtci_head_core *core, uint32_t index, const struct rtci_do
     }
     if (entry->state == RTCI_TASK_READY)
         head_ready_remove(core, index); /* requeued while its completion was on the way */
-    if (node)
-        entry->node = node;
     head_slot_take(core, index);
+    if (node && !retry)
+        head_copies_home(core, index, node);
     if (retry) {
         if (entry->state != RTCI_TASK_READY)
             head_move(core, index, RTCI_TASK_RETRYING);

@@ -307,7 +307,6 @@ static void on_head(struct rtci_node_core *core, uint64_t now_ns, const struct r
     case RTCI_R_RECALL: node_slot_msg(core, now_ns, at, actions); break;
     case RTCI_R_CANCEL: node_cancel(core, now_ns, at, actions); break;
     case RTCI_R_OBJECT_FREE: node_object_free(core, at, actions); break;
-    case RTCI_R_LEAVE: node_act(actions, RTCI_NA_STOP, 0); break;
     default: break; /* of a newer head: nothing for this node */
     }
 }
