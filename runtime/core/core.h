@@ -166,6 +166,9 @@ enum rtci_node_action_type {
     RTCI_NA_STORE_WARM,  /* touch this range of the arena, some time; it may have become an object's */
     RTCI_NA_STORE_COOL,  /* give the memory of this range back, now */
     RTCI_NA_STOP,        /* stop the daemon */
+    RTCI_NA_PULL,        /* fetch the object `id` from node `source` into [offset, offset + size) of
+                            the arena; answer with rtci_node_core_pulled */
+    RTCI_NA_PULL_STOP,   /* write no more of it; answer as well, with RTC_E_CANCELLED */
 };
 struct rtci_node_action {
     enum rtci_node_action_type type;
@@ -182,7 +185,9 @@ struct rtci_node_action {
     bool far;            /* SPAWN: the driver is on another host, and so is its terminal */
     uint32_t count;      /* RECALL: most, 0 = all */
     uint32_t object;     /* STORE_SET: index of the entry */
-    uint64_t offset, size; /* STORE_WARM, STORE_COOL */
+    uint64_t offset, size; /* STORE_WARM, STORE_COOL, PULL */
+    uint32_t source;     /* PULL: number of the node that has it */
+    struct rtci_id id;   /* PULL, PULL_STOP */
 };
 struct rtci_client_out {  /* bytes for one client's ring */
     uint32_t token;
@@ -279,6 +284,12 @@ void rtci_node_core_head_span(struct rtci_node_core *core, uint64_t now_ns, cons
 void rtci_node_core_recalled(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
                              const struct rtci_held *tasks, uint32_t n,
                              struct rtci_node_actions *actions);
+/* Answer to PULL: the object is complete (0), or why it could not be had. */
+void rtci_node_core_pulled(struct rtci_node_core *core, uint64_t now_ns, struct rtci_id id,
+                           int status, struct rtci_node_actions *actions);
+/* Where a complete object lies here, for other nodes that pull it. It may be freed by any later call. */
+bool rtci_node_core_object(const struct rtci_node_core *core, struct rtci_id id,
+                           uint64_t *ret_offset, uint64_t *ret_size);
 void rtci_node_core_tick(struct rtci_node_core *core, uint64_t now_ns,
                          struct rtci_node_actions *actions);
 void rtci_node_core_check(const struct rtci_node_core *core);

@@ -72,6 +72,7 @@ static void write_resolved(struct rtci_head_core *core, struct rtci_spec *out, u
             struct rtci_id id = rtci_spec_refs(out)[i];
             struct entry *entry = head_entry(core, head_find(core, id));
             row.n_refs = 0;
+            ((struct rtci_id *)rtci_spec_refs(out))[i].index = which(entry, id);
             head_copies_row(core, entry, which(entry, id), node, &row);
         }
         rows[i] = row;

@@ -43,6 +43,8 @@ int rtci_node_core_create(const struct rtci_node_config *config, struct rtci_nod
     core->execs_max =
         cpus + (config->exec_extra_max ? config->exec_extra_max : RTCI_EXEC_EXTRA_MAX);
     core->n_procs = core->n_slots = core->n_jobs = core->n_holds = 1;
+    core->n_pulls = core->n_waits = core->n_parked = 1;
+    NODE_GROW(core->pulls, core->cap_pulls, 1);
     core->scan_ns = NODE_NEVER;
     node_arena_init(core);
     *ret_core = core;
@@ -62,6 +64,7 @@ void rtci_node_core_destroy(struct rtci_node_core *core)
     rtci_map_fini(&core->proc_by_number);
     rtci_map_fini(&core->hold_by_id);
     node_arena_fini(core);
+    node_pull_fini(core);
     free(core->procs);
     free(core->slots);
     free(core->jobs);
@@ -182,7 +185,7 @@ void node_wake(struct rtci_node_core *core, uint64_t at_ns)
 
 void node_deadline(const struct rtci_node_core *core, struct rtci_node_actions *actions)
 {
-    actions->deadline_ns = core->n_credit ? 0 : core->scan_ns;
+    actions->deadline_ns = core->n_credit || core->pull_retry ? 0 : core->scan_ns;
 }
 
 /* ---- Hello ---- */
@@ -230,9 +233,13 @@ static void say_slot_held(const struct rtci_node_core *core, const struct slot *
     held->shape_client = slot->shape_client;
     held->shape = slot->shape;
     struct rtci_held *rows = (struct rtci_held *)(held + 1);
+    bool front = true;
     for (uint32_t i = 0; i < tasks->len; i++) {
         rows[i] = tasks->at[(tasks->head + i) & (tasks->cap - 1)];
-        rows[i].claimed |= i == 0 && (slot->told || slot->blocked);
+        bool parked = rows[i].claimed & NODE_PARKED;
+        rows[i].claimed &= 1;
+        rows[i].claimed |= front && !parked && (slot->told || slot->blocked);
+        front &= parked;
     }
 }
 
@@ -306,7 +313,7 @@ static void on_head(struct rtci_node_core *core, uint64_t now_ns, const struct r
     case RTCI_R_SLOT_FREE:
     case RTCI_R_RECALL: node_slot_msg(core, now_ns, at, actions); break;
     case RTCI_R_CANCEL: node_cancel(core, now_ns, at, actions); break;
-    case RTCI_R_OBJECT_FREE: node_object_free(core, at, actions); break;
+    case RTCI_R_OBJECT_FREE: node_object_free(core, now_ns, at, actions); break;
     default: break; /* of a newer head: nothing for this node */
     }
 }
@@ -319,11 +326,12 @@ void rtci_node_core_head_span(struct rtci_node_core *core, uint64_t now_ns, cons
         if (RTCI_LIKELY(rec->type == RTCI_R_TASK))
             node_task(core, now_ns, (const struct rtci_spec *)rec, actions);
         else if (RTCI_LIKELY(rec->type == RTCI_R_TO_CLIENT))
-            node_to_client(core, (const struct rtci_wrap *)rec, actions);
+            node_to_client(core, now_ns, (const struct rtci_wrap *)rec, actions);
         else
             on_head(core, now_ns, rec, actions);
         at += rec->size;
     }
+    node_pull_place(core, now_ns, actions);
     node_deadline(core, actions);
 }
 
@@ -336,6 +344,7 @@ void rtci_node_core_tick(struct rtci_node_core *core, uint64_t now_ns,
         node_cancel_timers(core, now_ns, actions);
         node_warm_timers(core, now_ns, actions);
     }
+    node_pull_place(core, now_ns, actions);
     node_credits(core, actions);
     node_deadline(core, actions);
 }

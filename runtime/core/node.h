@@ -59,7 +59,9 @@ struct proc {
     char name[64], ns[64];
 };
 
-/* A first-in first-out of the tasks of a slot. */
+/* A first-in first-out of the tasks of a slot. One whose arguments are on their way here is marked
+ * in `claimed`; when they are here it goes to the end: those not marked stand as in the ring. */
+#define NODE_PARKED 2u
 struct tasks {
     struct rtci_held *at;
     uint32_t head, len, cap; /* cap: power of two */
@@ -101,6 +103,28 @@ struct cancel {
     uint64_t at_ns;
 };
 
+/* An object on its way here. */
+struct pull {
+    struct rtci_id id;
+    uint64_t size;
+    uint32_t source;
+    uint32_t entry; /* in the arena, + 1; 0: it stands in the queue until there is room */
+    uint32_t waits; /* first of the records that wait for it */
+    uint32_t next_free;
+    bool used, stopping; /* stopping: deleted meanwhile; the loop was told */
+};
+struct wait {
+    uint32_t parked, next;
+};
+/* A RESULT or TASK that names objects which are not here yet. */
+struct parked {
+    struct rtci_rec *rec; /* NULL: free, or not wanted any more */
+    uint32_t missing;     /* waits */
+    uint32_t client;      /* RESULT: whose */
+    uint32_t slot;        /* TASK: the head's number */
+    uint32_t next_free;
+};
+
 /* The arena: extents in order of address cover all of it; the free ones stand in bins by size. */
 struct extent {
     uint64_t offset, size;
@@ -111,6 +135,7 @@ struct extent {
 struct object { /* beside struct rtci_arena_entry of the same index */
     uint32_t extent;
     uint32_t owner, next, prev; /* in the list of the process that may yet take it back */
+    uint32_t pull;              /* state 1: it is being fetched */
 };
 struct arena {
     uint64_t size, used;
@@ -150,6 +175,16 @@ struct rtci_node_core {
     uint64_t scan_ns; /* next look at timers; NODE_NEVER = nothing waits */
     struct rtci_map slot_by_number, job_by_number, proc_by_number, hold_by_id;
     struct arena arena;
+    struct pull *pulls;
+    uint32_t n_pulls, cap_pulls, free_pull;
+    struct wait *waits;
+    uint32_t n_waits, cap_waits, free_wait;
+    struct parked *parked;
+    uint32_t n_parked, cap_parked, free_parked, parked_alive;
+    uint32_t *pull_queue; /* pulls that wait for room */
+    uint32_t n_pull_queue, cap_pull_queue;
+    bool pull_retry; /* something was freed, or came into the queue */
+    struct rtci_map pull_by_id;
 };
 
 #define NODE_GROW(array, cap, n) core_grow(&(array), &(cap), (n), sizeof(*(array)))
@@ -178,7 +213,7 @@ void node_proc_forget(struct rtci_node_core *core, uint32_t token, int status,
                       struct rtci_node_actions *actions);
 void node_proc_number_set(struct rtci_node_core *core, uint32_t token, uint32_t number);
 void node_credits(struct rtci_node_core *core, struct rtci_node_actions *actions);
-void node_to_client(struct rtci_node_core *core, const struct rtci_wrap *wrap,
+void node_to_client(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_wrap *wrap,
                     struct rtci_node_actions *actions);
 
 /* node_slots.c: slots and their tasks */
@@ -192,6 +227,14 @@ void node_task(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_s
 bool node_task_remove(struct rtci_node_core *core, uint64_t now_ns, struct slot *slot,
                       struct rtci_id id);
 bool node_tasks_has(const struct tasks *tasks, struct rtci_id id); /* whatever the index */
+bool node_tasks_running(const struct tasks *tasks); /* any that its executor may have begun */
+bool node_task_is_parked(const struct rtci_node_core *core, const struct rtci_spec *spec);
+/* Its arguments are here: it goes to the executor. */
+void node_task_unpark(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
+                      struct rtci_node_actions *actions);
+/* They cannot be had: it goes back to the head. */
+void node_task_return(struct rtci_node_core *core, const struct rtci_spec *spec,
+                      struct rtci_node_actions *actions);
 void node_tasks_push(struct tasks *tasks, struct rtci_id id, uint32_t attempt, uint32_t claimed);
 void node_slot_lost(struct rtci_node_core *core, struct slot *slot, const struct rtci_gone *gone,
                     struct rtci_node_actions *actions);
@@ -275,12 +318,34 @@ enum node_verdict node_seal(struct rtci_node_core *core, uint32_t token,
 enum node_verdict node_done_objects(struct rtci_node_core *core, uint32_t token,
                                     const struct rtci_done *done,
                                     struct rtci_node_actions *actions);
-void node_object_free(struct rtci_node_core *core, const struct rtci_ids *ids,
+/* Room for a copy; RTC_E_STORE_FULL: later, RTC_E_TOO_LARGE: never. */
+int node_arena_reserve(struct rtci_node_core *core, uint64_t now_ns, struct rtci_id id,
+                       uint64_t size, uint32_t *ret_entry, struct rtci_node_actions *actions);
+void node_arena_seal(struct rtci_node_core *core, uint32_t entry, struct rtci_node_actions *actions);
+void node_arena_free(struct rtci_node_core *core, uint32_t entry, struct rtci_node_actions *actions);
+void node_object_free(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_ids *ids,
                       struct rtci_node_actions *actions);
 /* What the process had begun and not finished. */
 void node_objects_abandon(struct rtci_node_core *core, uint32_t token,
                           struct rtci_node_actions *actions);
 void node_hello_objects(struct rtci_node_core *core, struct rtci_node_actions *actions);
 void node_arena_check(const struct rtci_node_core *core);
+
+/* node_pull.c */
+bool node_has_remote(const struct rtci_rec *rec); /* a RESULT or TASK */
+void node_park_result(struct rtci_node_core *core, uint64_t now_ns, uint32_t client,
+                      const struct rtci_done *done, struct rtci_node_actions *actions);
+/* The task stands in its slot, marked. */
+void node_park_task(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
+                    struct rtci_node_actions *actions);
+void node_parked_client_gone(struct rtci_node_core *core, uint32_t client);
+void node_parked_task_gone(struct rtci_node_core *core, uint32_t slot,
+                           const struct rtci_id *id); /* NULL: all of the slot */
+void node_pull_place(struct rtci_node_core *core, uint64_t now_ns,
+                     struct rtci_node_actions *actions);
+bool node_pull_stop(struct rtci_node_core *core, uint64_t now_ns, struct rtci_id id,
+                    struct rtci_node_actions *actions);
+void node_pull_fini(struct rtci_node_core *core);
+void node_pull_check(const struct rtci_node_core *core);
 
 #endif

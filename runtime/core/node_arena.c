@@ -272,6 +272,7 @@ static void entry_free(struct rtci_node_core *core, uint32_t index,
     extent_free(arena, arena->objects[index].extent);
     *entry = (struct rtci_arena_entry){0};
     arena->objects[index] = (struct object){0};
+    core->pull_retry = core->n_pull_queue != 0;
     if (index < arena->n_entries) { /* else: it is found by counting up */
         arena->objects[index].next = arena->free_entry;
         arena->free_entry = index + 1;
@@ -348,11 +349,14 @@ void node_alloc(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
     const uint32_t *known = entry_of(core, alloc->id);
     uint32_t index = known ? *known : 0;
     int status = 0;
-    if (known && arena->entries[index].size != alloc->size) {
+    bool pulled = known && arena->objects[index].pull; /* nobody else may write it */
+    if (known && !pulled && arena->entries[index].size != alloc->size) {
         entry_free(core, index, actions);
         known = NULL;
     }
-    if (!known) {
+    if (pulled) {
+        status = RTC_E_STORE_FULL;
+    } else if (!known) {
         status = make_room(core, alloc, &index);
         if (status == 0)
             own(core, index, token);
@@ -371,6 +375,45 @@ void node_alloc(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
     grant->offset = arena->entries[index].offset;
     grant->size = alloc->size;
     changed(actions, index);
+}
+
+int node_arena_reserve(struct rtci_node_core *core, uint64_t now_ns, struct rtci_id id,
+                       uint64_t size, uint32_t *ret_entry, struct rtci_node_actions *actions)
+{
+    struct rtci_alloc alloc = {.id = id, .size = size};
+    if (size > core->arena.size || rounded(size) > core->arena.size)
+        return RTC_E_TOO_LARGE;
+    if (entry_of(core, id)) /* a process here writes one of that name: it ends, or goes */
+        return RTC_E_STORE_FULL;
+    int status = make_room(core, &alloc, ret_entry);
+    if (status)
+        return status;
+    node_warm_placed(core, now_ns, &core->arena.extents[core->arena.objects[*ret_entry].extent],
+                     actions);
+    changed(actions, *ret_entry);
+    return 0;
+}
+
+void node_arena_seal(struct rtci_node_core *core, uint32_t entry, struct rtci_node_actions *actions)
+{
+    core->arena.entries[entry].state = 2;
+    changed(actions, entry);
+}
+
+void node_arena_free(struct rtci_node_core *core, uint32_t entry, struct rtci_node_actions *actions)
+{
+    entry_free(core, entry, actions);
+}
+
+bool rtci_node_core_object(const struct rtci_node_core *core, struct rtci_id id,
+                           uint64_t *ret_offset, uint64_t *ret_size)
+{
+    const uint32_t *known = rtci_map_find(&core->arena.by_id, id.seq, key_b(id));
+    if (!known || core->arena.entries[*known].state != 2)
+        return false;
+    *ret_offset = core->arena.entries[*known].offset;
+    *ret_size = core->arena.entries[*known].size;
+    return true;
 }
 
 void node_abort(struct rtci_node_core *core, uint32_t token, const struct rtci_alloc *alloc,
@@ -394,6 +437,7 @@ enum node_verdict node_seal(struct rtci_node_core *core, uint32_t token, const s
     if (entry->state != 2) {
         entry->state = 2;
         changed(actions, *known);
+        core->pull_retry = core->n_pull_queue != 0; /* one may wait for this very object */
     }
     if (put->id.client == core->procs[token].number)
         disown(core, *known);
@@ -425,11 +469,13 @@ enum node_verdict node_done_objects(struct rtci_node_core *core, uint32_t token,
     return NODE_PASS;
 }
 
-void node_object_free(struct rtci_node_core *core, const struct rtci_ids *ids,
+void node_object_free(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_ids *ids,
                       struct rtci_node_actions *actions)
 {
     const struct rtci_id *id = (const struct rtci_id *)(ids + 1);
     for (uint32_t i = 0; i < ids->n; i++) {
+        if (core->pull_by_id.n && node_pull_stop(core, now_ns, id[i], actions))
+            continue;
         const uint32_t *known = entry_of(core, id[i]);
         if (known)
             entry_free(core, *known, actions);
@@ -449,7 +495,7 @@ void node_hello_objects(struct rtci_node_core *core, struct rtci_node_actions *a
     struct arena *arena = &core->arena;
     for (uint32_t i = 0; i < RTCI_ARENA_ENTRIES && arena->by_id.n; i++) {
         struct rtci_arena_entry *entry = &arena->entries[i];
-        if (entry->state == 1 && !arena->objects[i].owner) {
+        if (entry->state == 1 && !arena->objects[i].owner && !arena->objects[i].pull) {
             uint32_t token = node_proc_number(core, entry->client);
             if (token)
                 own(core, i, token);

@@ -93,4 +93,5 @@ void rtci_node_core_check(const struct rtci_node_core *core)
     check_gpus(core);
     node_refs_check(core);
     node_arena_check(core);
+    node_pull_check(core);
 }

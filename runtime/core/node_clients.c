@@ -191,6 +191,7 @@ void node_proc_forget(struct rtci_node_core *core, uint32_t token, int status,
     node_drop_all(core, token, actions);
     node_objects_abandon(core, token, actions);
     if (proc->number) {
+        node_parked_client_gone(core, proc->number);
         rtci_map_remove(&core->proc_by_number, proc->number, 0);
         struct rtci_client_gone *gone = node_say(actions, RTCI_R_CLIENT_GONE, sizeof(*gone));
         gone->client = proc->number;
@@ -270,7 +271,7 @@ static enum node_verdict may_alloc(const struct rtci_node_core *core, const stru
                                    struct rtci_id id)
 {
     if (id.client == proc->number)
-        return NODE_PASS;
+        return id.index ? NODE_BAD : NODE_PASS;
     if (proc->role != RTCI_ROLE_EXECUTOR)
         return NODE_BAD;
     return proc->slot && node_tasks_has(&core->slots[proc->slot].tasks, id) ? NODE_PASS : NODE_DROP;
@@ -425,22 +426,36 @@ static void on_reply(struct rtci_node_core *core, uint32_t token, const struct r
         node_hold_none(core, reply->id, actions);
 }
 
-void node_to_client(struct rtci_node_core *core, const struct rtci_wrap *wrap,
+static void tell_run(struct rtci_node_core *core, uint32_t token, const char *run, const char *end,
+                     struct rtci_node_actions *actions)
+{
+    if (!token || run == end)
+        return;
+    void *at = rtci_buf_add(node_out(core, token, actions), (size_t)(end - run));
+    RTCI_ASSERT(at);
+    memcpy(at, run, (size_t)(end - run));
+}
+
+void node_to_client(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_wrap *wrap,
                     struct rtci_node_actions *actions)
 {
     uint32_t token = node_proc_number(core, wrap->client);
-    size_t size = wrap->rec.size - sizeof(*wrap);
-    if (RTCI_LIKELY(token && size)) {
-        void *at = rtci_buf_add(node_out(core, token, actions), size);
-        RTCI_ASSERT(at);
-        memcpy(at, wrap + 1, size);
-    }
-    for (size_t at = 0; at + sizeof(struct rtci_rec) <= size;) {
-        const struct rtci_rec *rec = (const struct rtci_rec *)((const char *)(wrap + 1) + at);
-        if (RTCI_UNLIKELY(rec->type == RTCI_R_REPLY))
+    const char *run = (const char *)(wrap + 1), *end = (const char *)wrap + wrap->rec.size;
+    for (const char *at = run; (size_t)(end - at) >= sizeof(struct rtci_rec);) {
+        const struct rtci_rec *rec = (const struct rtci_rec *)at;
+        const char *next = at + rec->size;
+        if (RTCI_UNLIKELY(rec->type == RTCI_R_REPLY)) {
             on_reply(core, token, (const struct rtci_reply *)rec, actions);
-        at += rec->size;
+        } else if (rec->type == RTCI_R_RESULT && RTCI_UNLIKELY(node_has_remote(rec))) {
+            tell_run(core, token, run, at, actions);
+            run = next;
+            if (token)
+                node_park_result(core, now_ns, wrap->client, (const struct rtci_done *)rec,
+                                 actions);
+        }
+        at = next;
     }
+    tell_run(core, token, run, end, actions);
 }
 
 static void say_credit(struct proc *proc, struct rtci_node_actions *actions)

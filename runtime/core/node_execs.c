@@ -341,7 +341,7 @@ void node_job_end(struct rtci_node_core *core, uint64_t now_ns, uint32_t number,
         struct proc *proc = &core->procs[token];
         if (proc->state == PROC_FREE || proc->job != number || proc->role != RTCI_ROLE_EXECUTOR)
             continue;
-        bool busy = proc->slot && core->slots[proc->slot].tasks.len;
+        bool busy = proc->slot && node_tasks_running(&core->slots[proc->slot].tasks);
         node_exec_end(core, now_ns, token, busy ? 15 : 0, actions);
     }
 }

@@ -1,9 +1,9 @@
 /* Slots and the tasks in them: taking, giving back, cancelling.
  *
  * Invariants: a slot's tasks are those that the head sent and that have neither completed nor been
- * given back, oldest first, so the first is the one that runs; their records stand in `pending`
- * until the executor is ready, and in its ring from then on. A slot without an executor is counted
- * in n_waiting.
+ * given back. Those that are not parked stand in the order in which they came to `pending`, where
+ * their records wait until the executor is ready, or to its ring: the first of them is the one that
+ * runs. A slot without an executor is counted in n_waiting.
  */
 #include <stdlib.h>
 
@@ -54,6 +54,20 @@ bool node_tasks_has(const struct tasks *tasks, struct rtci_id id)
     return task_find(tasks, id) < tasks->len;
 }
 
+/* Place of the first that is not parked, or the number of tasks. */
+static uint32_t front_of(const struct tasks *tasks)
+{
+    uint32_t i = 0;
+    while (i < tasks->len && RTCI_UNLIKELY(task_at(tasks, i)->claimed & NODE_PARKED))
+        i++;
+    return i;
+}
+
+bool node_tasks_running(const struct tasks *tasks)
+{
+    return front_of(tasks) < tasks->len;
+}
+
 static void new_front(struct rtci_node_core *core, uint64_t now_ns, struct slot *slot)
 {
     slot->told = false;
@@ -62,17 +76,26 @@ static void new_front(struct rtci_node_core *core, uint64_t now_ns, struct slot 
         node_wake(core, now_ns + NODE_STARTED_NS);
 }
 
+static void task_take_quietly(struct slot *slot, uint32_t i)
+{
+    struct tasks *tasks = &slot->tasks;
+    if (i == 0)
+        tasks->head = (tasks->head + 1) & (tasks->cap - 1);
+    for (tasks->len--; i && i < tasks->len; i++)
+        *task_at(tasks, i) = *task_at(tasks, i + 1);
+}
+
 static void task_take(struct rtci_node_core *core, uint64_t now_ns, struct slot *slot, uint32_t i)
 {
     struct tasks *tasks = &slot->tasks;
-    if (i == 0) {
-        tasks->head = (tasks->head + 1) & (tasks->cap - 1);
-        tasks->len--;
-        new_front(core, now_ns, slot);
-        return;
+    bool front = i == front_of(tasks);
+    if (RTCI_UNLIKELY(task_at(tasks, i)->claimed & NODE_PARKED)) {
+        struct rtci_id id = task_at(tasks, i)->id;
+        node_parked_task_gone(core, slot->number, &id);
     }
-    for (tasks->len--; i < tasks->len; i++)
-        *task_at(tasks, i) = *task_at(tasks, i + 1);
+    task_take_quietly(slot, i);
+    if (front)
+        new_front(core, now_ns, slot);
 }
 
 bool node_task_remove(struct rtci_node_core *core, uint64_t now_ns, struct slot *slot,
@@ -141,6 +164,7 @@ void node_slot_free(struct rtci_node_core *core, uint32_t index)
         core->n_waiting--;
     }
     rtci_map_remove(&core->slot_by_number, slot->number, 0);
+    node_parked_task_gone(core, slot->number, NULL);
     slot->tasks.len = slot->tasks.head = 0;
     if (slot->pending.cap > 64 * RTCI_KIB)
         rtci_buf_fini(&slot->pending);
@@ -170,6 +194,17 @@ static void say_returned(struct rtci_node_actions *actions, struct slot *slot,
     slot->recall_asked = false;
 }
 
+static void pass_on(struct rtci_node_core *core, struct slot *slot, const struct rtci_spec *spec,
+                    struct rtci_node_actions *actions)
+{
+    bool direct = ready(core, slot);
+    struct rtci_buf *buf = direct ? node_out(core, slot->proc, actions) : &slot->pending;
+    void *at = rtci_buf_add(buf, spec->rec.size);
+    RTCI_ASSERT(at);
+    memcpy(at, spec, spec->rec.size);
+    ((struct rtci_rec *)at)->flags = 0; /* the word by which it is claimed */
+}
+
 void node_task(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
                struct rtci_node_actions *actions)
 {
@@ -185,21 +220,76 @@ void node_task(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_s
         slot->recall_asked = asked;
         return;
     }
-    bool first = slot->tasks.len == 0;
-    node_tasks_push(&slot->tasks, (struct rtci_id){spec->seq, spec->client, 0}, spec->attempt, 0);
-    if (first)
+    struct tasks *tasks = &slot->tasks;
+    bool parked = spec->n_refs && node_has_remote(&spec->rec);
+    node_tasks_push(tasks, (struct rtci_id){spec->seq, spec->client, 0}, spec->attempt, 0);
+    task_at(tasks, tasks->len - 1)->claimed = parked ? NODE_PARKED : 0;
+    if (front_of(tasks) == tasks->len - 1)
         new_front(core, now_ns, slot);
     if (RTCI_UNLIKELY(!slot->decided)) {
         slot->decided = true;
         slot->command = spec->flags & RTCI_SPEC_COMMAND;
         node_bind(core, now_ns, slot, actions);
     }
-    bool direct = ready(core, slot);
-    struct rtci_buf *buf = direct ? node_out(core, slot->proc, actions) : &slot->pending;
-    void *at = rtci_buf_add(buf, spec->rec.size);
-    RTCI_ASSERT(at);
-    memcpy(at, spec, spec->rec.size);
-    ((struct rtci_rec *)at)->flags = 0; /* the word by which it is claimed */
+    if (RTCI_UNLIKELY(parked))
+        node_park_task(core, now_ns, spec, actions);
+    else
+        pass_on(core, slot, spec, actions);
+}
+
+static struct rtci_held *parked_find(const struct slot *slot, const struct rtci_spec *spec,
+                                     uint32_t *ret_place)
+{
+    *ret_place = task_find(&slot->tasks, (struct rtci_id){spec->seq, spec->client, 0});
+    struct rtci_held *task =
+        *ret_place < slot->tasks.len ? task_at(&slot->tasks, *ret_place) : NULL;
+    return task && task->claimed & NODE_PARKED && task->attempt == spec->attempt ? task : NULL;
+}
+
+bool node_task_is_parked(const struct rtci_node_core *core, const struct rtci_spec *spec)
+{
+    const uint32_t *index = rtci_map_find(&core->slot_by_number, spec->slot, 0);
+    uint32_t place;
+    return index && parked_find(&core->slots[*index], spec, &place);
+}
+
+void node_task_unpark(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
+                      struct rtci_node_actions *actions)
+{
+    struct slot *slot = node_slot(core, spec->slot);
+    uint32_t place;
+    struct rtci_held *task = slot ? parked_find(slot, spec, &place) : NULL;
+    if (!task)
+        return;
+    if (slot->blocked) {
+        node_task_return(core, spec, actions);
+        return;
+    }
+    struct tasks *tasks = &slot->tasks;
+    struct rtci_held row = *task;
+    for (; place + 1 < tasks->len; place++)
+        *task_at(tasks, place) = *task_at(tasks, place + 1);
+    row.claimed = 0;
+    *task_at(tasks, place) = row;
+    if (front_of(tasks) == place)
+        new_front(core, now_ns, slot);
+    pass_on(core, slot, spec, actions);
+}
+
+void node_task_return(struct rtci_node_core *core, const struct rtci_spec *spec,
+                      struct rtci_node_actions *actions)
+{
+    struct slot *slot = node_slot(core, spec->slot);
+    uint32_t place;
+    struct rtci_held *task = slot ? parked_find(slot, spec, &place) : NULL;
+    if (!task)
+        return;
+    struct rtci_held row = *task;
+    bool asked = slot->recall_asked;
+    task->claimed = 0; /* its record is the caller's to drop */
+    task_take_quietly(slot, place);
+    say_returned(actions, slot, &row, 1);
+    slot->recall_asked = asked;
 }
 
 void node_slot_flush(struct rtci_node_core *core, uint64_t now_ns, struct slot *slot,
@@ -263,7 +353,8 @@ static void pending_remove(struct slot *slot, struct rtci_id id)
 }
 
 /* The executor has not begun to read: the newest `most` tasks (0 = all) come back at once. */
-static void recall_pending(struct slot *slot, uint32_t most, struct rtci_node_actions *actions)
+static void recall_pending(struct rtci_node_core *core, struct slot *slot, uint32_t most,
+                           struct rtci_node_actions *actions)
 {
     struct tasks *tasks = &slot->tasks;
     uint32_t n = most && most < tasks->len ? most : tasks->len;
@@ -274,19 +365,48 @@ static void recall_pending(struct slot *slot, uint32_t most, struct rtci_node_ac
     struct rtci_held *rows = (struct rtci_held *)(returned + 1);
     for (uint32_t i = 0; i < n; i++) {
         rows[i] = *task_at(tasks, tasks->len - n + i);
-        pending_remove(slot, rows[i].id);
+        if (rows[i].claimed & NODE_PARKED)
+            node_parked_task_gone(core, slot->number, &rows[i].id);
+        else
+            pending_remove(slot, rows[i].id);
+        rows[i].claimed = 0;
     }
     tasks->len -= n;
     slot->recall_asked = false;
 }
 
+/* The executor has not seen these: of them too the newest come back at once. Returns how many; they
+ * are the whole answer when they are enough. */
+static uint32_t recall_parked(struct rtci_node_core *core, struct slot *slot, uint32_t most,
+                              struct rtci_node_actions *actions)
+{
+    struct tasks *tasks = &slot->tasks;
+    bool asked = slot->recall_asked;
+    uint32_t n = 0;
+    for (uint32_t i = tasks->len; i-- > 0 && core->parked_alive && (!most || n < most);) {
+        struct rtci_held row = *task_at(tasks, i);
+        if (!(row.claimed & NODE_PARKED))
+            continue;
+        node_parked_task_gone(core, slot->number, &row.id);
+        task_take_quietly(slot, i);
+        say_returned(actions, slot, &row,
+                     1); /* the newest first: the head puts each to the front */
+        n++;
+    }
+    slot->recall_asked = asked && !(most && n == most);
+    return n;
+}
+
 void node_recall(struct rtci_node_core *core, struct slot *slot, uint32_t most,
                  struct rtci_node_actions *actions)
 {
-    if (!ready(core, slot))
-        recall_pending(slot, most, actions);
-    else
-        node_act(actions, RTCI_NA_RECALL, slot->proc)->count = most;
+    if (!ready(core, slot)) {
+        recall_pending(core, slot, most, actions);
+        return;
+    }
+    uint32_t n = recall_parked(core, slot, most, actions);
+    if (!most || n < most)
+        node_act(actions, RTCI_NA_RECALL, slot->proc)->count = most ? most - n : 0;
 }
 
 void rtci_node_core_recalled(struct rtci_node_core *core, uint64_t now_ns, uint32_t token,
@@ -337,7 +457,7 @@ void node_slot_msg(struct rtci_node_core *core, uint64_t now_ns, const struct rt
         return;
     }
     uint32_t token = slot->proc;
-    bool busy = slot->tasks.len != 0;
+    bool busy = node_tasks_running(&slot->tasks);
     if (busy && ready(core, slot))
         node_act(actions, RTCI_NA_RECALL, token)->count = 0;
     node_trace(actions, "slot %u free", slot->number);
@@ -359,13 +479,13 @@ void node_started(struct rtci_node_core *core, uint64_t now_ns, struct rtci_node
 {
     for (uint32_t i = 1; i < core->n_slots; i++) {
         struct slot *slot = &core->slots[i];
-        if (!slot->number || slot->told || !slot->tasks.len || !ready(core, slot))
+        if (!slot->number || slot->told || !node_tasks_running(&slot->tasks) || !ready(core, slot))
             continue;
         if (now_ns < slot->front_ns + NODE_STARTED_NS) {
             node_wake(core, slot->front_ns + NODE_STARTED_NS);
             continue;
         }
-        const struct rtci_held *task = task_at(&slot->tasks, 0);
+        const struct rtci_held *task = task_at(&slot->tasks, front_of(&slot->tasks));
         struct rtci_cancel *started = node_say(actions, RTCI_R_STARTED, sizeof(*started));
         started->id = task->id;
         started->slot = slot->number;
@@ -431,7 +551,7 @@ void node_cancel(struct rtci_node_core *core, uint64_t now_ns, const struct rtci
     uint32_t place = slot ? task_find(&slot->tasks, rec->id) : 0;
     if (!slot || place == slot->tasks.len)
         return; /* it ended, or its slot did: the head will hear */
-    if (!ready(core, slot)) {
+    if (!ready(core, slot) || task_at(&slot->tasks, place)->claimed & NODE_PARKED) {
         struct rtci_held row = *task_at(&slot->tasks, place);
         bool asked = slot->recall_asked;
         pending_remove(slot, row.id);
@@ -451,7 +571,10 @@ void node_cancel(struct rtci_node_core *core, uint64_t now_ns, const struct rtci
     core->cancels[core->n_cancels++] =
         (struct cancel){.id = rec->id, .proc = slot->proc, .mode = rec->mode, .at_ns = NODE_NEVER};
     core->procs[slot->proc].n_cancels++;
-    node_act(actions, RTCI_NA_RECALL, slot->proc)->count = slot->tasks.len - place;
+    uint32_t count = 0; /* of those in its ring, from this one on */
+    for (; place < slot->tasks.len; place++)
+        count += !(task_at(&slot->tasks, place)->claimed & NODE_PARKED);
+    node_act(actions, RTCI_NA_RECALL, slot->proc)->count = count;
 }
 
 void node_cancel_timers(struct rtci_node_core *core, uint64_t now_ns,

@@ -171,6 +171,16 @@ static void perform_one(struct sim *sim, uint32_t index, const struct rtci_node_
                           node->table[i].offset + node->table[i].size <= act->offset,
                       "the memory of object %u was given back", i);
         break;
+    case RTCI_NA_PULL: {
+        struct message *message = message_new(index, node->life, act, sizeof(*act));
+        sim_at(sim, sim->now_ns + 2 * link_delay(sim, node), EV_PULL, index, 0, message);
+        break;
+    }
+    case RTCI_NA_PULL_STOP: {
+        struct message *message = message_new(index, node->life, act, sizeof(*act));
+        sim_at(sim, sim->now_ns + SIM_US, EV_PULL, index, 0, message);
+        break;
+    }
     default: SIM_FAIL(sim, "action %d", act->type);
     }
 }
@@ -264,6 +274,29 @@ static void node_turn(struct sim *sim, uint32_t index)
     node->n_inbox = 0;
     rtci_node_core_tick(node->core, sim->now_ns, &node->actions);
     end_turn(sim, index);
+}
+
+/* A copy has come, or its source has not got it (any more). */
+static void on_pull(struct sim *sim, uint32_t index, struct message *message)
+{
+    struct vnode *node = &sim->nodes[index];
+    const void *data = message->span.data;
+    const struct rtci_node_action *act = data;
+    int status = act->type == RTCI_NA_PULL_STOP ? RTC_E_CANCELLED : RTC_E_LOST;
+    uint64_t offset, size;
+    for (uint32_t i = 0; i < sim->swarm.nodes && act->type == RTCI_NA_PULL; i++) {
+        const struct vnode *from = &sim->nodes[i];
+        if (from->up && from->number == act->source && from != node &&
+            rtci_node_core_object(from->core, act->id, &offset, &size) && size == act->size)
+            status = 0;
+    }
+    if (node->up && message->link == node->life) {
+        rtci_node_core_pulled(node->core, sim->now_ns, act->id, status, &node->actions);
+        end_turn(sim, index);
+        sim->n_pulled += status == 0;
+        sim->n_not_pulled += status != 0;
+    }
+    message_free(message);
 }
 
 static void process_exit(struct sim *sim, struct vproc *proc, int32_t code)
@@ -405,6 +438,7 @@ static void node_core_create(struct sim *sim, struct vnode *node)
     SIM_CHECK(sim, rc == 0, "no node");
     node->actions.trace_on = sim->verbose;
     node->config.store_used = true; /* by the next one */
+    node->life++;
 }
 
 /* Says hello, and in the same message all that stands in the rings, so that what had ended is not
@@ -597,6 +631,7 @@ void sim_event(struct sim *sim, const struct event *event)
     case EV_EXIT: process_exit(sim, sim->procs[event->a], (int32_t)event->b); break;
     case EV_CHAOS: chaos(sim); break;
     case EV_REJOIN: node_start(sim, event->a); break;
+    case EV_PULL: on_pull(sim, event->a, message); break;
     default: SIM_FAIL(sim, "event %u", event->type);
     }
 }

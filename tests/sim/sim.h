@@ -31,6 +31,7 @@ enum sim_event_type {
     EV_EXIT,
     EV_CHAOS,
     EV_REJOIN,
+    EV_PULL,
 };
 struct event {
     uint64_t at_ns, order;
@@ -135,6 +136,7 @@ struct vnode {
     uint32_t n_inbox, cap_inbox;
     struct vproc **procs; /* those whose token is in use */
     uint32_t n_procs, cap_procs;
+    uint32_t life; /* of its daemon: what was asked for by one before is nothing to it */
     uint32_t slow; /* its links take this many times as long */
 };
 
@@ -170,7 +172,7 @@ struct sim {
     bool verbose, broken;
     /* what happened, for coverage */
     uint64_t n_results, n_runs, n_kills, n_head_kills, n_node_kills, n_recalled, n_cancels,
-        n_blocked, n_grants, n_holds, n_failed[64];
+        n_blocked, n_grants, n_pulled, n_not_pulled, n_holds, n_failed[64];
 };
 
 #define SIM_FAIL(sim, ...) sim_fail(sim, __FILE__, __LINE__, __VA_ARGS__)
