@@ -71,7 +71,7 @@ int rtci_session_send(struct rtci_session *session, const void *data, size_t siz
                       uint64_t *ret_seq)
 {
     struct rtci_session *s = session;
-    if (size > RTCI_RECORD_MAX)
+    if (size > RTCI_SESSION_MESSAGE_MAX)
         return RTC_E_TOO_LARGE;
     if (s->first && s->kept + weight(size) > s->config.window)
         return RTC_E_AGAIN;
@@ -91,6 +91,18 @@ int rtci_session_send(struct rtci_session *session, const void *data, size_t siz
     s->cursor = s->cursor ? s->cursor : m;
     s->kept += weight(size);
     return 0;
+}
+
+size_t rtci_session_overhead(void)
+{
+    return weight(0);
+}
+
+void rtci_session_each(const struct rtci_session *session,
+                       void (*fn)(void *arg, const void *data, size_t size), void *arg)
+{
+    for (const struct message *m = session->first; m; m = m->next)
+        fn(arg, m->data, m->size);
 }
 
 static void release(struct rtci_session *s, uint64_t committed)
@@ -138,7 +150,7 @@ static bool well_formed(const struct rtci_frame *f, size_t size)
     return f->magic == RTCI_FRAME_MAGIC && f->kind >= RTCI_FRAME_SYNC &&
            f->kind <= RTCI_FRAME_AGAIN && f->committed <= f->received &&
            (f->kind == RTCI_FRAME_DATA ? f->seq > 0 : size == sizeof(*f)) &&
-           size <= sizeof(*f) + RTCI_RECORD_MAX;
+           size <= sizeof(*f) + RTCI_SESSION_MESSAGE_MAX;
 }
 
 /* It received what was never sent, or answers a link without what it had committed and was

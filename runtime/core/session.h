@@ -17,7 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/bounds.h"
+
 #define RTCI_FRAME_MAGIC 0x46435452u /* "RTCF" */
+/* One message: the largest record, and what may be wrapped around it on its way. */
+#define RTCI_SESSION_MESSAGE_MAX (RTCI_RECORD_MAX + 64 * RTCI_KIB)
 
 enum rtci_frame_kind { RTCI_FRAME_SYNC = 1, RTCI_FRAME_DATA, RTCI_FRAME_BEAT, RTCI_FRAME_AGAIN };
 
@@ -68,6 +72,12 @@ void rtci_session_free(struct rtci_session *session); /* NULL is fine */
  * has committed more; RTC_E_TOO_LARGE; RTC_E_NOMEM. */
 int rtci_session_send(struct rtci_session *session, const void *data, size_t size,
                       uint64_t *ret_seq);
+/* What a message of one byte takes of the window, less that byte. */
+size_t rtci_session_overhead(void);
+/* Calls fn for each message that is kept: sent, and not known to be committed by the other end;
+ * oldest first. */
+void rtci_session_each(const struct rtci_session *session,
+                       void (*fn)(void *arg, const void *data, size_t size), void *arg);
 /* A frame came. ret_payload points into it; *ret_seq is its message's number. */
 enum rtci_session_result rtci_session_receive(struct rtci_session *session, uint64_t now_ns,
                                               const void *frame, size_t size,

@@ -391,7 +391,7 @@ static void silence(void **state)
 static void window(void **state)
 {
     (void)state;
-    static uint8_t big[RTCI_RECORD_MAX + 1];
+    static uint8_t big[RTCI_SESSION_MESSAGE_MAX + 1];
     struct rtci_session *s = make(true);
     uint64_t seq, n = 0;
     assert_int_equal(rtci_session_send(s, big, sizeof(big), &seq), RTC_E_TOO_LARGE);
