@@ -383,3 +383,55 @@ void head_named_job_end(struct rtci_head_core *core, uint32_t job)
         head_unpin(core, &old, 1);
     }
 }
+
+/* TEMP-KV */
+static uint32_t tmp_key(char *key, const char *ns, const char *name)
+{
+    uint32_t n = (uint32_t)strlen(ns), m = (uint32_t)strlen(name);
+    memcpy(key, ns, n + 1);
+    memcpy(key + n + 1, name, m);
+    return n + 1 + m;
+}
+
+int rtci_head_core_kv_get(struct rtci_head_core *core, const char *ns, const char *key,
+                          const void **ret_value, uint32_t *ret_size)
+{
+    char k[512];
+    struct kv *kv = kv_find(core, k, tmp_key(k, ns, key));
+    if (!kv)
+        return RTC_E_NOT_FOUND;
+    *ret_value = kv->value;
+    *ret_size = kv->size;
+    return 0;
+}
+
+void rtci_head_core_kv_put(struct rtci_head_core *core, uint64_t now_ns, const char *ns,
+                           const char *key, const void *value, uint32_t size,
+                           struct rtci_head_actions *actions)
+{
+    char k[512];
+    uint32_t len = tmp_key(k, ns, key);
+    head_begin(core, now_ns, actions);
+    if (!value && kv_find(core, k, len))
+        head_j_kv(core, kv_find(core, k, len), false);
+    head_kv_set(core, k, len, (uint32_t)strlen(ns), value, size, value != NULL);
+    if (value)
+        head_j_kv(core, kv_find(core, k, len), true);
+    head_finish(core);
+}
+
+uint32_t rtci_head_core_kv_each(struct rtci_head_core *core, const char *ns,
+                                void (*fn)(void *arg, const char *key, uint32_t key_len,
+                                           const void *value, uint32_t size),
+                                void *arg)
+{
+    uint32_t n = 0, len = (uint32_t)strlen(ns) + 1;
+    struct kv_place at = lower_bound(core, ns, len);
+    for (const struct kv *kv; (kv = kv_at(core, at)); at = kv_next(core, at)) {
+        if (kv->key_len < len || memcmp(kv->key, ns, len))
+            break;
+        fn(arg, kv->key + len, kv->key_len - len, kv->value, kv->size);
+        n++;
+    }
+    return n;
+}

@@ -136,7 +136,6 @@ static void admit(void *arg, const uint8_t key[RTCI_KEY_BYTES], const struct rtc
     ret->status = 0;
     ret->node = number;
     ret->lease_ns = LEASE_NS;
-    ret->now_ns = m->daemon->now_ns;
     if (!number) {
         ret->status = RTC_E_TOO_LARGE;
         snprintf(ret->text, sizeof(ret->text), "the cluster has %u nodes, more are not possible",

@@ -180,6 +180,7 @@ static void welcome(struct rtci_link *l, const struct rtci_net_welcome *w, uint3
         struct rtci_link_event *event = rtci_link_emit(l, RTCI_LINK_WELCOME);
         event->node = w->node;
         event->rtt_ns = l->now_ns - l->said_ns + later;
+        event->head_ns = w->now_ns + event->rtt_ns / 2;
     }
     rtci_session_link_up(l->session, l->now_ns);
 }

@@ -71,6 +71,7 @@ struct rtci_net_welcome { /* the head's */
     uint32_t resumed; /* 1: the session goes on where it was */
     uint32_t pad;
     uint64_t lease_ns;
+    uint64_t now_ns;  /* the head's CLOCK_MONOTONIC */
     char release[32];
     char text[RTCI_TEXT_MAX];
 };
@@ -157,6 +158,7 @@ struct rtci_link_event {
     int status;
     uint32_t node;
     uint64_t epoch, rtt_ns, lease_ns;
+    uint64_t head_ns; /* WELCOME: the head's CLOCK_MONOTONIC now */
     const void *data;
     size_t size;
     char text[RTCI_TEXT_MAX];

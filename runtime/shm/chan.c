@@ -317,18 +317,23 @@ void rtci_chan_advance(struct rtci_chan *chan, size_t bytes)
     chan->in_read += bytes;
 }
 
-void rtci_chan_consume(struct rtci_chan *chan)
+/* A producer that sleeps for room is woken; the daemon never sleeps for room of a ring. */
+static void consumed(struct rtci_chan *chan)
 {
-    if (chan->in_consumed == chan->in_read)
-        return;
-    chan->in_consumed = chan->in_read;
     atomic_store_explicit(&chan->in_words->tail, chan->in_consumed, memory_order_release);
-    /* A producer that sleeps for room is woken; the daemon never sleeps for room of a ring. */
     if (chan->end == RTCI_CHAN_DAEMON) {
         atomic_thread_fence(memory_order_seq_cst);
         if (atomic_load_explicit(&chan->hdr->client_sleeping, memory_order_relaxed) == ASLEEP_ROOM)
             wake_client(chan);
     }
+}
+
+void rtci_chan_consume(struct rtci_chan *chan)
+{
+    if (chan->in_consumed == chan->in_read)
+        return;
+    chan->in_consumed = chan->in_read;
+    consumed(chan);
 }
 
 uint64_t rtci_chan_position(struct rtci_chan *chan)
@@ -341,9 +346,9 @@ void rtci_chan_consume_to(struct rtci_chan *chan, uint64_t position)
     if (position - chan->in_consumed > chan->in_read - chan->in_consumed ||
         position == chan->in_consumed)
         return;
-    RTCI_ASSERT(chan->end == RTCI_CHAN_CLIENT && position % 8 == 0);
+    RTCI_ASSERT(position % 8 == 0);
     chan->in_consumed = position;
-    atomic_store_explicit(&chan->in_words->tail, position, memory_order_release);
+    consumed(chan);
 }
 
 bool rtci_chan_readable(struct rtci_chan *chan)

@@ -247,7 +247,6 @@ static uint32_t fixed_size(uint16_t type)
     case RTCI_R_BYE:
     case RTCI_R_SHUTDOWN:
     case RTCI_R_LEAVE:
-    case RTCI_R_LEAVE:
     case RTCI_R_NODE_READY: return sizeof(struct rtci_rec);
     case RTCI_R_CLIENT_ID: return sizeof(struct rtci_client_id);
     case RTCI_R_CLIENT_GONE: return sizeof(struct rtci_client_gone);

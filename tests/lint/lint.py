@@ -39,7 +39,7 @@ USES = {
 # Third-party header -> modules that may include it.
 THIRD = {
     'lmdb.h': 'store',
-    'zmq.h': 'net', 'sodium.h': 'net',
+    'zmq.h': 'net', 'sodium.h': 'net node',
     'uv.h': 'node head',
     'msgpack.h': 'client',
     'xxhash.h': 'base wire store client',
