@@ -136,17 +136,6 @@ void rtci_head_core_stats(const struct rtci_head_core *core, struct rtci_head_st
 /* Facts of the loop shown by QUERY STATUS. */
 void rtci_head_core_set_info(struct rtci_head_core *core, const struct rtci_row_status *info);
 
-/* TEMP-KV */
-int rtci_head_core_kv_get(struct rtci_head_core *core, const char *ns, const char *key,
-                          const void **ret_value, uint32_t *ret_size);
-void rtci_head_core_kv_put(struct rtci_head_core *core, uint64_t now_ns, const char *ns,
-                           const char *key, const void *value, uint32_t size,
-                           struct rtci_head_actions *actions);
-uint32_t rtci_head_core_kv_each(struct rtci_head_core *core, const char *ns,
-                                void (*fn)(void *arg, const char *key, uint32_t key_len,
-                                           const void *value, uint32_t size),
-                                void *arg);
-/* TEMP-END */
 /* ======================= Node core ======================= */
 struct rtci_node_core;
 

@@ -207,6 +207,12 @@ void head_attempt_failed(struct rtci_head_core *core, uint32_t index, const stru
         head_slot_check(core, slot);
 }
 
+static int line_len(const char *text, uint32_t len)
+{
+    const char *end = memchr(text, '\n', len);
+    return (int)(end ? end - text : len);
+}
+
 void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost)
 {
     uint32_t claimed = lost->claimed.client ? head_find(core, lost->claimed) : 0;
@@ -217,15 +223,18 @@ void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtc
         return;
     uint32_t number = lost->slot;
     core->slots[number].draining = true; /* nothing more into it */
-    char text[256];
+    char text[RTCI_ERROR_TEXT_MAX];
     if (lost->code == RTC_E_NO_REGISTER)
         snprintf(text, sizeof(text),
                  "its executor (pid %u) did not reach rtc_init() in %llu s: call "
                  "it at the top of main()",
                  lost->pid, (unsigned long long)(RTCI_EXEC_REGISTER_NS / RTCI_NS_PER_S));
+    else if (lost->code == RTC_E_OS && lost->log_len)
+        snprintf(text, sizeof(text), "its executor could not be started on node %u: %.*s", node,
+                 line_len((const char *)(lost + 1), lost->log_len), (const char *)(lost + 1));
     else if (lost->code == RTC_E_OS)
-        snprintf(text, sizeof(text), "its executor could not be started (errno %d)",
-                 lost->exit_status);
+        snprintf(text, sizeof(text), "its executor could not be started on node %u (errno %d)",
+                 node, lost->exit_status);
     else if (lost->code == RTC_E_PROTOCOL)
         snprintf(text, sizeof(text),
                  "its executor (pid %u on node %u) wrote nonsense into the memory that it shares "

@@ -12,6 +12,11 @@
 #include "runtime/node/blobs.h"
 #include "runtime/node/programs.h"
 
+#ifdef __aarch64__
+#define RTC_MULTIARCH "aarch64-linux-gnu"
+#else
+#define RTC_MULTIARCH "x86_64-linux-gnu"
+#endif
 #define LOGS_FAR_MAX RTCI_MIB /* more than this waits for the head: output is the lesser */
 
 extern char **environ;
@@ -24,7 +29,7 @@ static void put_text(struct rtci_buf *buf, const char *text)
 static bool overridden(const char *variable)
 {
     static const char *const names[] = {
-        "RTC_EXECUTOR=",        "RTC_ADDRESS=",          "RTC_KEEPER_FD=",
+        "RTC_EXECUTOR=",        "RTC_ADDRESS=",          "RTC_KEEPER_FD=",  "RTC_JOIN=",
         "OMP_NUM_THREADS=",     "OPENBLAS_NUM_THREADS=", "MKL_NUM_THREADS=",
         "NUMEXPR_NUM_THREADS=", "NUMBA_NUM_THREADS=",    "VECLIB_MAXIMUM_THREADS=",
         "CUDA_VISIBLE_DEVICES="};
@@ -35,6 +40,35 @@ static bool overridden(const char *variable)
     return false;
 }
 
+/* A program that came from elsewhere looks for librtc where it was linked; here it lies beside this
+ * `rtc`: installed, or in a build tree. */
+static void put_library_path(struct rtci_buf *blob)
+{
+    static const char *const places[] = {"/../lib", "/../lib/" RTC_MULTIARCH, "/../exec", ""};
+    char self[256], dir[300], file[320], text[1024];
+    const char *given = getenv("LD_LIBRARY_PATH");
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    self[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(self, '/');
+    if (!slash)
+        return;
+    *slash = 0;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        snprintf(dir, sizeof(dir), "%s%s", self, places[i]);
+        snprintf(file, sizeof(file), "%s/librtc.so.0", dir);
+        if (access(file, R_OK))
+            continue;
+        snprintf(text, sizeof(text), "LD_LIBRARY_PATH=%s%s%s", given ? given : "",
+                 given && given[0] ? ":" : "", dir);
+        put_text(blob, text);
+        return;
+    }
+    if (!given)
+        return;
+    snprintf(text, sizeof(text), "LD_LIBRARY_PATH=%s", given);
+    put_text(blob, text);
+}
+
 static void put_env(struct rtci_daemon *daemon, struct rtci_buf *blob,
                     const struct rtci_node_action *act)
 {
@@ -43,9 +77,12 @@ static void put_env(struct rtci_daemon *daemon, struct rtci_buf *blob,
                                           "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"};
     char text[512];
     for (char **at = environ; *at; at++) {
-        if (**at && !overridden(*at))
+        bool library = act->program && !strncmp(*at, "LD_LIBRARY_PATH=", 16);
+        if (**at && !library && !overridden(*at))
             put_text(blob, *at);
     }
+    if (act->program)
+        put_library_path(blob);
     for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++) {
         snprintf(text, sizeof(text), "%s=%u", threads[i], act->profile_cpus);
         put_text(blob, text);

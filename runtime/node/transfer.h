@@ -7,12 +7,12 @@ struct rtci_transfer;
 struct rtci_transfer_ops { int (*send)(void *arg, uint32_t node, const void *head, size_t head_size, const void *data, size_t size);
  bool (*find)(void *arg, const struct rtci_blob *blob, const void **ret_data, uint64_t *ret_size);
  void (*done)(void *arg, uint64_t pull, int status); };
-static inline struct rtci_transfer *rtci_transfer_create(const struct rtci_transfer_ops *o, void *a){(void)o;(void)a; return (void *)8;}
-static inline uint64_t rtci_transfer_pull(struct rtci_transfer *t, uint64_t now, const struct rtci_blob *b, void *dst, const uint32_t *s, uint32_t n){(void)t;(void)now;(void)b;(void)dst;(void)s;(void)n;return 1;}
-static inline void rtci_transfer_stop(struct rtci_transfer *t, uint64_t p){(void)t;(void)p;}
-static inline void rtci_transfer_frame(struct rtci_transfer *t, uint64_t now, uint32_t n, const void *d, size_t s){(void)t;(void)now;(void)n;(void)d;(void)s;}
-static inline void rtci_transfer_tick(struct rtci_transfer *t, uint64_t now){(void)t;(void)now;}
-static inline uint64_t rtci_transfer_deadline(struct rtci_transfer *t){(void)t;return UINT64_MAX;}
-static inline void rtci_transfer_node_gone(struct rtci_transfer *t, uint32_t n){(void)t;(void)n;}
-static inline void rtci_transfer_retry(struct rtci_transfer *t){(void)t;}
+struct rtci_transfer *rtci_transfer_create(const struct rtci_transfer_ops *o, void *a);
+uint64_t rtci_transfer_pull(struct rtci_transfer *t, uint64_t now, const struct rtci_blob *b, void *dst, const uint32_t *s, uint32_t n);
+void rtci_transfer_stop(struct rtci_transfer *t, uint64_t p);
+void rtci_transfer_frame(struct rtci_transfer *t, uint64_t now, uint32_t n, const void *d, size_t s);
+void rtci_transfer_tick(struct rtci_transfer *t, uint64_t now);
+uint64_t rtci_transfer_deadline(struct rtci_transfer *t);
+void rtci_transfer_node_gone(struct rtci_transfer *t, uint32_t n);
+void rtci_transfer_retry(struct rtci_transfer *t);
 #endif
