@@ -20,6 +20,7 @@ static void check_slots(const struct rtci_head_core *core)
             last = at;
             n++;
         }
+        RTCI_IMPLIES(slot->reported, !core->nodes[slot->node].ready);
         RTCI_ASSERT(slot->tail == last && slot->inflight == n && slot->bytes == bytes);
     }
 }
@@ -63,8 +64,31 @@ static void check_nodes(const struct rtci_head_core *core)
             blocked += core->slots[at].blocked;
             blocked_cpu += core->slots[at].blocked ? need : 0;
         }
+        uint32_t last = 0;
+        for (uint32_t at = node->ghosts; at; at = core->entries[at].ghost_next) {
+            RTCI_ASSERT(core->entries[at].ghost_node == i && core->entries[at].ghost_prev == last);
+            last = at;
+        }
+        RTCI_ASSERT(node->ready || node->state == RTCI_NODE_JOINING);
+        RTCI_ASSERT(node->suspect == (node->state == RTCI_NODE_SUSPECT));
+        RTCI_ASSERT(!node->ready || !node->again);
         RTCI_ASSERT(cpu + blocked_cpu == node->cpu_free && blocked == node->n_blocked);
     }
+}
+
+/* A ghost is an attempt that may yet end well; marks of a node's hello end with its READY. */
+static void check_attempts(const struct rtci_head_core *core, const struct entry *entry)
+{
+    if (entry->flags & EF_CONFIRMED)
+        RTCI_ASSERT(entry->slot && !core->nodes[core->slots[entry->slot].node].ready);
+    if (!entry->ghost_node) {
+        RTCI_ASSERT(!(entry->flags & (EF_GHOST_SEEN | EF_GHOST_RAN)) && !entry->ghost_next);
+        return;
+    }
+    const struct node *node = &core->nodes[entry->ghost_node];
+    RTCI_ASSERT(entry->kind == ENTRY_TASK && !head_terminal(entry) && entry->ghost_attempt);
+    RTCI_ASSERT(node->state != RTCI_NODE_DEAD && node->ghosts);
+    RTCI_IMPLIES(entry->flags & EF_GHOST_SEEN, !node->ready);
 }
 
 static void check_entries(const struct rtci_head_core *core)
@@ -80,6 +104,7 @@ static void check_entries(const struct rtci_head_core *core)
         RTCI_ASSERT(entry->kind == ENTRY_PUT || entry->spec);
         RTCI_IMPLIES(entry->kind == ENTRY_TASK && head_terminal(entry), entry->result);
         RTCI_IMPLIES(entry->kind == ENTRY_TASK && entry->state == RTCI_TASK_WAITING, entry->deps);
+        check_attempts(core, entry);
         uint32_t ext = 0;
         for (uint32_t at = entry->ext_edges; at; at = core->edges[at].next)
             ext++;

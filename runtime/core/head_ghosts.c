@@ -30,7 +30,7 @@ void head_ghost_clear(struct rtci_head_core *core, uint32_t index)
         head_entry(core, entry->ghost_next)->ghost_prev = entry->ghost_prev;
     entry->ghost_node = entry->ghost_attempt = entry->ghost_slot = 0;
     entry->ghost_next = entry->ghost_prev = 0;
-    entry->flags &= (uint16_t)~EF_GHOST_RAN;
+    entry->flags &= (uint16_t) ~(EF_GHOST_RAN | EF_GHOST_SEEN);
 }
 
 bool head_ghost_is(const struct entry *entry, uint32_t node, uint32_t attempt)

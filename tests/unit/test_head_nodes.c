@@ -1,0 +1,329 @@
+/* Nodes in the head core: sessions that are renewed, connections that break, leases that end. */
+#include "tests/unit/head_help.h"
+
+/* The node's daemon was started again while tasks ran: what it tells of goes on, what did not reach
+ * it has not begun and is placed again, and nothing is lost or run twice. */
+static void reconcile(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 2);
+    play_many(&p, 4, 0);
+    struct told first = *play_told(&p, 2, RTCI_R_TASK, 1),
+                third = *play_told(&p, 2, RTCI_R_TASK, 2);
+    assert_int_not_equal(first.slot, third.slot);
+    assert_int_equal(play_count(&p, 2, RTCI_R_TASK, 0), 4);
+
+    play_up(&p, 2);
+    play_turn(&p, 1);
+    assert_int_equal(p.head->nodes[2].state, RTCI_NODE_JOINING);
+    assert_int_equal(p.n_told, 0); /* nothing before its hello */
+    play_hello(&p, 3, 0);          /* it has another CPU now */
+    play_survivor(&p, p.executor[2], RTCI_ROLE_EXECUTOR);
+    play_held(&p, first.slot, p.executor[2], 1, 1, true);
+    play_done(&p, 2, 2, 1, 0); /* stood in a ring */
+    play_turn(&p, 2);
+    assert_int_equal(play_count(&p, 0, RTCI_R_TASK, 0), 0);
+    assert_int_equal(play_entry(&p, 1)->state, RTCI_TASK_RUNNING);
+    play_ready(&p, 2);
+    assert_int_equal(p.head->nodes[2].state, RTCI_NODE_ALIVE);
+    assert_int_equal(play_count(&p, 2, RTCI_R_TASK, 1), 0);
+    assert_int_equal(play_count(&p, 2, RTCI_R_TASK, 3), 1);
+    assert_int_equal(play_count(&p, 2, RTCI_R_TASK, 4), 1);
+    assert_int_equal(play_told(&p, 2, RTCI_R_TASK, 3)->attempt, 1); /* no attempt was used */
+    assert_int_equal(p.head->nodes[2].cpu_free, 0);
+    play_done(&p, 2, 1, 1, 0);
+    play_turn(&p, 2);
+    assert_int_equal(play_count(&p, 1, RTCI_R_RESULT, 1), 1);
+    play_end(&p);
+}
+
+/* What was told to stop, and did not hear of it, is told again; what never reached its executor has
+ * stopped. A client that is not told of is gone. */
+static void reconcile_cancel(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 2);
+    play_many(&p, 2, 3);
+    uint32_t slot = play_told(&p, 2, RTCI_R_TASK, 1)->slot;
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        size_t at = play_from(&p, DRIVER);
+        struct rtci_cancel *cancel = play_say(&p, RTCI_R_CANCEL, sizeof(*cancel));
+        cancel->id = (struct rtci_id){seq, DRIVER, 0};
+        play_wrapped(&p, at);
+    }
+    play_turn(&p, 1);
+    assert_int_equal(play_count(&p, 2, RTCI_R_CANCEL, 0), 2);
+    play_up(&p, 2);
+    play_hello(&p, 2, 0);
+    play_held(&p, slot, 0, 1, 1, true);
+    play_ready(&p, 2);
+    assert_int_equal(play_count(&p, 2, RTCI_R_CANCEL, 1), 1);
+    assert_int_equal(play_told(&p, 1, RTCI_R_RESULT, 2)->attempt, (uint32_t)-RTC_E_CANCELLED);
+    assert_false(p.head->clients[p.executor[2]]->alive);
+    play_end(&p);
+}
+
+/* What the node holds for its processes stays when it says so again, and goes when it does not. */
+static void reconcile_holds(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 1);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        size_t at = play_from(&p, DRIVER);
+        struct rtci_put *put = play_say(&p, RTCI_R_PUT, sizeof(*put) + 8);
+        put->id = (struct rtci_id){seq, DRIVER, 0};
+        put->size = 8;
+        play_wrapped(&p, at);
+    }
+    play_turn(&p, 1);
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint64_t seq = 1; seq <= 2 - round; seq++) {
+            struct rtci_ids *ids = play_say(&p, RTCI_R_HOLD, sizeof(*ids) + sizeof(struct rtci_id));
+            ids->n = 1;
+            *(struct rtci_id *)(ids + 1) = (struct rtci_id){seq, DRIVER, 0};
+        }
+        if (round)
+            play_ready(&p, 2);
+        else
+            play_turn(&p, 2);
+        assert_int_equal(play_entry(&p, 1)->ext, 1);
+        assert_int_equal(play_entry(&p, 2)->ext, round ? 0 : 1);
+        if (!round) {
+            play_up(&p, 2);
+            play_hello(&p, 1, 0)->rec.flags = RTCI_HELLO_AGAIN;
+        }
+    }
+    play_end(&p);
+}
+
+static void suspend(struct play *p, uint32_t node)
+{
+    rtci_head_core_node_suspect(p->head, p->now_ns, node, p->incarnation[node], &p->actions);
+    play_turn(p, node);
+}
+
+static void resume(struct play *p, uint32_t node)
+{
+    rtci_head_core_node_resumed(p->head, p->now_ns, node, p->incarnation[node], &p->actions);
+    play_turn(p, node);
+}
+
+/* A connection breaks and resumes before anything was placed again: nothing has happened. */
+static void blip(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 2);
+    play_many(&p, 6, 1);
+    assert_int_equal(play_count(&p, 2, RTCI_R_TASK, 0), 4);
+    suspend(&p, 2);
+    assert_int_equal(p.head->nodes[2].state, RTCI_NODE_SUSPECT);
+    assert_int_equal(p.n_told, 0);
+    assert_int_equal(p.head->stats.tasks_ready, 6);
+    resume(&p, 2);
+    assert_int_equal(play_count(&p, 2, RTCI_R_TASK, 0), 0);
+    assert_int_equal(p.head->stats.tasks_ready, 2);
+    assert_int_equal(p.head->stats.tasks_retried_total, 0);
+    assert_int_equal(play_entry(&p, 1)->failures, 0);
+    for (uint64_t seq = 1; seq <= 4; seq++)
+        play_done(&p, 2, seq, 1, 0);
+    play_turn(&p, 2);
+    assert_int_equal(play_count(&p, 1, RTCI_R_RESULT, 0), 4);
+    play_end(&p);
+}
+
+/* Two nodes: the first is away, the second gets its tasks; `ghost`: the first result is the one of
+ * the first attempt, which then ends the second. */
+static void second_attempt(bool ghost, bool resumes)
+{
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 1);
+    play_submit(&p, 0, 1, (struct rtci_id){0, 0, 0});
+    play_turn(&p, 1);
+    assert_int_equal(play_told(&p, 2, RTCI_R_TASK, 1)->attempt, 1);
+    play_node(&p, 3, 1);
+    suspend(&p, 2);
+    assert_int_equal(play_told(&p, 3, RTCI_R_TASK, 1)->attempt, 2);
+    uint32_t slot = play_told(&p, 3, RTCI_R_TASK, 1)->slot;
+    if (resumes) {
+        resume(&p, 2);
+        assert_int_equal(play_count(&p, 2, RTCI_R_SLOT_FREE, 0), 1);
+        assert_int_equal(p.head->nodes[2].n_slots, 0);
+    }
+    play_done(&p, ghost ? 2 : 3, 1, ghost ? 1 : 2, 0);
+    play_turn(&p, ghost ? 2 : 3);
+    assert_int_equal(play_count(&p, 1, RTCI_R_RESULT, 1), 1);
+    assert_int_equal(play_count(&p, 3, RTCI_R_CANCEL, 1), ghost);
+    if (ghost)
+        assert_int_equal(play_told(&p, 3, RTCI_R_CANCEL, 1)->slot, slot);
+    play_done(&p, ghost ? 3 : 2, 1, ghost ? 2 : 1, 0); /* the other comes second */
+    play_turn(&p, ghost ? 3 : 2);
+    assert_int_equal(play_count(&p, 1, RTCI_R_RESULT, 0), 0);
+    play_end(&p);
+}
+
+static void second_attempts(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        second_attempt(i & 1, i & 2);
+}
+
+/* The lease ends: what could be tried again has been, the rest fails with the story. */
+static void lease_ends(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 2);
+    play_submit(&p, 0, 0, (struct rtci_id){0, 0, 0});
+    play_submit(&p, 0, 1, (struct rtci_id){0, 0, 0});
+    play_turn(&p, 1);
+    play_node(&p, 3, 2);
+    suspend(&p, 2);
+    assert_int_equal(play_count(&p, 3, RTCI_R_TASK, 1), 0);
+    assert_int_equal(play_count(&p, 3, RTCI_R_TASK, 2), 1);
+    rtci_head_core_node_down(p.head, p.now_ns, 2, p.incarnation[2], "its lease ended", &p.actions);
+    play_turn(&p, 1);
+    assert_int_equal(play_told(&p, 1, RTCI_R_RESULT, 1)->attempt, (uint32_t)-RTC_E_NODE_LOST);
+    assert_int_equal(p.head->nodes[2].state, RTCI_NODE_DEAD);
+    play_done(&p, 2, 2, 1, 0); /* of the dead session */
+    play_turn(&p, 2);
+    assert_int_equal(p.n_told, 0);
+    play_done(&p, 3, 2, 2, 0);
+    play_turn(&p, 3);
+    assert_int_equal(play_count(&p, 1, RTCI_R_RESULT, 2), 1);
+    play_end(&p);
+}
+
+/* It comes back with a new session while its task runs elsewhere too: the first result wins. */
+static void suspect_then_new_session(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 1);
+    play_many(&p, 1, 1);
+    uint32_t slot = play_told(&p, 2, RTCI_R_TASK, 1)->slot;
+    play_node(&p, 3, 1);
+    suspend(&p, 2);
+    play_up(&p, 2);
+    play_hello(&p, 1, 0);
+    play_survivor(&p, p.executor[2], RTCI_ROLE_EXECUTOR);
+    play_held(&p, slot, p.executor[2], 1, 1, true);
+    play_ready(&p, 2);
+    assert_int_equal(play_count(&p, 0, RTCI_R_TASK, 0), 0);
+    assert_int_equal(play_count(&p, 2, RTCI_R_SLOT_FREE, 0), 1); /* it ends after what it runs */
+    play_done(&p, 2, 1, 1, 0);
+    play_turn(&p, 2);
+    assert_int_equal(play_count(&p, 1, RTCI_R_RESULT, 1), 1);
+    assert_int_equal(play_count(&p, 3, RTCI_R_CANCEL, 1), 1);
+    play_end(&p);
+}
+
+/* A drained node gets nothing new, gives back what has not begun, and is told to leave, once. */
+static void drain(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 1);
+    play_many(&p, 4, 0);
+    struct told first = *play_told(&p, 2, RTCI_R_TASK, 1);
+    play_cordon(&p, 2, RTCI_CORDON_DRAIN);
+    assert_int_equal(p.head->nodes[2].state, RTCI_NODE_DRAINING);
+    assert_int_equal(play_count(&p, 2, RTCI_R_RECALL, 0), 1);
+    struct rtci_returned *back =
+        play_say(&p, RTCI_R_RETURNED, sizeof(*back) + sizeof(struct rtci_held));
+    back->slot = first.slot;
+    back->n = 1;
+    *(struct rtci_held *)(back + 1) = (struct rtci_held){{2, DRIVER, 0}, 1, 0};
+    play_turn(&p, 2);
+    assert_int_equal(play_count(&p, 2, RTCI_R_TASK, 0), 0);
+    assert_int_equal(play_count(&p, 2, RTCI_R_LEAVE, 0), 0);
+    play_done(&p, 2, 1, 1, 0);
+    play_turn(&p, 2);
+    assert_int_equal(play_count(&p, 2, RTCI_R_SLOT_FREE, 0), 1);
+    assert_int_equal(play_count(&p, 2, RTCI_R_LEAVE, 0), 1);
+    play_turn(&p, 2);
+    assert_int_equal(play_count(&p, 2, RTCI_R_LEAVE, 0), 0);
+    play_cordon(&p, 2, RTCI_CORDON_OFF);
+    assert_int_equal(p.head->nodes[2].state, RTCI_NODE_ALIVE);
+    assert_true(play_count(&p, 2, RTCI_R_TASK, 2) == 1);
+    play_cordon(&p, 1, RTCI_CORDON_DRAIN); /* the head's own node stays */
+    assert_int_equal(play_count(&p, 1, RTCI_R_LEAVE, 0), 0);
+    play_end(&p);
+}
+
+/* A node that leaves: what it has begun is an attempt, what it has not is none. */
+static void leave(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 1);
+    play_many(&p, 2, 0);
+    assert_int_equal(play_count(&p, 2, RTCI_R_TASK, 0), 2);
+    play_say(&p, RTCI_R_LEAVE, sizeof(struct rtci_rec));
+    play_turn(&p, 2);
+    assert_int_equal(play_told(&p, 1, RTCI_R_RESULT, 1)->attempt, (uint32_t)-RTC_E_NODE_LOST);
+    assert_int_equal(play_count(&p, 1, RTCI_R_RESULT, 2), 0);
+    play_node(&p, 3, 1);
+    assert_int_equal(play_entry(&p, 2)->attempt, 1);
+    play_end(&p);
+}
+
+/* After a restart of the head a node says hello only when the head has stopped waiting for it: what
+ * it runs is taken over if it was not placed again, and else the first result wins. */
+static void late_hello(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 2);
+    play_many(&p, 2, 2);
+    uint32_t slot[3] = {0, play_told(&p, 2, RTCI_R_TASK, 1)->slot,
+                        play_told(&p, 2, RTCI_R_TASK, 2)->slot};
+    play_restart(&p, 20 * MS);
+    play_up(&p, 2);
+    play_up(&p, 1);
+    play_hello(&p, 1, 0);
+    play_survivor(&p, DRIVER, RTCI_ROLE_DRIVER);
+    play_survivor(&p, p.executor[1], RTCI_ROLE_EXECUTOR);
+    play_ready(&p, 1);
+    assert_true(p.head->recovering); /* the other may have them */
+    assert_int_equal(play_count(&p, 1, RTCI_R_TASK, 0), 0);
+    p.now_ns += 20 * MS;
+    play_turn(&p, 1);
+    assert_int_equal(play_count(&p, 1, RTCI_R_TASK, 0), 2); /* one runs, one waits behind it */
+    play_hello(&p, 2, 0);
+    play_survivor(&p, p.executor[2], RTCI_ROLE_EXECUTOR);
+    for (uint64_t seq = 1; seq <= 2; seq++)
+        play_held(&p, slot[seq], p.executor[2], seq, 1, true);
+    play_ready(&p, 2);
+    play_done(&p, 2, 1, 1, 0);
+    play_turn(&p, 2);
+    assert_int_equal(play_count(&p, 1, RTCI_R_RESULT, 1), 1);
+    assert_int_equal(play_count(&p, 1, RTCI_R_CANCEL, 1), 1);
+    play_end(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reconcile),       cmocka_unit_test(reconcile_cancel),
+        cmocka_unit_test(reconcile_holds), cmocka_unit_test(blip),
+        cmocka_unit_test(second_attempts), cmocka_unit_test(lease_ends),
+        cmocka_unit_test(drain),           cmocka_unit_test(suspect_then_new_session),
+        cmocka_unit_test(leave),           cmocka_unit_test(late_hello),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
