@@ -133,6 +133,18 @@ struct rtci_head_stats {
     uint64_t bytes_alive; /* of specs, results, values: what a snapshot would hold */
 };
 void rtci_head_core_stats(const struct rtci_head_core *core, struct rtci_head_stats *ret_stats);
+/* The durable key-value store, for what the loop itself keeps: namespaces that begin with "rtc/", which
+ * only tools may see beside it. Values are the core's, until the next call. put with value NULL
+ * deletes. each: in order of the keys, which are not terminated; returns how many there were. */
+int rtci_head_core_kv_get(struct rtci_head_core *core, const char *ns, const char *key,
+                          const void **ret_value, uint32_t *ret_size);
+void rtci_head_core_kv_put(struct rtci_head_core *core, uint64_t now_ns, const char *ns,
+                           const char *key, const void *value, uint32_t size,
+                           struct rtci_head_actions *actions);
+uint32_t rtci_head_core_kv_each(struct rtci_head_core *core, const char *ns,
+                                void (*fn)(void *arg, const char *key, uint32_t key_len,
+                                           const void *value, uint32_t size),
+                                void *arg);
 /* Facts of the loop shown by QUERY STATUS. */
 void rtci_head_core_set_info(struct rtci_head_core *core, const struct rtci_row_status *info);
 

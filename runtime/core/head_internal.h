@@ -411,11 +411,18 @@ void head_ghosts_end(struct rtci_head_core *core, uint32_t number);
 void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec);
 void head_kv_set(struct rtci_head_core *core, const char *key, uint32_t key_len, uint32_t ns_len,
                  const void *value, uint32_t size, bool present);
+/* Executors do not know the namespace: empty means the one of their job. */
+const char *head_namespace(struct rtci_head_core *core, const struct client *client,
+                           const char *given, uint32_t *len);
+
+/* head_named.c */
 void head_publish(struct rtci_head_core *core, struct client *client, const struct rtci_named *rec);
 void head_subscribe(struct rtci_head_core *core, struct client *client, const struct rtci_named *rec);
 void head_named_set(struct rtci_head_core *core, const char *name, uint32_t len, uint32_t job,
                     uint64_t version, struct rtci_id id);
 void head_named_job_end(struct rtci_head_core *core, uint32_t job);
+
+/* head_kv.c: answers */
 void head_reply(struct rtci_head_core *core, struct client *client, uint64_t request, int status,
                 uint32_t n, uint64_t cursor, struct rtci_id id, const void *data, uint32_t size);
 

@@ -1,4 +1,4 @@
-/* The durable key-value store and the named, versioned objects. */
+/* The durable key-value store. */
 #include <stdlib.h>
 
 #include "runtime/core/head_internal.h"
@@ -188,14 +188,23 @@ static void kv_list(struct rtci_head_core *core, struct client *client, const st
 }
 
 /* Executors do not know the namespace: empty means the one of their job. */
-static const char *namespace_of(struct rtci_head_core *core, const struct client *client,
-                                const char *given, uint32_t *len)
+const char *head_namespace(struct rtci_head_core *core, const struct client *client,
+                           const char *given, uint32_t *len)
 {
     if (*len || !client->job)
         return given;
     const char *ns = core->jobs[client->job].ns;
     *len = (uint32_t)strlen(ns);
     return ns;
+}
+
+/* What the cluster itself keeps: read and written by operators, not by programs. */
+#define KV_OWN "rtc/"
+
+static bool denied(const struct client *client, const char *ns, uint32_t len)
+{
+    return client->role != RTCI_ROLE_TOOL && len >= strlen(KV_OWN) &&
+           !memcmp(ns, KV_OWN, strlen(KV_OWN));
 }
 
 void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec)
@@ -210,7 +219,11 @@ void head_kv(struct rtci_head_core *core, struct client *client, const struct rt
         return;
     }
     uint32_t ns_len = rec->ns_len;
-    ns = namespace_of(core, client, ns, &ns_len);
+    ns = head_namespace(core, client, ns, &ns_len);
+    if (denied(client, ns, ns_len)) {
+        head_reply(core, client, rec->request, RTC_E_DENIED, 0, 0, none, NULL, 0);
+        return;
+    }
     memcpy(key, ns, ns_len);
     key[ns_len] = 0;
     memcpy(key + ns_len + 1, name, rec->key_len);
@@ -259,127 +272,58 @@ void head_kv(struct rtci_head_core *core, struct client *client, const struct rt
     head_reply(core, client, rec->request, status, 0, 0, none, NULL, 0);
 }
 
-/* ---- Named objects ---- */
+/* ---- For the loop ---- */
 
-static struct named *named_find(struct rtci_head_core *core, const char *name, uint32_t len,
-                                bool make)
+static uint32_t full_key(const char *ns, const char *key, char *out)
 {
-    for (uint32_t i = 0; i < core->n_nameds; i++) {
-        if (core->nameds[i].len == len && !memcmp(core->nameds[i].name, name, len))
-            return &core->nameds[i];
-    }
-    if (!make)
-        return NULL;
-    HEAD_GROW(core->nameds, core->cap_nameds, core->n_nameds);
-    struct named *named = &core->nameds[core->n_nameds++];
-    *named = (struct named){.name = malloc(len + 1), .len = len};
-    RTCI_ASSERT(named->name);
-    memcpy(named->name, name, len);
-    return named;
+    size_t ns_len = strlen(ns), key_len = strlen(key);
+    RTCI_ASSERT(ns_len <= RTCI_KV_KEY_MAX && key_len <= RTCI_KV_KEY_MAX);
+    memcpy(out, ns, ns_len + 1);
+    memcpy(out + ns_len + 1, key, key_len);
+    return (uint32_t)(ns_len + 1 + key_len);
 }
 
-static uint32_t full_name(struct rtci_head_core *core, const struct client *client,
-                          const struct rtci_named *rec, char *out, size_t size)
+int rtci_head_core_kv_get(struct rtci_head_core *core, const char *ns, const char *key,
+                          const void **ret_value, uint32_t *ret_size)
 {
-    const char *given = (const char *)(rec + 1), *name = given + rec->ns_len;
-    uint32_t ns_len = rec->ns_len;
-    const char *ns = namespace_of(core, client, given, &ns_len);
-    uint32_t len = ns_len + 1u + rec->name_len;
-    if (len > size)
-        return 0;
-    memcpy(out, ns, ns_len);
-    out[ns_len] = 0;
-    memcpy(out + ns_len + 1, name, rec->name_len);
-    return len;
+    char full[RTCI_KV_KEY_MAX * 2 + 2];
+    const struct kv *kv = kv_find(core, full, full_key(ns, key, full));
+    *ret_value = kv ? kv->value : NULL;
+    *ret_size = kv ? kv->size : 0;
+    return kv ? 0 : RTC_E_NOT_FOUND;
 }
 
-void head_named_set(struct rtci_head_core *core, const char *name, uint32_t len, uint32_t job,
-                    uint64_t version, struct rtci_id id)
+void rtci_head_core_kv_put(struct rtci_head_core *core, uint64_t now_ns, const char *ns,
+                           const char *key, const void *value, uint32_t size,
+                           struct rtci_head_actions *actions)
 {
-    struct named *named = named_find(core, name, len, true);
-    struct rtci_id old = named->id;
-    named->version = version;
-    named->job = job;
-    named->id = id;
-    head_pin(core, &id, id.client ? 1 : 0);
-    head_unpin(core, &old, old.client ? 1 : 0);
-}
-
-static void answer_newest(struct rtci_head_core *core, const struct named *named,
-                          struct client *client, uint64_t request)
-{
-    struct rtci_ids ids[2];
-    memset(ids, 0, sizeof(ids));
-    ids[0].n = 1;
-    memcpy(&ids[1], &named->id, sizeof(named->id));
-    _Static_assert(sizeof(struct rtci_ids) == sizeof(struct rtci_id), "one id follows the header");
-    head_hold(core, client->node, client, ids, true); /* before the reader hears of it */
-    head_hold_answered(core, client->node, named->id);
-    head_reply(core, client, request, 0, 1, named->version, named->id, NULL, 0);
-}
-
-void head_publish(struct rtci_head_core *core, struct client *client, const struct rtci_named *rec)
-{
-    char name[512];
-    uint32_t len = full_name(core, client, rec, name, sizeof(name));
-    struct rtci_id none = {0};
-    if (!len || !head_find(core, rec->id)) {
-        head_reply(core, client, rec->request, len ? RTC_E_NOT_FOUND : RTC_E_TOO_LARGE, 0, 0, none,
-                   NULL, 0);
+    char full[RTCI_KV_KEY_MAX * 2 + 2];
+    uint32_t len = full_key(ns, key, full), ns_len = (uint32_t)strlen(ns);
+    RTCI_ASSERT(size <= RTCI_KV_VALUE_MAX && (value || !size));
+    const struct kv *kv = kv_find(core, full, len);
+    if (!value && !kv)
         return;
-    }
-    struct named *named = named_find(core, name, len, true);
-    if (!rtci_id_equal(named->id, rec->id) || !named->version) {
-        uint64_t version = rec->version > named->version ? rec->version : named->version + 1;
-        head_named_set(core, name, len, client->job, version, rec->id);
-        head_j_named(core, named);
-    }
-    head_reply(core, client, rec->request, 0, 0, named->version, none, NULL, 0);
-    uint32_t keep = 0;
-    for (uint32_t i = 0; i < named->n_subs; i++) {
-        struct sub sub = named->subs[i];
-        struct client *reader = head_client(core, sub.client);
-        if (sub.newer_than >= named->version)
-            named->subs[keep++] = sub;
-        else if (reader && reader->alive)
-            answer_newest(core, named, reader, sub.request);
-    }
-    named->n_subs = keep;
+    head_begin(core, now_ns, actions);
+    if (!value)
+        head_j_kv(core, kv, false);
+    head_kv_set(core, full, len, ns_len, value, size, value != NULL);
+    if (value)
+        head_j_kv(core, kv_find(core, full, len), true);
+    head_finish(core);
 }
 
-void head_subscribe(struct rtci_head_core *core, struct client *client,
-                    const struct rtci_named *rec)
+uint32_t rtci_head_core_kv_each(struct rtci_head_core *core, const char *ns,
+                                void (*fn)(void *arg, const char *key, uint32_t key_len,
+                                           const void *value, uint32_t size),
+                                void *arg)
 {
-    char name[512];
-    uint32_t len = full_name(core, client, rec, name, sizeof(name));
-    struct rtci_id none = {0};
-    struct named *named = len ? named_find(core, name, len, true) : NULL;
-    if (!named) {
-        head_reply(core, client, rec->request, RTC_E_TOO_LARGE, 0, 0, none, NULL, 0);
-    } else if (named->version > rec->version && named->id.client) {
-        answer_newest(core, named, client, rec->request);
-    } else if (rec->flags & RTCI_NAMED_NOWAIT) {
-        head_reply(core, client, rec->request, RTC_E_NOT_FOUND, 0, 0, none, NULL, 0);
-    } else {
-        for (uint32_t i = 0; i < named->n_subs; i++) {
-            if (named->subs[i].client == client->number && named->subs[i].request == rec->request)
-                return; /* asked again after a restart */
-        }
-        HEAD_GROW(named->subs, named->cap_subs, named->n_subs);
-        named->subs[named->n_subs++] = (struct sub){client->number, rec->request, rec->version};
+    char prefix[RTCI_KV_KEY_MAX * 2 + 2];
+    uint32_t len = full_key(ns, "", prefix), n = 0;
+    struct kv_place at = lower_bound(core, prefix, len);
+    for (const struct kv *kv; (kv = kv_at(core, at)); at = kv_next(core, at), n++) {
+        if (kv->key_len < len || memcmp(kv->key, prefix, len))
+            break;
+        fn(arg, kv->key + len, kv->key_len - len, kv->value, kv->size);
     }
-}
-
-void head_named_job_end(struct rtci_head_core *core, uint32_t job)
-{
-    for (uint32_t i = 0; i < core->n_nameds; i++) {
-        struct named *named = &core->nameds[i];
-        if (named->job != job || !named->id.client)
-            continue;
-        struct rtci_id old = named->id;
-        named->id = (struct rtci_id){0};
-        named->job = 0;
-        head_j_named(core, named);
-        head_unpin(core, &old, 1);
-    }
+    return n;
 }

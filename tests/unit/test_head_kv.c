@@ -1,15 +1,6 @@
 /* The key-value store in the head: any order of sets and deletions leaves the keys in order, each
  * with its last value. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-#include "runtime/core/head_internal.h"
+#include "tests/unit/head_help.h"
 
 #define KEYS 3000u
 
@@ -75,8 +66,66 @@ static void any_order(void **state)
     rtci_head_core_destroy(core);
 }
 
+/* A request of a client; returns how it ended. */
+static int request(struct play *p, uint32_t client, uint32_t op, const char *ns, const char *key)
+{
+    size_t at = play_from(p, client), ns_len = strlen(ns), key_len = strlen(key);
+    struct rtci_kv *kv = play_say(p, RTCI_R_KV, sizeof(*kv) + ns_len + key_len);
+    kv->op = op;
+    kv->request = 1;
+    kv->ns_len = (uint16_t)ns_len;
+    kv->key_len = (uint16_t)key_len;
+    memcpy((char *)(kv + 1), ns, ns_len);
+    memcpy((char *)(kv + 1) + ns_len, key, key_len);
+    play_wrapped(p, at);
+    play_turn(p, 1);
+    return -(int)play_told(p, 1, RTCI_R_REPLY, 0)->attempt;
+}
+
+static void count(void *arg, const char *key, uint32_t key_len, const void *value, uint32_t size)
+{
+    uint32_t *sum = arg;
+    assert_int_equal(key_len, 1);
+    assert_int_equal(size, 4);
+    assert_true(!memcmp(value, "home", 4));
+    *sum = *sum * 10 + (uint32_t)(key[0] - '0');
+}
+
+/* The loop's own keys: durable, in order, and only tools see them beside it. */
+static void own_keys(void **state)
+{
+    (void)state;
+    struct play p;
+    const void *value;
+    uint32_t size, sum = 0;
+    play_begin(&p, 1);
+    for (const char *key = "312"; *key; key++)
+        rtci_head_core_kv_put(p.head, p.now_ns, "rtc/nodes", (char[]){*key, 0}, "home", 4,
+                              &p.actions);
+    rtci_head_core_kv_put(p.head, p.now_ns, "rtc/nodes", "2", NULL, 0, &p.actions);
+    rtci_head_core_kv_put(p.head, p.now_ns, "rtc/nodes", "7", NULL, 0, &p.actions); /* not there */
+    rtci_head_core_kv_put(p.head, p.now_ns, "rtc/nodes2", "4", "", 0, &p.actions);
+    play_flush(&p);
+    static const uint32_t ops[] = {RTCI_KV_PUT, RTCI_KV_GET, RTCI_KV_DELETE, RTCI_KV_LIST,
+                                   RTCI_KV_PUT_NEW};
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(request(&p, DRIVER, ops[i], "rtc/nodes", "1"), RTC_E_DENIED);
+    assert_int_equal(request(&p, DRIVER, RTCI_KV_PUT, "rtc", "1"), 0);
+    uint32_t tool = play_client(&p, 1, RTCI_ROLE_TOOL, 0);
+    assert_int_equal(request(&p, tool, RTCI_KV_GET, "rtc/nodes", "1"), 0);
+    assert_int_equal(request(&p, tool, RTCI_KV_GET, "rtc/nodes", "2"), RTC_E_NOT_FOUND);
+    play_restart(&p, 0);
+    assert_int_equal(rtci_head_core_kv_get(p.head, "rtc/nodes", "1", &value, &size), 0);
+    assert_int_equal(size, 4);
+    assert_int_equal(rtci_head_core_kv_get(p.head, "rtc/nodes", "2", &value, &size),
+                     RTC_E_NOT_FOUND);
+    assert_int_equal(rtci_head_core_kv_each(p.head, "rtc/nodes", count, &sum), 2);
+    assert_int_equal(sum, 13);
+    play_end(&p);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(any_order)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(any_order), cmocka_unit_test(own_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
