@@ -362,7 +362,7 @@ void head_node_dirty(struct rtci_head_core *core, uint32_t node);
 void head_recall(struct rtci_head_core *core, uint32_t number, uint32_t most);
 bool head_feasible(struct rtci_head_core *core, const struct cls *cls);
 int head_why_class(struct rtci_head_core *core, const struct cls *cls, char *text, size_t size);
-uint32_t head_class_depth(const struct cls *cls);
+uint32_t head_class_depth(const struct cls *cls, const struct node *node);
 
 /* head_fail.c */
 void head_cancel(struct rtci_head_core *core, uint32_t index, uint32_t mode);

@@ -15,36 +15,73 @@ static bool fits(struct rtci_head_core *core, uint32_t number, const struct cls 
     return head_usable(node) && head_allowed(node, number, cls) && !head_lacking(node, cls, false);
 }
 
-/* Packs to 50 % of a node's CPUs, then spreads; SPREAD takes the emptiest; large arguments win. */
+/* How many nodes that fit are compared. Those beyond come next: the cursor goes on. */
+#define PROBES       64u
+#define PROBES_BYTES 1024u /* when large arguments are to be near */
+
+struct candidate {
+    uint32_t node;
+    uint64_t bytes; /* of the arguments that lie there */
+    bool pack;      /* less than half of it is taken: it is filled before others are begun */
+    int64_t free;   /* share of its CPUs, in 1/1000 */
+};
+
+static bool better(const struct candidate *a, const struct candidate *b)
+{
+    if (a->bytes != b->bytes)
+        return a->bytes > b->bytes;
+    if (a->pack != b->pack)
+        return a->pack;
+    return !a->pack && a->free > b->free;
+}
+
+static bool has_large(struct rtci_head_core *core, const struct rtci_spec *spec)
+{
+    for (uint32_t i = 0; i < spec->n_refs && i < 64; i++) {
+        uint32_t index = head_find(core, rtci_spec_refs(spec)[i]);
+        const struct entry *entry = index ? head_entry(core, index) : NULL;
+        if (entry && entry->put && entry->put->kind == RTCI_KIND_ARENA)
+            return true;
+        for (uint32_t k = 0; entry && entry->result && k < entry->result->n_returns; k++) {
+            if (rtci_done_returns(entry->result)[k].kind == RTCI_KIND_ARENA)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Where most of the large arguments lie; else packs nodes until half of their CPUs are taken, then
+ * goes to the emptiest. SPREAD goes to the emptiest at once. Among equals each has its turn. */
 static uint32_t find_node(struct rtci_head_core *core, struct cls *cls)
 {
     const struct rtci_spec *spec = head_entry(core, head_ready_first(cls))->spec;
     if (cls->shape.placement == RTCI_PLACE_NODE_SOFT && cls->shape.node < core->n_nodes &&
         cls->shape.node && fits(core, cls->shape.node, cls))
         return cls->shape.node;
-    uint32_t best = 0, probes = 0;
-    int64_t best_score = -1;
-    for (uint32_t i = 0; i < core->n_nodes && probes < 64; i++) {
+    bool large = spec->n_refs && has_large(core, spec);
+    uint32_t probes = 0, most = large ? PROBES_BYTES : PROBES;
+    struct candidate best = {0};
+    for (uint32_t i = 0; i < core->n_nodes && probes < most; i++) {
         uint32_t number = cls->cursor + i;
         number = number >= core->n_nodes ? number - core->n_nodes : number;
         if (!number || !fits(core, number, cls))
             continue;
         probes++;
-        struct node *node = &core->nodes[number];
-        int64_t free = node->cpu ? node->cpu_free * 1000 / node->cpu : 1000;
-        bool pack = cls->shape.placement != RTCI_PLACE_SPREAD && free >= 500;
-        int64_t score = pack ? 2000 : free;
-        if (spec->n_refs)
-            score += (int64_t)(head_bytes_at(core, spec, number) >> 10) * 4096;
-        if (score > best_score) {
-            best = number;
-            best_score = score;
-            cls->cursor = number;
-            if (pack && !spec->n_refs)
-                break;
-        }
+        const struct node *node = &core->nodes[number];
+        struct candidate at = {.node = number,
+                               .bytes = large ? head_bytes_at(core, spec, number) : 0,
+                               .free = node->cpu ? node->cpu_free * 1000 / node->cpu : 1000};
+        at.pack = cls->shape.placement != RTCI_PLACE_SPREAD && at.free > 500;
+        if (!best.node || better(&at, &best))
+            best = at;
+        if (best.pack && !large)
+            break;
     }
-    return best;
+    if (best.node)
+        cls->cursor = best.pack ? best.node : best.node + 1;
+    if (cls->cursor >= core->n_nodes)
+        cls->cursor = 0;
+    return best.node;
 }
 
 static void fill(struct rtci_head_core *core, uint32_t number, struct cls *cls, uint32_t upto)
@@ -207,11 +244,8 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
         while (cls->n_ready > idle && new_slot(core, number))
             cls = head_class(core, number);
     }
-    uint32_t depth = head_class_depth(cls);
     uint32_t n = cls->n_slots ? cls->n_slots : 1;
     uint32_t share = (cls->n_ready + n - 1) / n + 1;
-    if (share < depth)
-        depth = share;
     for (uint32_t pass = 0; pass < 2 && cls->n_ready; pass++) {
         for (uint32_t at = pass ? cls->slot_head : cls->hungry, next; at && cls->n_ready;
              at = next) {
@@ -219,10 +253,11 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
             next = pass ? slot->cls_next : slot->hungry_next;
             if (!pass)
                 head_unhungry(core, at);
+            const struct node *node = &core->nodes[slot->node];
+            uint32_t depth = head_class_depth(cls, node);
             bool held_up = cls->n_slots > 1 && stuck(core, slot, cls);
-            if (!slot->draining && !slot->blocked && !held_up &&
-                head_usable(&core->nodes[slot->node]))
-                fill(core, at, cls, depth);
+            if (!slot->draining && !slot->blocked && !held_up && head_usable(node))
+                fill(core, at, cls, share < depth ? share : depth);
         }
         if (cls->n_slots > 64)
             break; /* many slots: they come by being hungry */
@@ -247,13 +282,15 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
 
 /* A core has nothing while a slot of this class has several waiting: some are given back. Where
  * tasks are short they would be over before the order arrives: see unstick(). */
-static void balance_node(struct rtci_head_core *core, struct node *node)
+static void balance_node(struct rtci_head_core *core, uint32_t number)
 {
+    struct node *node = &core->nodes[number];
     if (!head_usable(node) || node->cpu_free <= 0)
         return;
     for (uint32_t i = 0; i < core->n_classes && i < 64; i++) {
         struct cls *cls = core->classes[i];
-        if (cls->n_ready || !cls->n_slots || head_lacking(node, cls, false))
+        if (cls->n_ready || !cls->n_slots || !head_allowed(node, number, cls) ||
+            head_lacking(node, cls, false))
             continue;
         if (cls->mean_ns < BALANCE_MEAN_NS) {
             if (core->unstick_ns == UINT64_MAX)
@@ -261,7 +298,8 @@ static void balance_node(struct rtci_head_core *core, struct node *node)
             continue;
         }
         for (uint32_t at = cls->slot_head; at; at = core->slots[at].cls_next) {
-            if (core->slots[at].inflight > 1 && !core->slots[at].blocked) {
+            if (core->slots[at].inflight > 1 && !core->slots[at].blocked &&
+                !core->slots[at].recalling && head_usable(&core->nodes[core->slots[at].node])) {
                 head_recall(core, at, core->slots[at].inflight / 2);
                 break;
             }
@@ -273,7 +311,8 @@ static bool somewhere_free(struct rtci_head_core *core, const struct cls *cls)
 {
     for (uint32_t i = 1; i < core->n_nodes; i++) {
         struct node *node = &core->nodes[i];
-        if (head_usable(node) && node->cpu_free > 0 && !head_lacking(node, cls, false))
+        if (head_usable(node) && node->cpu_free > 0 && head_allowed(node, i, cls) &&
+            !head_lacking(node, cls, false))
             return true;
     }
     return false;
@@ -310,7 +349,7 @@ static void unstick(struct rtci_head_core *core)
 static void balance(struct rtci_head_core *core)
 {
     for (uint32_t d = 0; d < core->n_dirty; d++)
-        balance_node(core, &core->nodes[core->dirty[d]]);
+        balance_node(core, core->dirty[d]);
     if (core->now_ns >= core->unstick_ns)
         unstick(core);
     if (core->unstick_ns < core->actions->deadline_ns)

@@ -211,13 +211,21 @@ void head_node_dirty(struct rtci_head_core *core, uint32_t number)
 
 /* ---- Slots ---- */
 
-uint32_t head_class_depth(const struct cls *cls)
+#define AHEAD_MAX_NS (50 * RTCI_NS_PER_MS)
+#define LONG_NS      (10 * RTCI_NS_PER_MS) /* such a task is worth no queue, where the way is short */
+
+/* How many tasks of the class a slot of the node holds: what runs, and work for two round trips. */
+uint32_t head_class_depth(const struct cls *cls, const struct node *node)
 {
+    bool far = node->rtt_ns > cls->mean_ns / 20;
     if (!cls->mean_ns)
         return 2;
-    if (cls->mean_ns > 10 * RTCI_NS_PER_MS)
+    if (cls->mean_ns > LONG_NS && !far)
         return 1;
-    uint64_t ahead = RTCI_PREFETCH_AHEAD_NS / (cls->mean_ns + 1);
+    uint64_t ahead_ns = 2 * node->rtt_ns < AHEAD_MAX_NS ? 2 * node->rtt_ns : AHEAD_MAX_NS;
+    if (ahead_ns < RTCI_PREFETCH_AHEAD_NS)
+        ahead_ns = RTCI_PREFETCH_AHEAD_NS;
+    uint64_t ahead = ahead_ns / (cls->mean_ns + 1);
     return 2 + (uint32_t)(ahead > RTCI_PREFETCH_MAX - 2 ? RTCI_PREFETCH_MAX - 2 : ahead);
 }
 
@@ -372,8 +380,8 @@ void head_slot_check(struct rtci_head_core *core, uint32_t number)
     bool over = slot->draining || !head_usable(node) || (!cls->n_ready && !core->recovering);
     if (!slot->inflight && over)
         head_slot_release(core, number, true);
-    else if (slot->inflight * 2 <= head_class_depth(cls))
-        hungry(core, number);
+    else if (slot->inflight * (node->rtt_ns ? 1 : 2) <= head_class_depth(cls, node))
+        hungry(core, number); /* from afar at once: half of it is over when more arrives */
 }
 
 void head_slot_add(struct rtci_head_core *core, uint32_t number, uint32_t index)
