@@ -134,8 +134,7 @@ static void disconnect_bulk(struct rtci_link *l)
     l->bulk_connected = l->bulk_up = false;
 }
 
-/* Bulk follows control, to where that got through. */
-static void connect_bulk(struct rtci_link *l)
+void rtci_dial_bulk(struct rtci_link *l)
 {
     char endpoint[sizeof(l->bulk_endpoint)];
     endpoint_of(l, endpoint, sizeof(endpoint));
@@ -243,7 +242,6 @@ static void on_control(struct rtci_link *l, int event)
         l->first_attempt = l->attempt + 1;
         l->hello_ns = 0;
         enter(l, RTCI_DIAL_HELLO);
-        connect_bulk(l);
         break;
     default: break;
     }
@@ -299,7 +297,7 @@ void rtci_dial_time(struct rtci_link *l)
             rtci_dial_again(l);
         } else if (l->bulk_connected && l->now_ns - l->bulk_heard_ns >= BULK_QUIET) {
             disconnect_bulk(l);
-            connect_bulk(l);
+            rtci_dial_bulk(l);
         }
         break;
     default: break;

@@ -7,6 +7,7 @@
 #include "runtime/net/sockets.h"
 
 #define RTCI_LINK_ADDRESSES 16
+#define RTCI_DIAL_ASK_NS    (200 * RTCI_NS_PER_MS) /* a hello is said again */
 #define RTCI_LINK_EVENTS    8
 
 enum rtci_dial_phase {
@@ -52,11 +53,13 @@ struct rtci_link {
     uint64_t full_ns;
 };
 
+bool rtci_link_new_session(struct rtci_link *link);
 struct rtci_link_event *rtci_link_emit(struct rtci_link *link, enum rtci_link_type type);
 /* Tells why it does not go on, unless that was told before. */
 void rtci_link_broke(struct rtci_link *link, const char *fmt, ...) RTCI_PRINTF(2, 3);
 void rtci_dial_begin(struct rtci_link *link);
 void rtci_dial_again(struct rtci_link *link); /* a new connection, to the same address */
+void rtci_dial_bulk(struct rtci_link *link);  /* bulk follows control, to where that is welcome */
 void rtci_dial_stop(struct rtci_link *link);
 void rtci_dial_watch(struct rtci_link *link); /* what the monitors have */
 void rtci_dial_time(struct rtci_link *link);  /* what time brings about */

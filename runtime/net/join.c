@@ -44,7 +44,8 @@ static const char *address_wrong(const char *at, size_t size)
         return host == size ? "has no port" : "has a host that is none";
     const char *port = text + host + 1;
     size_t n = strspn(port, "0123456789");
-    if (n == 0 || n > 5 || port[n] != '\0' || atol(port) < 1 || atol(port) > 65535)
+    unsigned long number = strtoul(port, NULL, 10);
+    if (n == 0 || n > 5 || port[n] != '\0' || number < 1 || number > 65535)
         return "has a port that is none";
     return NULL;
 }

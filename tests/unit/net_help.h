@@ -1,7 +1,12 @@
-/* A hub and links in one process, each turn of them as a daemon's loop would do it. */
+/* A hub and links in one process, each turn of them as a daemon's loop would do it; and a proxy
+ * that stands between them and cuts, holds or refuses connections. */
 #ifndef TESTS_UNIT_NET_HELP_H
 #define TESTS_UNIT_NET_HELP_H
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -33,7 +40,20 @@ struct told { /* by one end */
     size_t bulk_size;
     char text[RTCI_TEXT_MAX], broken_text[RTCI_TEXT_MAX];
 };
+#define PIPES 16
+struct pipe { /* one connection through the proxy: both directions */
+    int fd[2];
+    bool held; /* nothing goes through any more */
+    size_t n[2], at[2];
+    uint8_t bytes[2][65536];
+};
+struct proxy {
+    int listener; /* 0: there is none */
+    uint16_t port;
+    struct pipe *pipes[PIPES];
+};
 struct net {
+    struct proxy proxy;
     struct rtci_keys head_keys, node_keys[LINKS];
     struct rtci_join join;
     struct rtci_hub *hub;
@@ -135,10 +155,134 @@ static void take_link(struct net *n, int i)
     }
 }
 
+/* ---- The proxy ---- */
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static int dial_port(uint16_t port)
+{
+    struct sockaddr_in at = loopback(port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    if (connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void proxy_open(struct proxy *p)
+{
+    struct sockaddr_in at = loopback(p->port);
+    socklen_t size = sizeof(at);
+    int one = 1;
+    p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(p->listener > 0);
+    setsockopt(p->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    assert_int_equal(bind(p->listener, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(p->listener, 16), 0);
+    assert_int_equal(getsockname(p->listener, (struct sockaddr *)&at, &size), 0);
+    p->port = ntohs(at.sin_port);
+}
+
+static void pipe_close(struct proxy *p, int i)
+{
+    struct linger at_once = {1, 0}; /* a reset, as of a host that has forgotten it */
+    for (int k = 0; k < 2; k++) {
+        setsockopt(p->pipes[i]->fd[k], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        close(p->pipes[i]->fd[k]);
+    }
+    free(p->pipes[i]);
+    p->pipes[i] = NULL;
+}
+
+static void proxy_cut(struct proxy *p)
+{
+    for (int i = 0; i < PIPES; i++)
+        if (p->pipes[i])
+            pipe_close(p, i);
+}
+
+static void proxy_close(struct proxy *p)
+{
+    proxy_cut(p);
+    if (p->listener)
+        close(p->listener);
+    p->listener = 0;
+}
+
+/* What is connected now goes silent, as behind a NAT that has forgotten it. */
+static void proxy_hold(struct proxy *p)
+{
+    for (int i = 0; i < PIPES; i++)
+        if (p->pipes[i])
+            p->pipes[i]->held = true;
+}
+
+/* False: it has ended. */
+static bool pipe_move(struct pipe *pipe, int from)
+{
+    int to = !from;
+    ssize_t n;
+    if (pipe->n[from] == 0) {
+        n = recv(pipe->fd[from], pipe->bytes[from], sizeof(pipe->bytes[from]), MSG_DONTWAIT);
+        if (n <= 0)
+            return n < 0 && errno == EAGAIN;
+        pipe->n[from] = (size_t)n;
+        pipe->at[from] = 0;
+    }
+    n = send(pipe->fd[to], pipe->bytes[from] + pipe->at[from], pipe->n[from],
+             MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0)
+        return errno == EAGAIN;
+    pipe->at[from] += (size_t)n;
+    pipe->n[from] -= (size_t)n;
+    return true;
+}
+
+static void proxy_turn(struct proxy *p, uint16_t port)
+{
+    int fd;
+    while ((fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        int i = 0, other = dial_port(port);
+        while (i < PIPES && p->pipes[i])
+            i++;
+        if (i == PIPES || other < 0) {
+            close(fd);
+            if (other >= 0)
+                close(other);
+            continue;
+        }
+        p->pipes[i] = calloc(1, sizeof(*p->pipes[i]));
+        assert_non_null(p->pipes[i]);
+        p->pipes[i]->fd[0] = fd;
+        p->pipes[i]->fd[1] = other;
+    }
+    for (int i = 0; i < PIPES; i++)
+        if (p->pipes[i] && !p->pipes[i]->held &&
+            (!pipe_move(p->pipes[i], 0) || !pipe_move(p->pipes[i], 1)))
+            pipe_close(p, i);
+}
+
+static nfds_t proxy_fds(const struct proxy *p, struct pollfd *fds)
+{
+    nfds_t n = 0;
+    fds[n++] = (struct pollfd){.fd = p->listener, .events = POLLIN};
+    for (int i = 0; i < PIPES; i++)
+        for (int k = 0; p->pipes[i] && !p->pipes[i]->held && k < 2; k++)
+            fds[n++] = (struct pollfd){.fd = p->pipes[i]->fd[k],
+                                       .events = (short)((p->pipes[i]->n[k] ? 0 : POLLIN) |
+                                                         (p->pipes[i]->n[!k] ? POLLOUT : 0))};
+    return n;
+}
+
 /* One turn of everyone, then a wait for the first that has something to do. */
 static void turn(struct net *n)
 {
-    struct pollfd fds[(LINKS + 1) * RTCI_FDS_MAX];
+    struct pollfd fds[(LINKS + 1) * RTCI_FDS_MAX + 2 * PIPES + 1];
     int some[RTCI_FDS_MAX];
     nfds_t count = 0;
     uint64_t due = now() + 50 * MS, next;
@@ -163,6 +307,10 @@ static void turn(struct net *n)
             fds[count++] = (struct pollfd){.fd = some[k], .events = POLLIN};
         next = i < 0 ? rtci_hub_deadline(n->hub) : rtci_link_deadline(n->links[i]);
         due = next < due ? next : due;
+    }
+    if (n->proxy.listener) {
+        proxy_turn(&n->proxy, n->port);
+        count += proxy_fds(&n->proxy, fds + count);
     }
     uint64_t at = now();
     struct timespec wait = {.tv_nsec = due > at ? (long)(due - at) : 0};
@@ -225,6 +373,13 @@ static void join_at(struct net *n, int i, const struct rtci_keys *keys, uint16_t
         fail_msg("%s", text);
 }
 
+static void join_through_proxy(struct net *n, int i)
+{
+    if (!n->proxy.listener)
+        proxy_open(&n->proxy);
+    join_at(n, i, &n->node_keys[i], n->proxy.port);
+}
+
 static void join_link(struct net *n, int i)
 {
     join_at(n, i, &n->node_keys[i], n->port);
@@ -249,7 +404,7 @@ static int setup(void **state)
     struct net *n = calloc(1, sizeof(*n));
     if (!n)
         return -1;
-    char dir[] = "/tmp/rtc-test-net-XXXXXX", command[128], text[RTCI_TEXT_MAX];
+    char dir[] = "/tmp/rtc-test-net-XXXXXX", text[RTCI_TEXT_MAX], path[64];
     assert_non_null(mkdtemp(dir));
     assert_int_equal(rtci_keys_open(dir, "head", &n->head_keys, text, sizeof(text)), 0);
     for (int i = 0; i < LINKS; i++) {
@@ -257,10 +412,13 @@ static int setup(void **state)
         snprintf(name, sizeof(name), "n%d", i);
         assert_int_equal(rtci_keys_open(dir, name, &n->node_keys[i], text, sizeof(text)), 0);
     }
-    snprintf(command, sizeof(command), "rm -rf %s", dir);
-    FILE *rm = popen(command, "r");
-    assert_non_null(rm);
-    pclose(rm);
+    snprintf(path, sizeof(path), "%s/head.key", dir);
+    unlink(path);
+    for (int i = 0; i < LINKS; i++) {
+        snprintf(path, sizeof(path), "%s/n%d.key", dir, i);
+        unlink(path);
+    }
+    rmdir(dir);
     memcpy(n->join.server, n->head_keys.public_key, RTCI_KEY_BYTES);
     rtci_token_new(n->join.token);
     open_hub(n);
@@ -274,6 +432,7 @@ static int teardown(void **state)
     for (int i = 0; i < LINKS; i++)
         rtci_link_close(n->links[i]);
     rtci_hub_close(n->hub);
+    proxy_close(&n->proxy);
     free(n);
     return 0;
 }
