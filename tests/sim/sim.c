@@ -165,14 +165,15 @@ static void report(struct sim *sim)
 {
     printf("seed=%llu nodes=%u tasks=%u steps=%llu time=%.3fs results=%llu runs=%llu kills=%llu "
            "heads=%llu nodes_lost=%llu recalled=%llu cancels=%llu blocked=%llu grants=%llu "
-           "holds=%llu",
+           "holds=%llu pulled=%llu not_pulled=%llu",
            (unsigned long long)sim->seed, sim->swarm.nodes, sim->n_known,
            (unsigned long long)sim->steps, (double)sim->now_ns / 1e9,
            (unsigned long long)sim->n_results, (unsigned long long)sim->n_runs,
            (unsigned long long)sim->n_kills, (unsigned long long)sim->n_head_kills,
            (unsigned long long)sim->n_node_kills, (unsigned long long)sim->n_recalled,
            (unsigned long long)sim->n_cancels, (unsigned long long)sim->n_blocked,
-           (unsigned long long)sim->n_grants, (unsigned long long)sim->n_holds);
+           (unsigned long long)sim->n_grants, (unsigned long long)sim->n_holds,
+           (unsigned long long)sim->n_pulled, (unsigned long long)sim->n_not_pulled);
     for (uint32_t i = 1; i < 64; i++) {
         if (sim->n_failed[i])
             printf(" E%u=%llu", i, (unsigned long long)sim->n_failed[i]);
