@@ -254,6 +254,10 @@ static void on_node_record(struct rtci_head_core *core, uint32_t node, const str
     switch (rec->type) {
     case RTCI_R_NODE_HELLO: head_hello(core, node, at); break;
     case RTCI_R_NODE_READY: head_ready(core, node); break;
+    case RTCI_R_CORDON: /* a node that is to end asks to be drained */
+        if (((const struct rtci_slot_msg *)at)->slot == node)
+            head_cordon(core, node, ((const struct rtci_slot_msg *)at)->op);
+        break;
     case RTCI_R_LEAVE: head_node_end(core, node, "it left", true); break;
     case RTCI_R_CLIENT_NEW: head_client_new(core, node, at); break;
     case RTCI_R_CLIENT_GONE: {

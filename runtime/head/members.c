@@ -274,7 +274,6 @@ bool rtci_members_take(struct rtci_members *m)
             break;
         case RTCI_HUB_REFUSED:
             fprintf(stderr, "rtc head: %s\n", event.text);
-            rtci_daemon_tell_drivers(m->daemon, event.text);
             break;
         default: break;
         }

@@ -28,11 +28,12 @@ static void put_text(struct rtci_buf *buf, const char *text)
 
 static bool overridden(const char *variable)
 {
-    static const char *const names[] = {
-        "RTC_EXECUTOR=",        "RTC_ADDRESS=",          "RTC_KEEPER_FD=",  "RTC_JOIN=",
-        "OMP_NUM_THREADS=",     "OPENBLAS_NUM_THREADS=", "MKL_NUM_THREADS=",
-        "NUMEXPR_NUM_THREADS=", "NUMBA_NUM_THREADS=",    "VECLIB_MAXIMUM_THREADS=",
-        "CUDA_VISIBLE_DEVICES="};
+    static const char *const names[] = {"RTC_EXECUTOR=",        "RTC_ADDRESS=",
+                                        "RTC_KEEPER_FD=",       "RTC_JOIN=",
+                                        "OMP_NUM_THREADS=",     "OPENBLAS_NUM_THREADS=",
+                                        "MKL_NUM_THREADS=",     "NUMEXPR_NUM_THREADS=",
+                                        "NUMBA_NUM_THREADS=",   "VECLIB_MAXIMUM_THREADS=",
+                                        "CUDA_VISIBLE_DEVICES="};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!strncmp(variable, names[i], strlen(names[i])))
             return true;
@@ -40,33 +41,37 @@ static bool overridden(const char *variable)
     return false;
 }
 
-/* A program that came from elsewhere looks for librtc where it was linked; here it lies beside this
- * `rtc`: installed, or in a build tree. */
+static bool holds(const char *dir, const char *library)
+{
+    char file[400];
+    snprintf(file, sizeof(file), "%s/%s", dir, library);
+    return !access(file, R_OK);
+}
+
+/* A program that came from elsewhere looks for rtc's libraries where it was linked; here they lie
+ * beside this `rtc`: installed, or in a build tree. */
 static void put_library_path(struct rtci_buf *blob)
 {
-    static const char *const places[] = {"/../lib", "/../lib/" RTC_MULTIARCH, "/../exec", ""};
-    char self[256], dir[300], file[320], text[1024];
+    static const char *const places[] = {"/../lib", "/../lib/" RTC_MULTIARCH, "/../exec",
+                                         "/../../actors/de"};
+    char self[256], dir[300], text[2048];
     const char *given = getenv("LD_LIBRARY_PATH");
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     self[n > 0 ? n : 0] = 0;
     char *slash = strrchr(self, '/');
-    if (!slash)
-        return;
-    *slash = 0;
+    if (slash)
+        *slash = 0;
+    size_t len =
+        (size_t)snprintf(text, sizeof(text), "LD_LIBRARY_PATH=%.1000s", given ? given : "");
+    size_t empty = sizeof("LD_LIBRARY_PATH=") - 1;
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         snprintf(dir, sizeof(dir), "%s%s", self, places[i]);
-        snprintf(file, sizeof(file), "%s/librtc.so.0", dir);
-        if (access(file, R_OK))
-            continue;
-        snprintf(text, sizeof(text), "LD_LIBRARY_PATH=%s%s%s", given ? given : "",
-                 given && given[0] ? ":" : "", dir);
-        put_text(blob, text);
-        return;
+        if (holds(dir, "librtc.so.0") || holds(dir, "librtc-de.so.0"))
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len > empty ? ":" : "",
+                                    dir);
     }
-    if (!given)
-        return;
-    snprintf(text, sizeof(text), "LD_LIBRARY_PATH=%s", given);
-    put_text(blob, text);
+    if (len > empty)
+        put_text(blob, text);
 }
 
 static void put_env(struct rtci_daemon *daemon, struct rtci_buf *blob,
@@ -173,12 +178,10 @@ static void start(struct rtci_daemon *daemon, const struct rtci_node_action *act
     put_text(&blob, "");
     put_env(daemon, &blob, act);
     rtci_daemon_deposit(daemon, act->token);
-    int fds[] = {image->fd,  null,        p->log_fd, p->log_fd, p->chan_fd, daemon->arena_fd,
-                 daemon->bell};
+    int fds[] = {image->fd, null, p->log_fd, p->log_fd, p->chan_fd, daemon->arena_fd, daemon->bell};
     struct rtci_keeper_msg msg = {
         .type = RTCI_KM_SPAWN, .key = RTCI_KEY_CLIENT + act->token, .blob_len = (uint32_t)blob.len};
-    int rc = image->fd < 0 ? RTC_E_OS
-                           : rtci_keeper_send(daemon->keeper, &msg, blob.data, fds, 7);
+    int rc = image->fd < 0 ? RTC_E_OS : rtci_keeper_send(daemon->keeper, &msg, blob.data, fds, 7);
     p->spawned = rc == 0;
     rtci_buf_fini(&blob);
     close(null);
@@ -355,8 +358,7 @@ void rtci_daemon_not_started(struct rtci_daemon *daemon, uint32_t token, const c
 {
     if (!rtci_daemon_process(daemon, token))
         return;
-    struct rtci_gone how = {
-        .code = RTC_E_OS, .log = text, .log_len = (uint32_t)strlen(text)};
+    struct rtci_gone how = {.code = RTC_E_OS, .log = text, .log_len = (uint32_t)strlen(text)};
     gone(daemon, token, &how);
 }
 

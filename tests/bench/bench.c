@@ -424,6 +424,13 @@ static const struct row rows[] = {
     {"de_utilisation", "of 1", bench_de_utilisation, NULL, true},
     {"fault_executor", "ms", fault_executor, NULL, false},
     {"fault_head", "ms", fault_head, NULL, false},
+    {"tasks_remote", "1/s", bench_tasks_remote, NULL, false},
+    {"task_remote_sync", "us", bench_task_remote_sync, "zmq_curve_rtt", false},
+    {"transfer_256m", "GB/s", bench_transfer_256m, "zmq_curve", false},
+    {"worker_join", "ms", bench_worker_join, NULL, false},
+    {"worker_program", "ms", bench_worker_program, NULL, false},
+    {"worker_memory", "MB", bench_worker_memory, NULL, false},
+    {"fault_node", "ms", bench_fault_node, NULL, false},
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -543,7 +550,7 @@ int main(int argc, char **argv)
     }
     RTC_CHECK(rtc_init(&argc, &argv, &config, &rtc));
     if (as) {
-        int rc = bench_as(rtc, as);
+        int rc = strcmp(as, "stranger") ? bench_as(rtc, as) : bench_as_stranger(rtc);
         rtc_shutdown(&rtc);
         return rc;
     }

@@ -27,7 +27,17 @@ double bench_de_overhead(void);     /* us */
 double bench_de_utilisation(void);  /* 1 = all of it */
 /* The children of a process, recursively. Returns how many. */
 size_t bench_children(int pid, int *ret_pids, size_t cap);
-/* The programs that these rows start: `rtc-bench --as first|client|idle`. */
+double bench_pss_mb(int pid); /* proportional share of its memory */
+/* cluster.c: a head and workers. NAN as above. */
+double bench_tasks_remote(void);     /* 1/s */
+double bench_task_remote_sync(void); /* us */
+double bench_transfer_256m(void);    /* GB/s */
+double bench_worker_join(void);      /* ms */
+double bench_worker_program(void);   /* ms: a driver of 5 MB, to a node that has not seen it */
+double bench_worker_memory(void);    /* MB: keeper and daemon of a worker without executors */
+double bench_fault_node(void);       /* ms */
+int bench_as_stranger(struct rtc *rtc);
+/* The programs that these rows start: `rtc-bench --as first|client|idle|stranger`. */
 int bench_as(struct rtc *rtc, const char *what);
 
 #endif

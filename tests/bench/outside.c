@@ -216,7 +216,7 @@ size_t bench_children(int pid, int *ret_pids, size_t cap)
     return n;
 }
 
-static double pss_mb(int pid)
+double bench_pss_mb(int pid)
 {
     char path[64], line[256];
     double kb = 0;
@@ -241,10 +241,10 @@ double bench_idle_memory(void)
     pid_t driver = start_self("idle", head.address, in[0], out[1]);
     bool ok = heard(out[0]);
     nanosleep(&five, NULL);
-    double sum = pss_mb(head.pid);
+    double sum = bench_pss_mb(head.pid);
     size_t n = bench_children(head.pid, pids, 64);
     for (size_t i = 0; i < n; i++)
-        sum += pss_mb(pids[i]);
+        sum += bench_pss_mb(pids[i]);
     ok = ok && n >= 3 && write(in[1], "x", 1) == 1;
     waitpid(driver, NULL, 0);
     for (int i = 0; i < 2; i++) {
