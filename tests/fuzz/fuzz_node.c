@@ -2,6 +2,8 @@
  * byte of the flags of each record says whose it is. */
 #include <stdlib.h>
 
+#include <rtc/error.h>
+
 #include "runtime/core/core.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/span.h"
@@ -10,10 +12,32 @@ struct node {
     struct rtci_node_core *core;
     struct rtci_node_actions actions;
     uint64_t now_ns;
+    struct rtci_id pulls[16]; /* some that were asked for */
+    uint32_t n_pulls;
 };
+
+/* Some pulls end at once, some later, some never, and some twice. */
+static void on_pulls(struct node *node)
+{
+    for (uint32_t i = 0; i < node->actions.n_act; i++) {
+        struct rtci_node_action act = node->actions.act[i];
+        int status = act.type == RTCI_NA_PULL_STOP ? RTC_E_CANCELLED
+                     : act.id.seq % 4              ? 0
+                                                   : RTC_E_LOST;
+        if (act.type == RTCI_NA_PULL && act.id.seq % 3 == 0)
+            node->pulls[node->n_pulls++ % 16] = act.id;
+        else if (act.type == RTCI_NA_PULL || act.type == RTCI_NA_PULL_STOP)
+            rtci_node_core_pulled(node->core, node->now_ns, act.id, status, &node->actions);
+    }
+    if (node->n_pulls && node->now_ns / 1000000 % 5 == 0)
+        rtci_node_core_pulled(node->core, node->now_ns,
+                              node->pulls[node->now_ns / 1000000 % 7 % node->n_pulls % 16], 0,
+                              &node->actions);
+}
 
 static void end_turn(struct node *node)
 {
+    on_pulls(node);
     rtci_node_core_tick(node->core, node->now_ns, &node->actions);
     rtci_node_core_check(node->core);
     rtci_node_actions_clear(&node->actions);

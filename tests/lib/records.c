@@ -38,6 +38,8 @@ static size_t make_row(struct rng *rng, uint8_t *record, size_t end, struct rtci
         fill(rng, (uint8_t *)(fail + 1), row->size - sizeof(*fail));
         return end + RTCI_ALIGN8(row->size);
     }
+    if (kind == RTCI_KIND_REMOTE)
+        row->offset = 1 + rng_below(rng, 3);
     if (kind != RTCI_KIND_INLINE)
         return end;
     row->n_refs = rng_below(rng, 3);
@@ -49,7 +51,13 @@ static size_t make_row(struct rng *rng, uint8_t *record, size_t end, struct rtci
 }
 
 static const uint32_t value_kinds[] = {RTCI_KIND_INLINE, RTCI_KIND_INLINE, RTCI_KIND_ARENA,
-                                       RTCI_KIND_ABSENT};
+                                       RTCI_KIND_ABSENT, RTCI_KIND_REMOTE};
+
+/* Only the head says that a value lies elsewhere. */
+static uint32_t value_kind(struct rng *rng, uint16_t type)
+{
+    return value_kinds[rng_below(rng, type == RTCI_R_TASK || type == RTCI_R_RESULT ? 5 : 4)];
+}
 
 static size_t make_spec(struct rng *rng, uint16_t type, uint8_t *at)
 {
@@ -84,7 +92,7 @@ static size_t make_spec(struct rng *rng, uint16_t type, uint8_t *at)
     struct rtci_resolved *rows = (struct rtci_resolved *)(at + end);
     end += spec->n_refs * sizeof(*rows);
     for (uint32_t i = 0; i < spec->n_refs; i++)
-        end = make_row(rng, at, end, &rows[i], value_kinds[rng_below(rng, 4)]);
+        end = make_row(rng, at, end, &rows[i], value_kind(rng, type));
     return end;
 }
 
@@ -99,7 +107,7 @@ static size_t make_done(struct rng *rng, uint8_t *at)
     size_t end = sizeof(*done) + done->n_returns * sizeof(*rows);
     for (uint32_t i = 0; i < done->n_returns; i++)
         end = make_row(rng, at, end, &rows[i],
-                       done->status ? (uint32_t)RTCI_KIND_ERROR : value_kinds[rng_below(rng, 4)]);
+                       done->status ? (uint32_t)RTCI_KIND_ERROR : value_kind(rng, done->rec.type));
     for (uint32_t i = 0; i < done->n_returns; i++) {
         if (rows[i].kind != RTCI_KIND_ARENA)
             continue;
