@@ -167,19 +167,21 @@ void rtci_dial_stop(struct rtci_link *l)
     enter(l, RTCI_DIAL_STOPPED);
 }
 
-/* This address does not work now: the next one, after a while that grows with each round. With a
- * single one ZeroMQ itself tries again. */
-static void rotate(struct rtci_link *l)
+static void dial_later(struct rtci_link *l, uint64_t wait)
 {
-    l->failures++;
-    if (l->n_addresses < 2)
-        return;
-    uint32_t round = l->failures / l->n_addresses;
-    uint64_t wait = round < 5 ? REDIAL_NS << round : REDIAL_MAX;
     disconnect_control(l);
     l->address = (l->address + 1) % l->n_addresses;
     l->dial_ns = l->now_ns + (wait < REDIAL_MAX ? wait : REDIAL_MAX);
     enter(l, RTCI_DIAL_WAITING);
+}
+
+/* This address does not work now: the next one, after a while that grows with each round. With a
+ * single one ZeroMQ itself tries again. */
+static void rotate(struct rtci_link *l)
+{
+    uint32_t round = ++l->failures / l->n_addresses;
+    if (l->n_addresses > 1)
+        dial_later(l, round < 5 ? REDIAL_NS << round : REDIAL_MAX);
 }
 
 /* ---- The monitors ---- */
@@ -222,7 +224,8 @@ static void on_disconnected(struct rtci_link *l)
                     "what listens at %s does not have the key of this join line: it is another "
                     "head, or none",
                     here(l));
-    rotate(l);
+    /* ZeroMQ would try again at once, for it did connect; the log of that head need not be full. */
+    dial_later(l, ++l->failures < l->n_addresses ? REDIAL_NS : REDIAL_MAX);
 }
 
 static void on_control(struct rtci_link *l, int event)
@@ -291,6 +294,8 @@ void rtci_dial_time(struct rtci_link *l)
         rtci_dial_again(l);
         break;
     case RTCI_DIAL_UP:
+        if (l->renewing)
+            break;
         if (l->now_ns - l->heard_ns >= SILENCE_NS) {
             rtci_session_link_down(l->session, l->now_ns);
             rtci_link_broke(l, "nothing was heard of the head at %s for 3 s", here(l));
@@ -307,6 +312,8 @@ void rtci_dial_time(struct rtci_link *l)
 uint64_t rtci_dial_deadline(const struct rtci_link *l)
 {
     uint64_t due = UINT64_MAX;
+    if (l->renewing && (l->phase == RTCI_DIAL_UP || l->phase == RTCI_DIAL_HELLO))
+        return due; /* it is the caller's turn */
     switch (l->phase) {
     case RTCI_DIAL_WAITING: due = l->dial_ns; break;
     case RTCI_DIAL_UP: due = l->heard_ns + SILENCE_NS; break;

@@ -497,6 +497,34 @@ static void bulk_frames(void **state)
     free(data);
 }
 
+/* Nobody spins: a turn without work is followed by a sleep. */
+static void rests(struct net *n)
+{
+    unsigned turns = 0;
+    for (uint64_t until = now() + S / 2; now() < until; turns++)
+        turn(n);
+    if (turns > 150)
+        fail_msg("%u turns in half a second", turns);
+}
+
+static void sleeps(void **state)
+{
+    struct net *n = *state;
+    join_link(n, 0);
+    joined(n, 0);
+    rests(n);
+    rtci_hub_close(n->hub);
+    n->hub = NULL;
+    UNTIL(n, 5, n->at[0].broken == 2); /* it ended; it is refused */
+    rests(n);
+    open_hub(n);
+    UNTIL(n, 10, n->at[0].renew == 1);
+    rests(n);
+    rtci_link_renew(n->links[0], now());
+    UNTIL(n, 5, n->at[0].joined == 2);
+    rests(n);
+}
+
 /* Control goes on beside a bulk queue that is always full. */
 static void bulk_beside_control(void **state)
 {
@@ -518,7 +546,7 @@ static void bulk_beside_control(void **state)
         UNTIL(n, 10, n->at_hub_from[2].last == k);
         slowest = now() - begun > slowest ? now() - begun : slowest;
     }
-    assert_true(n->at[1].bulk > 50);
+    UNTIL(n, 10, n->at[1].bulk > 50);
     assert_true(slowest < 2 * S);
     free(data);
 }
@@ -547,6 +575,7 @@ int main(void)
         TEST(copied_key),
         TEST(second_address),
         TEST(port_in_use),
+        TEST(sleeps),
         TEST(bulk_frames),
         TEST(bulk_beside_control),
     };
