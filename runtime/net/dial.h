@@ -40,7 +40,7 @@ struct rtci_link {
     uint32_t attempt, first_attempt; /* hellos; the first on this connection */
     uint64_t hello_ns, said_ns, heard_ns;
     struct rtci_session *session;
-    char told[RTCI_TEXT_MAX]; /* the last BROKEN */
+    char told[RTCI_LINK_ADDRESSES][RTCI_TEXT_MAX]; /* the last BROKEN, of each address */
     /* The bulk connection */
     bool bulk_connected, bulk_up;
     char bulk_endpoint[RTCI_ADDRESS_MAX + 8];

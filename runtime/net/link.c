@@ -143,10 +143,13 @@ void rtci_link_broke(struct rtci_link *l, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    if (l->broken && strcmp(text, l->told) == 0)
-        return;
+    char *told = l->told[l->address];
+    if (!l->broken)
+        memset(l->told, 0, sizeof(l->told));
     l->broken = true;
-    memcpy(l->told, text, sizeof(text));
+    if (strcmp(text, told) == 0)
+        return;
+    memcpy(told, text, sizeof(text));
     memcpy(rtci_link_emit(l, RTCI_LINK_BROKEN)->text, text, sizeof(text));
 }
 

@@ -6,7 +6,9 @@
  * go frames that nobody acknowledges: who asks for a chunk asks again when it does not come.
  *
  * One thread uses a hub or link, the daemon's loop: it watches the descriptors, and every turn takes
- * events until there are none, then flushes. Nothing blocks.
+ * events until there are none, commits, flushes, and asks for the deadline last, right before it
+ * sleeps: the descriptors tell changes only, and the deadline is 0 when something stands there
+ * already. Nothing blocks.
  */
 #ifndef RTCI_NET_NET_H
 #define RTCI_NET_NET_H

@@ -446,6 +446,24 @@ static void second_address(void **state)
     says(n->at[0].broken_text, "connection refused");
 }
 
+/* What is wrong with each is said once, however often they are tried. */
+static void no_address(void **state)
+{
+    struct net *n = *state;
+    char text[RTCI_TEXT_MAX];
+    struct rtci_link_config config = {.join = n->join, .keys = n->node_keys[0], .name = "a"};
+    struct proxy closed = {0};
+    proxy_open(&closed);
+    proxy_close(&closed);
+    snprintf(config.join.addresses, sizeof(config.join.addresses), "127.0.0.1:%u,127.0.0.2:%u",
+             closed.port, closed.port);
+    assert_int_equal(rtci_link_open(&config, &n->links[0], text, sizeof(text)), 0);
+    UNTIL(n, 5, n->at[0].broken == 2);
+    for (uint64_t until = now() + S; now() < until;)
+        turn(n);
+    assert_int_equal(n->at[0].broken, 2);
+}
+
 static void port_in_use(void **state)
 {
     struct net *n = *state;
@@ -574,6 +592,7 @@ int main(void)
         TEST(node_restarts),
         TEST(copied_key),
         TEST(second_address),
+        TEST(no_address),
         TEST(port_in_use),
         TEST(sleeps),
         TEST(bulk_frames),
