@@ -235,6 +235,11 @@ void rtci_node_core_hello(struct rtci_node_core *core, uint64_t now_ns,
  * meanwhile, come first. */
 void rtci_node_core_ready(struct rtci_node_core *core, struct rtci_node_actions *actions);
 
+/* Between the two, for each message of the session before that the head is not known to have
+ * committed, in their order: says again what hello does not tell. */
+void rtci_node_core_renew(struct rtci_node_core *core, uint64_t now_ns, const void *old_span,
+                          size_t len, struct rtci_node_actions *actions);
+
 /* A process attached. Tokens of drivers and tools are the loop's, 1..RTCI_TOKEN_EXEC-1; those of
  * executors are chosen by the node core (SPAWN tells them), RTCI_TOKEN_EXEC..RTCI_CLIENTS_MAX-1. A
  * token is free again after its CLOSE. For a survivor of a restart, `survivor` holds what its channel
