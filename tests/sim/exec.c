@@ -54,7 +54,8 @@ static void check_cpus(struct sim *sim, const struct vproc *proc)
         return;
     for (uint32_t i = 0; i < node->n_procs; i++) {
         const struct run *run = &node->procs[i]->run;
-        if (node->procs[i]->alive && run->active && !run->blocked && !run->was_blocked)
+        if (node->procs[i]->alive && run->active && !run->blocked && !run->was_blocked &&
+            sim->known[run->task - 1].attempt == run->attempt && !sim->known[run->task - 1].result)
             used += run->cpu;
     }
     SIM_CHECK(sim, used <= node->config.cpu, "node %u has %llu cpu and runs %llu", proc->node,
@@ -67,8 +68,14 @@ static void begin(struct sim *sim, struct vproc *proc, const struct rtci_spec *s
     struct known *known = sim_known(sim, id);
     SIM_CHECK(sim, known && !known->put, "a task nobody submitted: %u:%llu", id.client,
               (unsigned long long)id.seq);
-    SIM_CHECK(sim, !known->result, "%u:%llu runs again after its result was seen", id.client,
+    SIM_CHECK(sim, !known->result || sim->n_suspects,
+              "%u:%llu runs again after its result was seen", id.client,
               (unsigned long long)id.seq);
+    /* Leases are not journalled: a head that was started again cannot know what a host had begun
+     * that died meanwhile. */
+    bool unknown = known->epoch != sim->head_epoch && known->life != sim->nodes[known->node].life;
+    SIM_CHECK(sim, !known->begun || known->retries || unknown, "%u:%llu runs twice, and must not",
+              id.client, (unsigned long long)id.seq);
     SIM_CHECK(sim, spec->attempt > 0, "attempt 0");
     struct run *run = &proc->run;
     *run = (struct run){.active = true,
@@ -98,6 +105,10 @@ static void begin(struct sim *sim, struct vproc *proc, const struct rtci_spec *s
     }
     run->until_ns = sim->now_ns + run->script.run_ns;
     known->begun++;
+    known->attempt = spec->attempt;
+    known->node = proc->node;
+    known->life = sim->nodes[proc->node].life;
+    known->epoch = sim->head_epoch;
     sim->n_runs++;
     sim_say(sim, "process %u begins %u:%llu attempt %u slot %u cpu %u kind %u", proc->index,
             id.client, (unsigned long long)id.seq, spec->attempt, spec->slot, run->cpu,

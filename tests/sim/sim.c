@@ -92,6 +92,7 @@ void sim_at(struct sim *sim, uint64_t at_ns, uint32_t type, uint32_t a, uint32_t
     for (; i && before(&event, &sim->heap[(i - 1) / 2]); i = (i - 1) / 2)
         sim->heap[i] = sim->heap[(i - 1) / 2];
     sim->heap[i] = event;
+    sim->n_work += type < EV_BEAT || type > EV_POLL;
 }
 
 static struct event next_event(struct sim *sim)
@@ -157,6 +158,10 @@ static void draw_swarm(struct sim *sim, uint32_t nodes, uint32_t tasks)
     swarm->kill_daemon = some(sim, 200);
     swarm->kill_node = some(sim, 100);
     swarm->kill_driver = some(sim, 50);
+    swarm->kill_one_daemon = some(sim, 200);
+    swarm->cut = some(sim, 200);
+    swarm->loss = some(sim, 50);
+    swarm->repeat = some(sim, 100);
     swarm->no_register = some(sim, 30);
     swarm->spawn_fails = some(sim, 50);
 }
@@ -165,7 +170,7 @@ static void report(struct sim *sim)
 {
     printf("seed=%llu nodes=%u tasks=%u steps=%llu time=%.3fs results=%llu runs=%llu kills=%llu "
            "heads=%llu nodes_lost=%llu recalled=%llu cancels=%llu blocked=%llu grants=%llu "
-           "holds=%llu pulled=%llu not_pulled=%llu",
+           "holds=%llu pulled=%llu not_pulled=%llu daemons=%llu suspects=%llu cuts=%llu lost=%llu",
            (unsigned long long)sim->seed, sim->swarm.nodes, sim->n_known,
            (unsigned long long)sim->steps, (double)sim->now_ns / 1e9,
            (unsigned long long)sim->n_results, (unsigned long long)sim->n_runs,
@@ -173,7 +178,9 @@ static void report(struct sim *sim)
            (unsigned long long)sim->n_node_kills, (unsigned long long)sim->n_recalled,
            (unsigned long long)sim->n_cancels, (unsigned long long)sim->n_blocked,
            (unsigned long long)sim->n_grants, (unsigned long long)sim->n_holds,
-           (unsigned long long)sim->n_pulled, (unsigned long long)sim->n_not_pulled);
+           (unsigned long long)sim->n_pulled, (unsigned long long)sim->n_not_pulled,
+           (unsigned long long)sim->n_daemon_kills, (unsigned long long)sim->n_suspects,
+           (unsigned long long)sim->n_cuts, (unsigned long long)sim->n_lost);
     for (uint32_t i = 1; i < 64; i++) {
         if (sim->n_failed[i])
             printf(" E%u=%llu", i, (unsigned long long)sim->n_failed[i]);
@@ -199,9 +206,12 @@ static void run_seed(uint64_t seed, uint32_t nodes, uint32_t tasks, bool verbose
         struct event event = next_event(sim);
         SIM_CHECK(sim, event.at_ns >= sim->now_ns, "time ran backwards");
         sim->now_ns = event.at_ns;
+        sim->n_work -= event.type < EV_BEAT || event.type > EV_POLL;
         sim->steps++;
         SIM_CHECK(sim, sim->now_ns < END_OF_TIME, "it never becomes quiet");
         sim_event(sim, &event);
+        if (!sim->n_work && sim_link_quiet(sim))
+            break;
     }
     sim_finished(sim);
     if (verbose)

@@ -14,6 +14,7 @@
 #include "runtime/base/bounds.h"
 #include "runtime/base/map.h"
 #include "runtime/core/core.h"
+#include "runtime/core/session.h"
 #include "tests/lib/rng.h"
 
 #define SIM_US 1000ull
@@ -23,9 +24,12 @@
 enum sim_event_type {
     EV_NODE_TURN,
     EV_HEAD_TURN,
-    EV_TO_HEAD,
-    EV_TO_NODE,
-    EV_ACK,
+    EV_HEAD_START,
+    EV_JOIN,
+    EV_HEAL,
+    EV_FRAME,
+    EV_BEAT, /* this and the next are no work: they go on for ever */
+    EV_POLL,
     EV_PROC,
     EV_ATTACH,
     EV_EXIT,
@@ -44,7 +48,8 @@ struct mark {
     uint64_t position;
 };
 struct message {
-    uint32_t node, link; /* dropped when the link is another one by now */
+    uint32_t node, link; /* dropped when the session is another one by now */
+    uint64_t seq;
     struct rtci_buf span;
     struct mark *marks;
     uint32_t n_marks;
@@ -67,7 +72,9 @@ struct known {
     int32_t retries, status;
     uint32_t n_deps, deps[4]; /* indexes + 1 */
     bool put, result, released, cancelled, deadline, creator_dead, large;
-    uint32_t begun, results;
+    uint32_t begun, results, attempt;
+    uint32_t node, life; /* where it began last */
+    uint64_t epoch;      /* … under which head */
 };
 
 /* ---- Processes ---- */
@@ -125,11 +132,16 @@ struct vnode {
     struct rtci_node_core *core;
     struct rtci_node_config config;
     struct rtci_node_actions actions;
-    bool up;
-    uint32_t number; /* the head's for it: a new one for each life */
-    uint64_t incarnation;
-    uint32_t link;
-    uint64_t last_to_head_ns, last_to_node_ns; /* links keep their order */
+    uint32_t life;   /* how often the host was started */
+    bool up;         /* the host; its daemon is there when it has a core */
+    uint32_t number; /* the head's for it */
+    uint32_t link;   /* its session */
+    struct rtci_session *ends[2]; /* the node's, and the head's of it */
+    bool suspect;                 /* the head was told so */
+    uint32_t cut;                 /* ways on which nothing is delivered: bit 0 to the head */
+    uint64_t last_ns[2], poll_ns[2];
+    struct message **sent; /* to the head, and not known to be committed */
+    uint32_t n_sent, cap_sent;
     uint64_t turn_ns, unblocked_ns; /* when a task last took its CPUs back */
     struct rtci_arena_entry table[256];
     struct message **inbox;
@@ -145,6 +157,7 @@ struct swarm { /* drawn anew for each seed: what happens, and how much of it, in
     uint32_t p_kind[DO_KINDS], p_dep, p_put, p_large_put, p_cancel, p_release, p_priority,
         p_deadline, p_contain, p_stubborn, p_retry_on_error, p_detached;
     uint32_t kill_exec, kill_node, kill_head, kill_daemon, no_register, spawn_fails, kill_driver;
+    uint32_t kill_one_daemon, cut, loss, repeat;
     uint64_t delay_ns, run_ns, chaos_ns;
     uint32_t cpus;
 };
@@ -154,7 +167,7 @@ struct sim {
     struct rng rng;
     struct swarm swarm;
     struct event *heap;
-    uint32_t n_heap, cap_heap;
+    uint32_t n_heap, cap_heap, n_work; /* n_work: events but beats */
     struct rtci_head_core *head;
     struct rtci_head_actions head_actions;
     uint64_t head_epoch, head_turn_ns;
@@ -162,7 +175,6 @@ struct sim {
     struct message **inbox;
     uint32_t n_inbox, cap_inbox;
     struct vnode *nodes;
-    uint32_t next_number;
     struct vproc **procs;
     uint32_t n_procs, cap_procs;
     struct known *known;
@@ -172,7 +184,8 @@ struct sim {
     bool verbose, broken;
     /* what happened, for coverage */
     uint64_t n_results, n_runs, n_kills, n_head_kills, n_node_kills, n_recalled, n_cancels,
-        n_blocked, n_grants, n_pulled, n_not_pulled, n_holds, n_failed[64];
+        n_blocked, n_grants, n_pulled, n_not_pulled, n_holds, n_daemon_kills, n_suspects, n_cuts,
+        n_lost, n_failed[64];
 };
 
 #define SIM_FAIL(sim, ...) sim_fail(sim, __FILE__, __LINE__, __VA_ARGS__)
@@ -190,13 +203,49 @@ uint64_t sim_between(struct sim *sim, uint64_t low, uint64_t high);
 void sim_at(struct sim *sim, uint64_t at_ns, uint32_t type, uint32_t a, uint32_t b,
             struct message *message);
 
-/* net.c: cores, links, restarts */
+#define SIM_SUSPECT_NS (25 * SIM_MS)
+#define SIM_LEASE_NS   (10 * SIM_S)
+
+/* link.c: sessions over bad links. Way 0 is to the head. */
+struct message *sim_message_new(uint32_t node, uint32_t link, const void *span, size_t len);
+void sim_message_free(struct message *message);
+void sim_link_new(struct sim *sim, uint32_t node);
+void sim_link_end(struct sim *sim, uint32_t node, bool heads);
+void sim_link_send(struct sim *sim, uint32_t node, bool to_node, struct message *message);
+void sim_link_commit(struct sim *sim, uint32_t node, bool at_node, uint64_t seq);
+void sim_link_frame(struct sim *sim, uint32_t node, uint32_t to, struct message *message);
+void sim_link_poll(struct sim *sim, uint32_t node, uint32_t to);
+void sim_link_break(struct sim *sim, uint32_t node);
+void sim_link_heal(struct sim *sim, uint32_t node, bool broke);
+bool sim_link_quiet(const struct sim *sim);
+
+/* head.c */
+void sim_head_first(struct sim *sim);
+void sim_head_start(struct sim *sim);
+void sim_head_kill(struct sim *sim, bool daemons);
+void sim_head_fold(struct sim *sim);
+void sim_head_turn(struct sim *sim);
+void sim_head_wake(struct sim *sim, uint64_t at_ns);
+
+/* node.c */
+void sim_check_span(struct sim *sim, const struct rtci_buf *span, const char *what);
+void sim_print_trace(struct sim *sim, const char *who, uint32_t number, struct rtci_buf *trace);
+void sim_node_wake(struct sim *sim, uint32_t node, uint64_t at_ns);
+void sim_node_turn(struct sim *sim, uint32_t node);
+void sim_node_end(struct sim *sim, uint32_t node); /* of a turn */
+void sim_node_start(struct sim *sim, uint32_t node);
+void sim_node_join(struct sim *sim, uint32_t node);
+void sim_node_kill(struct sim *sim, uint32_t node);
+void sim_node_lost(struct sim *sim, uint32_t node, const char *cause);
+void sim_node_stop(struct vnode *node);
+void sim_daemon_kill(struct sim *sim, uint32_t node);
+void sim_consume(struct vproc *proc, uint64_t position);
+void sim_process_exit(struct sim *sim, struct vproc *proc, int32_t code);
+
+/* net.c: what happens */
 void sim_start(struct sim *sim);
 void sim_stop(struct sim *sim);
 void sim_event(struct sim *sim, const struct event *event);
-void sim_node_wake(struct sim *sim, uint32_t node, uint64_t at_ns);
-void sim_node_kill(struct sim *sim, uint32_t node);
-void sim_head_kill(struct sim *sim, bool daemons);
 void sim_finished(struct sim *sim);
 
 /* proc.c: virtual processes */

@@ -1,0 +1,458 @@
+/* A node of the simulator: its daemon's turns, and what becomes of it. A turn is what the daemon's
+ * loop does: feed what came, tick, perform, send. Rings forget only what the head has committed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+/* Whatever goes over a link must stand the receiver's check. */
+void sim_check_span(struct sim *sim, const struct rtci_buf *span, const char *what)
+{
+    for (size_t at = 0; at < span->len;) {
+        int64_t size = rtci_wire_check(span->data + at, span->len - at);
+        const struct rtci_rec *rec = (const struct rtci_rec *)(span->data + at);
+        SIM_CHECK(sim, size > 0, "%s a malformed %s of %u bytes", what, rtci_wire_name(rec->type),
+                  rec->size);
+        at += (size_t)size;
+    }
+}
+
+void sim_print_trace(struct sim *sim, const char *who, uint32_t number, struct rtci_buf *trace)
+{
+    for (size_t at = 0; sim->verbose && at < trace->len;) {
+        const char *line = (const char *)trace->data + at;
+        size_t len = 0;
+        while (at + len < trace->len && line[len] != '\n')
+            len++;
+        sim_say(sim, "%s%u %.*s", who, number, (int)len, line);
+        at += len + 1;
+    }
+    rtci_buf_clear(trace);
+}
+
+static struct vproc *by_token(struct vnode *node, uint32_t token)
+{
+    for (uint32_t i = 0; i < node->n_procs; i++) {
+        if (node->procs[i]->token == token)
+            return node->procs[i];
+    }
+    return NULL;
+}
+
+/* ---- A node's turn ---- */
+
+void sim_node_wake(struct sim *sim, uint32_t index, uint64_t at_ns)
+{
+    struct vnode *node = &sim->nodes[index];
+    if (!node->core || at_ns >= node->turn_ns)
+        return;
+    node->turn_ns = at_ns;
+    sim_at(sim, at_ns, EV_NODE_TURN, index, node->link, NULL);
+}
+
+static void feed(struct sim *sim, struct vnode *node, struct vproc *proc)
+{
+    uint64_t end = proc->base + proc->up.len;
+    if (proc->fed == end || !proc->number)
+        return;
+    struct rtci_buf span = {0};
+    rtci_buf_put(&span, proc->up.data + (proc->fed - proc->base), end - proc->fed);
+    sim_check_span(sim, &span, "a client wrote");
+    proc->fed = end;
+    rtci_node_core_client_span(node->core, sim->now_ns, proc->token, span.data, span.len,
+                               &node->actions);
+    rtci_buf_fini(&span);
+}
+
+void sim_consume(struct vproc *proc, uint64_t position)
+{
+    if (position <= proc->base)
+        return;
+    size_t n = position - proc->base;
+    RTCI_ASSERT(n <= proc->up.len);
+    memmove(proc->up.data, proc->up.data + n, proc->up.len - n);
+    proc->up.len -= n;
+    proc->base = position;
+}
+
+static void spawn(struct sim *sim, uint32_t index, const struct rtci_node_action *act)
+{
+    struct vproc *proc = sim_proc_new(sim, index, act->token, RTCI_ROLE_EXECUTOR);
+    proc->number = act->client;
+    proc->job = act->job;
+    proc->driver_token = act->driver_token;
+    proc->profile_cpus = act->profile_cpus;
+    proc->profile_gpus = act->profile_gpus;
+    if (sim_chance(sim, sim->swarm.spawn_fails)) {
+        proc->exit_status = 12;
+        proc->alive = false;
+        sim_at(sim, sim->now_ns + SIM_US, EV_EXIT, proc->index, RTC_E_OS, NULL);
+        return;
+    }
+    if (!sim_chance(sim, sim->swarm.no_register))
+        sim_at(sim, sim->now_ns + sim_between(sim, SIM_US, 3 * SIM_MS), EV_ATTACH, proc->index, 0,
+               NULL);
+}
+
+static void forget(struct vnode *node, struct vproc *proc)
+{
+    proc->forgotten = true;
+    for (uint32_t i = 0; i < node->n_procs; i++) {
+        if (node->procs[i] == proc)
+            node->procs[i] = node->procs[--node->n_procs];
+    }
+}
+
+static void perform_one(struct sim *sim, uint32_t index, const struct rtci_node_action *act)
+{
+    struct vnode *node = &sim->nodes[index];
+    struct vproc *proc = by_token(node, act->token);
+    struct rtci_held held[1024];
+    switch (act->type) {
+    case RTCI_NA_WELCOME:
+        SIM_CHECK(sim, proc && act->status == 0, "a driver was refused: %d", act->status);
+        proc->number = act->client;
+        proc->job = act->job;
+        proc->attached = true;
+        sim_proc_wake(sim, proc, SIM_US);
+        break;
+    case RTCI_NA_SPAWN:
+        SIM_CHECK(sim, !proc, "token %u is in use", act->token);
+        spawn(sim, index, act);
+        break;
+    case RTCI_NA_KILL:
+        if (proc && proc->alive)
+            sim_proc_kill(sim, proc, act->signal);
+        break;
+    case RTCI_NA_RECALL: {
+        uint32_t n = proc ? sim_proc_recall(sim, proc, act->count, held, 1024) : 0;
+        sim->n_recalled += n;
+        rtci_node_core_recalled(node->core, sim->now_ns, act->token, held, n, &node->actions);
+        break;
+    }
+    case RTCI_NA_CLOSE:
+        SIM_CHECK(sim, proc, "a token nobody has was closed");
+        SIM_CHECK(sim, !proc->alive || proc->bye, "a living client was closed: %d", act->status);
+        forget(node, proc);
+        break;
+    case RTCI_NA_STORE_SET:
+        SIM_CHECK(sim, act->object < 256, "object %u", act->object);
+        node->table[act->object] = *rtci_node_core_arena_entry(node->core, act->object);
+        break;
+    case RTCI_NA_STORE_WARM: break;
+    case RTCI_NA_STORE_COOL:
+        for (uint32_t i = 0; i < 256; i++)
+            SIM_CHECK(sim,
+                      !node->table[i].state || node->table[i].offset >= act->offset + act->size ||
+                          node->table[i].offset + node->table[i].size <= act->offset,
+                      "the memory of object %u was given back", i);
+        break;
+    default: SIM_FAIL(sim, "action %d", act->type);
+    }
+}
+
+/* As in the daemon, actions come before what was written to rings in the same turn. */
+static void perform(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    for (uint32_t i = 0; i < node->actions.n_act; i++) { /* actions may add actions */
+        struct rtci_node_action act = node->actions.act[i];
+        perform_one(sim, index, &act);
+    }
+    node->actions.n_act = 0;
+}
+
+static void flush(struct sim *sim, struct vnode *node)
+{
+    for (uint32_t i = 0; i < node->actions.n_out; i++) {
+        struct rtci_client_out *out = &node->actions.out[i];
+        sim_check_span(sim, &out->buf, "a client was told");
+        struct vproc *proc = by_token(node, out->token);
+        if (!proc)
+            continue; /* gone before it could be told */
+        for (size_t at = 0; at < out->buf.len;) {
+            const struct rtci_rec *rec = (const struct rtci_rec *)(out->buf.data + at);
+            if (proc->alive)
+                sim_proc_record(sim, proc, rec);
+            at += rec->size;
+        }
+        rtci_node_core_client_read(node->core, out->token, out->buf.len, &node->actions);
+        out->buf.len = 0;
+    }
+    rtci_node_core_tick(node->core, sim->now_ns, &node->actions); /* says the credits */
+}
+
+static void send_to_head(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    uint32_t n = 0;
+    struct mark *marks = calloc(node->n_procs + 1, sizeof(*marks));
+    RTCI_ASSERT(marks);
+    for (uint32_t i = 0; i < node->n_procs; i++) {
+        struct vproc *proc = node->procs[i];
+        if (proc->fed > proc->sent)
+            marks[n++] = (struct mark){proc->index, proc->fed};
+        proc->sent = proc->fed;
+    }
+    if (!n && !node->actions.to_head.len) {
+        free(marks);
+        return;
+    }
+    sim_check_span(sim, &node->actions.to_head, "the node said");
+    struct message *message =
+        sim_message_new(index, node->link, node->actions.to_head.data, node->actions.to_head.len);
+    message->marks = marks;
+    message->n_marks = n;
+    sim_link_send(sim, index, false, message);
+}
+
+void sim_node_end(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    perform(sim, index);
+    flush(sim, node);
+    perform(sim, index);
+    send_to_head(sim, index);
+    uint64_t deadline = node->actions.deadline_ns;
+    sim_print_trace(sim, "node ", node->number, &node->actions.trace);
+    rtci_node_actions_clear(&node->actions);
+    rtci_node_core_check(node->core);
+    if (deadline != UINT64_MAX)
+        sim_node_wake(sim, index, deadline > sim->now_ns ? deadline : sim->now_ns + 1);
+}
+
+void sim_node_turn(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    node->turn_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < node->n_procs; i++)
+        feed(sim, node, node->procs[i]);
+    uint64_t seq = 0;
+    for (uint32_t i = 0; i < node->n_inbox; i++) {
+        struct message *message = node->inbox[i];
+        if (message->link == node->link) {
+            seq = message->seq;
+            rtci_node_core_head_span(node->core, sim->now_ns, message->span.data, message->span.len,
+                                     &node->actions);
+        }
+        sim_message_free(message);
+    }
+    node->n_inbox = 0;
+    rtci_node_core_tick(node->core, sim->now_ns, &node->actions);
+    sim_node_end(sim, index);
+    sim_link_commit(sim, index, true, seq);
+}
+
+void sim_process_exit(struct sim *sim, struct vproc *proc, int32_t code)
+{
+    struct vnode *node = &sim->nodes[proc->node];
+    if (proc->forgotten)
+        return;
+    if (!node->core) { /* its daemon hears of it when it is back */
+        sim_at(sim, sim->now_ns + SIM_MS, EV_EXIT, proc->index, (uint32_t)code, NULL);
+        return;
+    }
+    feed(sim, node, proc);
+    struct rtci_held held[1024];
+    uint32_t slot, n = sim_proc_held(proc, held, 1024, &slot);
+    bool running = n && held[0].claimed;
+    struct rtci_gone gone = {.token = proc->token,
+                             .code = code,
+                             .exit_status = proc->signal ? -1 : proc->exit_status,
+                             .signal = proc->signal,
+                             .unclaimed = held + running,
+                             .n_unclaimed = n - running,
+                             .log = "last words",
+                             .log_len = 10};
+    if (running)
+        gone.claimed = held[0];
+    rtci_node_core_gone(node->core, sim->now_ns, &gone, &node->actions);
+    sim_node_end(sim, proc->node);
+}
+
+/* ---- Starts and ends ---- */
+
+static void survivors(struct sim *sim, struct vnode *node)
+{
+    for (uint32_t i = 0; i < 256; i++)
+        rtci_node_core_arena_adopt(node->core, i, &node->table[i]);
+    for (uint32_t i = 0; i < node->n_procs; i++) {
+        struct vproc *proc = node->procs[i];
+        struct rtci_attach attach = {
+            .token = proc->token, .role = proc->role, .pid = proc->index, .job_lo = proc->job_lo};
+        snprintf(attach.name, sizeof(attach.name), "sim");
+        struct rtci_held held[1024];
+        struct rtci_survivor survivor = {.client = proc->number,
+                                         .job = proc->job,
+                                         .profile_cpus = proc->profile_cpus,
+                                         .profile_gpus = proc->profile_gpus,
+                                         .driver_token = proc->driver_token,
+                                         .attached = proc->attached,
+                                         .held = held};
+        survivor.n_held = sim_proc_held(proc, held, 1024, &survivor.slot);
+        rtci_node_core_attach(node->core, sim->now_ns, &attach, proc->number ? &survivor : NULL,
+                              &node->actions);
+    }
+}
+
+static void core_create(struct sim *sim, struct vnode *node)
+{
+    node->config.now_ns = sim->now_ns;
+    node->config.incarnation = node->link;
+    int rc = rtci_node_core_create(&node->config, &node->core);
+    SIM_CHECK(sim, rc == 0, "no node");
+    node->actions.trace_on = sim->verbose;
+    node->config.store_used = true; /* by the next one */
+}
+
+/* What the head had not committed is read again from the rings by a new daemon, and given again by
+ * one that lives: then the head is a new one. It all comes before NODE_READY, so that what had
+ * ended is not begun again. */
+static void tell_all(struct sim *sim, uint32_t index, bool fresh)
+{
+    struct vnode *node = &sim->nodes[index];
+    rtci_node_core_hello(node->core, sim->now_ns, &node->actions);
+    for (uint32_t i = 0; i < node->n_sent; i++) {
+        struct message *message = node->sent[i];
+        if (!fresh)
+            rtci_node_core_renew(node->core, sim->now_ns, message->span.data, message->span.len,
+                                 &node->actions);
+        sim_message_free(message);
+    }
+    node->n_sent = 0;
+    for (uint32_t i = 0; i < node->n_procs; i++) {
+        struct vproc *proc = node->procs[i];
+        proc->sent = proc->base;
+        proc->fed = fresh ? proc->base : proc->fed;
+        feed(sim, node, proc);
+    }
+    rtci_node_core_ready(node->core, &node->actions);
+}
+
+/* The daemon asks to join, until it can. */
+void sim_node_join(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    if (!node->up)
+        return;
+    if (!sim->head || node->cut) {
+        sim_at(sim, sim->now_ns + 2 * SIM_MS, EV_JOIN, index, 0, NULL);
+        return;
+    }
+    bool fresh = !node->core;
+    sim_link_new(sim, index);
+    node->unblocked_ns = sim->now_ns;
+    for (uint32_t i = 0; i < node->n_inbox; i++)
+        sim_message_free(node->inbox[i]);
+    node->n_inbox = 0;
+    node->turn_ns = UINT64_MAX;
+    if (fresh) {
+        core_create(sim, node);
+        survivors(sim, node);
+    }
+    sim_say(sim, "node %u joins, session %u", index, node->link);
+    rtci_head_core_node_up(sim->head, sim->now_ns, node->number, node->link, &sim->head_actions);
+    tell_all(sim, index, fresh);
+    sim_node_end(sim, index);
+    sim_head_wake(sim, sim->now_ns);
+    for (uint32_t i = 0; i < node->n_procs; i++)
+        sim_proc_epoch(sim, node->procs[i]);
+}
+
+/* Its daemon is gone, and comes back; what it served goes on. */
+void sim_daemon_kill(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    if (!node->core)
+        return;
+    sim_say(sim, "the daemon of node %u dies", index);
+    sim->n_daemon_kills++;
+    sim_node_stop(node);
+    sim_link_end(sim, index, false);
+    if (node->ends[1])
+        rtci_session_link_down(node->ends[1], sim->now_ns);
+    sim_at(sim, sim->now_ns + sim_between(sim, SIM_US, 60 * SIM_MS), EV_JOIN, index, 0, NULL);
+}
+
+void sim_node_stop(struct vnode *node)
+{
+    rtci_node_core_destroy(node->core);
+    node->core = NULL;
+    rtci_node_actions_fini(&node->actions);
+    for (uint32_t i = 0; i < node->n_inbox; i++)
+        sim_message_free(node->inbox[i]);
+    node->n_inbox = 0;
+}
+
+/* The host is gone, with all that ran and lay there. */
+static void host_ends(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    node->up = false;
+    if (node->core)
+        sim_node_stop(node);
+    sim_link_end(sim, index, false);
+    for (uint32_t i = 0; i < node->n_sent; i++)
+        sim_message_free(node->sent[i]);
+    node->n_sent = 0;
+    memset(node->table, 0, sizeof(node->table));
+    for (uint32_t i = 0; i < node->n_procs; i++) {
+        struct vproc *proc = node->procs[i];
+        sim->drivers_left -= proc->alive && proc->role == RTCI_ROLE_DRIVER;
+        proc->alive = false;
+        proc->forgotten = true;
+        for (uint32_t k = 0; k < sim->n_known; k++)
+            sim->known[k].creator_dead |= sim->known[k].id.client == proc->number;
+    }
+    node->n_procs = 0;
+}
+
+/* The head does not hear of it: it misses the node, until that comes back or its lease ends. */
+void sim_node_kill(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    if (!node->up)
+        return;
+    sim_say(sim, "node %u dies", index);
+    sim->n_node_kills++;
+    host_ends(sim, index);
+    if (node->ends[1])
+        rtci_session_link_down(node->ends[1], sim->now_ns);
+    uint64_t away = sim_chance(sim, 250) ? SIM_LEASE_NS + SIM_S : 80 * SIM_MS;
+    sim_at(sim, sim->now_ns + sim_between(sim, SIM_MS, away), EV_REJOIN, index, 0, NULL);
+}
+
+/* The head gives the node up; one that lives ends what it has, as it hears nothing either. */
+void sim_node_lost(struct sim *sim, uint32_t index, const char *cause)
+{
+    struct vnode *node = &sim->nodes[index];
+    sim_say(sim, "node %u is lost: %s", index, cause);
+    sim_link_end(sim, index, true);
+    node->suspect = false;
+    if (sim->head)
+        rtci_head_core_node_down(sim->head, sim->now_ns, node->number, node->link, cause,
+                                 &sim->head_actions);
+    sim_head_wake(sim, sim->now_ns);
+    if (node->up) {
+        host_ends(sim, index);
+        sim_at(sim, sim->now_ns + SIM_MS, EV_REJOIN, index, 0, NULL);
+    }
+}
+
+/* The host was started again: whatever the head had of it is lost. */
+void sim_node_start(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    if (node->up)
+        return;
+    if (!sim->head) {
+        sim_at(sim, sim->now_ns + 2 * SIM_MS, EV_REJOIN, index, 0, NULL);
+        return;
+    }
+    node->number = index + 1;
+    sim_node_lost(sim, index, "its host was started again");
+    node->up = true;
+    node->life++;
+    node->config.store_used = false;
+    sim_node_join(sim, index);
+}
