@@ -143,6 +143,7 @@ static void forget(struct sim *sim, struct vnode *node)
             sim_consume(sim->procs[node->sent[n]->marks[i].proc], node->sent[n]->marks[i].position);
         sim_message_free(node->sent[n]);
     }
+    sim_closed(node, counts.peer_committed);
     node->n_sent -= n;
     memmove(node->sent, node->sent + n, node->n_sent * sizeof(*node->sent));
 }

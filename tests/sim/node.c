@@ -33,7 +33,7 @@ void sim_print_trace(struct sim *sim, const char *who, uint32_t number, struct r
 static struct vproc *by_token(struct vnode *node, uint32_t token)
 {
     for (uint32_t i = 0; i < node->n_procs; i++) {
-        if (node->procs[i]->token == token)
+        if (node->procs[i]->token == token && !node->procs[i]->closed)
             return node->procs[i];
     }
     return NULL;
@@ -53,7 +53,7 @@ void sim_node_wake(struct sim *sim, uint32_t index, uint64_t at_ns)
 static void feed(struct sim *sim, struct vnode *node, struct vproc *proc)
 {
     uint64_t end = proc->base + proc->up.len;
-    if (proc->fed == end || !proc->number)
+    if (proc->fed == end || !proc->number || proc->closed)
         return;
     struct rtci_buf span = {0};
     rtci_buf_put(&span, proc->up.data + (proc->fed - proc->base), end - proc->fed);
@@ -94,11 +94,12 @@ static void spawn(struct sim *sim, uint32_t index, const struct rtci_node_action
                NULL);
 }
 
-static void forget(struct vnode *node, struct vproc *proc)
+/* What was read from channels that are closed has been committed: they are given back. */
+void sim_closed(struct vnode *node, uint64_t committed)
 {
-    proc->forgotten = true;
-    for (uint32_t i = 0; i < node->n_procs; i++) {
-        if (node->procs[i] == proc)
+    for (uint32_t i = node->n_procs; i-- > 0;) {
+        struct vproc *proc = node->procs[i];
+        if (proc->closed && proc->closed_seq && proc->closed_seq <= committed)
             node->procs[i] = node->procs[--node->n_procs];
     }
 }
@@ -133,7 +134,8 @@ static void perform_one(struct sim *sim, uint32_t index, const struct rtci_node_
     case RTCI_NA_CLOSE:
         SIM_CHECK(sim, proc, "a token nobody has was closed");
         SIM_CHECK(sim, !proc->alive || proc->bye, "a living client was closed: %d", act->status);
-        forget(node, proc);
+        proc->closed = proc->forgotten = true;
+        proc->closed_seq = 0;
         break;
     case RTCI_NA_STORE_SET:
         SIM_CHECK(sim, act->object < 256, "object %u", act->object);
@@ -204,6 +206,10 @@ static void send_to_head(struct sim *sim, uint32_t index)
     message->marks = marks;
     message->n_marks = n;
     sim_link_send(sim, index, false, message);
+    for (uint32_t i = 0; i < node->n_procs; i++) {
+        if (node->procs[i]->closed && !node->procs[i]->closed_seq)
+            node->procs[i]->closed_seq = message->seq;
+    }
 }
 
 void sim_node_end(struct sim *sim, uint32_t index)
@@ -243,21 +249,14 @@ void sim_node_turn(struct sim *sim, uint32_t index)
     sim_link_commit(sim, index, true, seq);
 }
 
-void sim_process_exit(struct sim *sim, struct vproc *proc, int32_t code)
+static void report_exit(struct sim *sim, struct vnode *node, struct vproc *proc)
 {
-    struct vnode *node = &sim->nodes[proc->node];
-    if (proc->forgotten)
-        return;
-    if (!node->core) { /* its daemon hears of it when it is back */
-        sim_at(sim, sim->now_ns + SIM_MS, EV_EXIT, proc->index, (uint32_t)code, NULL);
-        return;
-    }
     feed(sim, node, proc);
     struct rtci_held held[1024];
     uint32_t slot, n = sim_proc_held(proc, held, 1024, &slot);
     bool running = n && held[0].claimed;
     struct rtci_gone gone = {.token = proc->token,
-                             .code = code,
+                             .code = proc->exit_code,
                              .exit_status = proc->signal ? -1 : proc->exit_status,
                              .signal = proc->signal,
                              .unclaimed = held + running,
@@ -267,13 +266,47 @@ void sim_process_exit(struct sim *sim, struct vproc *proc, int32_t code)
     if (running)
         gone.claimed = held[0];
     rtci_node_core_gone(node->core, sim->now_ns, &gone, &node->actions);
+}
+
+void sim_process_exit(struct sim *sim, struct vproc *proc, int32_t code)
+{
+    struct vnode *node = &sim->nodes[proc->node];
+    proc->exit_code = code;
+    proc->exited = true;
+    if (proc->forgotten || !node->core)
+        return; /* the daemon hears of it when it is back */
+    report_exit(sim, node, proc);
     sim_node_end(sim, proc->node);
 }
 
 /* ---- Starts and ends ---- */
 
+/* Channels that were closed are there again: what was said of them may be lost. */
+static void reopen(struct vnode *node)
+{
+    for (uint32_t i = node->n_procs; i-- > 0;) {
+        struct vproc *proc = node->procs[i];
+        if (!proc->closed)
+            continue;
+        if (!proc->number) {
+            node->procs[i] = node->procs[--node->n_procs];
+            continue;
+        }
+        uint32_t token = proc->role == RTCI_ROLE_EXECUTOR ? RTCI_TOKEN_EXEC : 1;
+        for (uint32_t k = 0; k < node->n_procs; k++) { /* its own may be another's by now */
+            if (k != i && node->procs[k]->token == token) {
+                token++;
+                k = UINT32_MAX;
+            }
+        }
+        proc->token = token;
+        proc->closed = proc->forgotten = false;
+    }
+}
+
 static void survivors(struct sim *sim, struct vnode *node)
 {
+    reopen(node);
     for (uint32_t i = 0; i < 256; i++)
         rtci_node_core_arena_adopt(node->core, i, &node->table[i]);
     for (uint32_t i = 0; i < node->n_procs; i++) {
@@ -324,7 +357,12 @@ static void tell_all(struct sim *sim, uint32_t index, bool fresh)
         struct vproc *proc = node->procs[i];
         proc->sent = proc->base;
         proc->fed = fresh ? proc->base : proc->fed;
+        proc->closed_seq = 0;
         feed(sim, node, proc);
+    }
+    for (uint32_t i = 0; i < node->n_procs && fresh; i++) {
+        if (node->procs[i]->exited)
+            report_exit(sim, node, node->procs[i]);
     }
     rtci_node_core_ready(node->core, &node->actions);
 }

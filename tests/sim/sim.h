@@ -103,6 +103,10 @@ struct vproc {
     uint32_t index, node, token, role, number, job, driver_token, profile_cpus;
     uint64_t profile_gpus, job_lo;
     bool alive, attached, stop, exited, bye, forgotten;
+    int32_t exit_code;
+    /* Its channel stays until the head has committed what was read from it, and that it is gone. */
+    bool closed;
+    uint64_t closed_seq;
     int32_t exit_status, signal;
     uint64_t stepping_ns; /* when its next step comes; UINT64_MAX = none planned */
     /* ring to the daemon */
@@ -239,6 +243,7 @@ void sim_node_kill(struct sim *sim, uint32_t node);
 void sim_node_lost(struct sim *sim, uint32_t node, const char *cause);
 void sim_node_stop(struct vnode *node);
 void sim_daemon_kill(struct sim *sim, uint32_t node);
+void sim_closed(struct vnode *node, uint64_t committed);
 void sim_consume(struct vproc *proc, uint64_t position);
 void sim_process_exit(struct sim *sim, struct vproc *proc, int32_t code);
 
