@@ -158,16 +158,14 @@ static void admit(void *arg, const uint8_t key[RTCI_KEY_BYTES], const struct rtc
 
 /* ---- What happens ---- */
 
-static void on_joined(struct rtci_members *m, const struct rtci_hub_event *event)
+/* Whatever the core has of the node ends. */
+static void end(struct rtci_members *m, uint32_t node, const char *cause)
 {
-    struct other *o = &m->others[event->node];
-    o->incarnation = ++m->incarnations;
-    o->suspect_ns = o->until_ns = 0;
-    o->suspected = false;
-    o->kept.alive = true;
-    keep(m, event->node);
-    RTCI_LOG(INFO, HEAD, "node %u (%s) joined", event->node, o->kept.name);
-    rtci_head_core_node_up(m->core, m->daemon->now_ns, event->node, o->incarnation, m->actions);
+    struct other *o = &m->others[node];
+    RTCI_LOG(WARN, HEAD, "node %u (%s) is lost: %s", node, o->kept.name, cause);
+    rtci_daemon_bulk_gone(m->daemon, node);
+    rtci_head_core_node_down(m->core, m->daemon->now_ns, node, o->incarnation, cause, m->actions);
+    o->incarnation = o->suspect_ns = o->until_ns = 0;
 }
 
 static void lost(struct rtci_members *m, uint32_t node, const char *cause)
@@ -175,13 +173,25 @@ static void lost(struct rtci_members *m, uint32_t node, const char *cause)
     struct other *o = &m->others[node];
     if (!o->incarnation)
         return;
-    RTCI_LOG(WARN, HEAD, "node %u (%s) is lost: %s", node, o->kept.name, cause);
     rtci_hub_drop(m->hub, node);
-    rtci_daemon_bulk_gone(m->daemon, node);
-    rtci_head_core_node_down(m->core, m->daemon->now_ns, node, o->incarnation, cause, m->actions);
-    o->incarnation = o->suspect_ns = o->until_ns = 0;
+    end(m, node, cause);
     o->kept.alive = false;
     keep(m, node);
+}
+
+static void on_joined(struct rtci_members *m, const struct rtci_hub_event *event)
+{
+    struct other *o = &m->others[event->node];
+    if (event->hello->flags & RTCI_HELLO_FRESH && o->incarnation)
+        end(m, event->node, "its host was started again");
+    rtci_daemon_bulk_again(m->daemon, event->node);
+    o->incarnation = ++m->incarnations;
+    o->suspect_ns = o->until_ns = 0;
+    o->suspected = false;
+    o->kept.alive = true;
+    keep(m, event->node);
+    RTCI_LOG(INFO, HEAD, "node %u (%s) joined", event->node, o->kept.name);
+    rtci_head_core_node_up(m->core, m->daemon->now_ns, event->node, o->incarnation, m->actions);
 }
 
 static void on_message(struct rtci_members *m, const struct rtci_hub_event *event)
@@ -221,6 +231,7 @@ static void on_resumed(struct rtci_members *m, uint32_t node)
 {
     struct other *o = &m->others[node];
     o->suspect_ns = 0;
+    rtci_daemon_bulk_again(m->daemon, node);
     if (!o->suspected)
         return;
     o->suspected = false;

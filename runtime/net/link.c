@@ -177,6 +177,7 @@ static void welcome(struct rtci_link *l, const struct rtci_net_welcome *w, uint3
     rtci_dial_bulk(l);
     if (!l->welcomed) {
         l->welcomed = true;
+        l->config.flags &= ~RTCI_HELLO_FRESH;
         l->broken = false;
         l->node = w->node;
         l->epoch = w->epoch;

@@ -64,6 +64,8 @@ struct rtci_net_hello { /* the node's */
     uint32_t pad;
 };
 #define RTCI_HELLO_DRIVER 1u /* a private node of a driver: no CPUs */
+#define RTCI_HELLO_FRESH  2u /* its host was started anew: nothing of before lives on; only before the
+                              * first welcome */
 
 struct rtci_net_welcome { /* the head's */
     int32_t status;   /* 0; else negative RTC_E_* and text; then nothing more is listened to */

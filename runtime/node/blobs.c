@@ -80,7 +80,7 @@ int rtci_blobs_open(struct rtci_daemon *daemon)
         return RTC_E_NOMEM;
     }
     b->daemon = daemon;
-    b->transfer = rtci_transfer_create(&ops, b);
+    b->transfer = rtci_transfer_create(&ops, b, rtci_daemon_now());
     daemon->blobs = b;
     return b->transfer ? 0 : RTC_E_NOMEM;
 }
@@ -134,12 +134,12 @@ void rtci_daemon_bulk(struct rtci_daemon *daemon, uint32_t node, const void *dat
 
 void rtci_daemon_bulk_gone(struct rtci_daemon *daemon, uint32_t node)
 {
-    rtci_transfer_node_gone(daemon->blobs->transfer, node);
+    rtci_transfer_node_gone(daemon->blobs->transfer, daemon->now_ns, node);
 }
 
-void rtci_daemon_bulk_again(struct rtci_daemon *daemon)
+void rtci_daemon_bulk_again(struct rtci_daemon *daemon, uint32_t node)
 {
-    rtci_transfer_retry(daemon->blobs->transfer);
+    rtci_transfer_retry(daemon->blobs->transfer, daemon->now_ns, node);
 }
 
 bool rtci_daemon_cluster_step(struct rtci_daemon *daemon)

@@ -18,8 +18,8 @@ void rtci_blobs_action(struct rtci_blobs *blobs, const struct rtci_node_action *
 /* A frame came from a node. */
 void rtci_daemon_bulk(struct rtci_daemon *daemon, uint32_t node, const void *data, size_t size);
 void rtci_daemon_bulk_gone(struct rtci_daemon *daemon, uint32_t node); /* it can send nothing more */
-/* The link was broken: what was asked for is asked for again. */
-void rtci_daemon_bulk_again(struct rtci_daemon *daemon);
+/* The link to a node (0: to all) was broken: what was asked for is asked for again. */
+void rtci_daemon_bulk_again(struct rtci_daemon *daemon, uint32_t node);
 /* What the head said to the loop itself; then work that is done in parts. True: there is more. */
 bool rtci_daemon_cluster_step(struct rtci_daemon *daemon);
 uint64_t rtci_daemon_cluster_deadline(const struct rtci_daemon *daemon);

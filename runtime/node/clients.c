@@ -35,13 +35,33 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+void rtci_daemon_unstore(struct rtci_daemon *daemon, uint32_t token)
+{
+    struct rtci_keeper_msg msg = {.type = RTCI_KM_UNSTORE, .key = RTCI_KEY_CLIENT + token};
+    if (!daemon->process[token].used) /* else the number is another's by now */
+        RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+}
+
+/* What was read from it may be lost with the daemon until the head has it. */
+static void close_later(struct rtci_daemon *daemon, uint32_t token)
+{
+    if (daemon->n_closed == daemon->cap_closed) {
+        daemon->cap_closed = daemon->cap_closed ? 2 * daemon->cap_closed : 16;
+        daemon->closed = realloc(daemon->closed, daemon->cap_closed * sizeof(*daemon->closed));
+        RTCI_ASSERT(daemon->closed);
+    }
+    daemon->closed[daemon->n_closed++] = token;
+}
+
 void rtci_daemon_close(struct rtci_daemon *daemon, uint32_t token)
 {
     struct rtci_process *p = rtci_daemon_process(daemon, token);
     if (!p)
         return;
-    struct rtci_keeper_msg msg = {.type = RTCI_KM_UNSTORE, .key = RTCI_KEY_CLIENT + token};
-    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+    if (daemon->remote)
+        close_later(daemon, token);
+    else
+        rtci_daemon_unstore(daemon, token);
     rtci_chan_close(p->chan);
     rtci_daemon_unwatch(p->watch);
     int *fds[] = {&p->chan_fd, &p->conn_fd, &p->wake_fd, &p->exe_fd, &p->log_fd};

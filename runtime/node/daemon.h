@@ -81,6 +81,8 @@ struct rtci_daemon {
     uint64_t epoch;  /* of the head */
     bool remote;     /* the head is elsewhere: rings are acknowledged when it has committed */
     bool leaving;    /* the head has nothing left for this node */
+    bool was_member; /* a daemon of this keeper had joined before */
+    uint32_t *closed, n_closed, cap_closed; /* tokens whose channels the keeper shall give up */
     /* Sends a frame to another node; best effort. */
     int (*carry)(void *carrier, uint32_t node, const void *head, size_t head_size,
                  const void *data, size_t size);
@@ -122,6 +124,7 @@ void rtci_daemon_adopt_conn(struct rtci_daemon *daemon, int fd, bool embedded);
 void rtci_daemon_conn_event(struct rtci_daemon *daemon, uint32_t token);
 void rtci_daemon_welcome(struct rtci_daemon *daemon, const struct rtci_node_action *act);
 void rtci_daemon_close(struct rtci_daemon *daemon, uint32_t token);
+void rtci_daemon_unstore(struct rtci_daemon *daemon, uint32_t token); /* the keeper forgets it */
 struct rtci_process *rtci_daemon_process(struct rtci_daemon *daemon, uint32_t token);
 struct rtci_process *rtci_daemon_process_new(struct rtci_daemon *daemon, uint32_t token);
 bool rtci_daemon_restore(struct rtci_daemon *daemon, const struct rtci_keeper_msg *msg,

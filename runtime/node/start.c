@@ -44,6 +44,8 @@ static void restored(struct rtci_daemon *d, const struct rtci_keeper_msg *msg, c
     else if (msg->key == RTCI_KEY_ARENA && n == 2) {
         d->arena_fd = fds[0];
         d->table_fd = fds[1];
+    } else if (msg->key == RTCI_KEY_MEMBER) {
+        d->was_member = true;
     } else if (msg->key < RTCI_KEY_CLIENT || !rtci_daemon_restore(d, msg, blob, fds, n)) {
         for (uint32_t i = 0; i < n; i++)
             close(fds[i]);

@@ -23,6 +23,8 @@ struct worker {
     struct rtci_link_config config;
     struct rtci_buf unsent, old;
     uint64_t sent; /* number of the last message */
+    uint64_t closed_seq; /* of daemon.closed, the first so many wait for this message */
+    uint32_t closed_marked;
     int64_t shift; /* the head's clock less this host's */
     bool joined, was_joined, ready_told, refused, left;
     int status;
@@ -56,6 +58,26 @@ static void send_up(struct worker *w)
     buf->len -= at;
 }
 
+/* The keeper gives up the channels of clients that are gone, when the head has committed the last that
+ * was read from them. */
+static void forget_closed(struct worker *w, uint64_t committed)
+{
+    struct rtci_daemon *d = &w->daemon;
+    if (!d->n_closed || w->unsent.len)
+        return;
+    if (w->closed_marked && committed >= w->closed_seq) {
+        for (uint32_t i = 0; i < w->closed_marked; i++)
+            rtci_daemon_unstore(d, d->closed[i]);
+        d->n_closed -= w->closed_marked;
+        memmove(d->closed, d->closed + w->closed_marked, d->n_closed * sizeof(*d->closed));
+        w->closed_marked = 0;
+    }
+    if (!w->closed_marked) {
+        w->closed_marked = d->n_closed;
+        w->closed_seq = w->sent;
+    }
+}
+
 /* Frees of the rings what the head has committed. One mark at a time for each: the next is set when
  * the last was reached. */
 static void consume(struct worker *w)
@@ -77,6 +99,7 @@ static void consume(struct worker *w)
         p->mark_position = position;
         p->marked = true;
     }
+    forget_closed(w, committed);
 }
 
 /* ---- Coming ---- */
@@ -113,7 +136,7 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
         count_epoch(d);
     rtci_node_core_hello(d->node, d->now_ns, &d->actions);
     if (w->old.len)
-        (void)0; /* TEMP renew */
+        rtci_node_core_renew(d->node, d->now_ns, w->old.data, w->old.len, &d->actions);
     rtci_buf_fini(&w->old);
     rtci_daemon_read_rest(d);
     rtci_daemon_bury(d);
@@ -123,6 +146,7 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
         d->process[d->tokens[i]].marked = false;
         d->process[d->tokens[i]].mark_position = 0;
     }
+    w->closed_marked = 0;
 }
 
 static void on_welcome(struct worker *w, const struct rtci_link_event *event)
@@ -131,6 +155,8 @@ static void on_welcome(struct worker *w, const struct rtci_link_event *event)
     w->shift = (int64_t)(event->head_ns - d->now_ns);
     say_all(w, event);
     RTCI_LOG(INFO, NODE, "joined as node %u", event->node);
+    struct rtci_keeper_msg member = {.type = RTCI_KM_STORE, .key = RTCI_KEY_MEMBER};
+    RTCI_IGNORE(rtci_keeper_send(d->keeper, &member, NULL, NULL, 0));
     if (!w->ready_told) {
         struct rtci_keeper_msg ready = {.type = RTCI_KM_READY};
         RTCI_IGNORE(rtci_keeper_send(d->keeper, &ready, NULL, NULL, 0));
@@ -182,7 +208,7 @@ static bool take_events(struct worker *w)
         case RTCI_LINK_BROKEN: tell(w, event.text); break;
         case RTCI_LINK_RESUMED:
             tell(w, "the head is back; nothing was lost");
-            rtci_daemon_bulk_again(d);
+            rtci_daemon_bulk_again(d, 0);
             break;
         case RTCI_LINK_RENEW:
             w->joined = false;
@@ -280,7 +306,8 @@ static int open_link(struct worker *w)
     uname(&uts);
     snprintf(w->config.name, sizeof(w->config.name), "%s", rtci_node_core_name(d->node));
     snprintf(w->config.arch, sizeof(w->config.arch), "%.15s", uts.machine);
-    w->config.flags = d->options.embedded ? RTCI_HELLO_DRIVER : 0;
+    w->config.flags = (d->options.embedded ? RTCI_HELLO_DRIVER : 0) |
+                      (d->was_member ? 0 : RTCI_HELLO_FRESH);
     if (!rc)
         rc = rtci_link_open(&w->config, &w->link, text, sizeof(text));
     if (rc)

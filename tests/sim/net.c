@@ -69,6 +69,7 @@ void sim_event(struct sim *sim, const struct event *event)
     case EV_EXIT: sim_process_exit(sim, sim->procs[event->a], (int32_t)event->b); break;
     case EV_CHAOS: chaos(sim); break;
     case EV_REJOIN: sim_node_start(sim, event->a); break;
+    case EV_PULL: sim_node_pulled(sim, event->a, event->message); break;
     default: SIM_FAIL(sim, "event %u", event->type);
     }
 }

@@ -39,6 +39,29 @@ static struct vproc *by_token(struct vnode *node, uint32_t token)
     return NULL;
 }
 
+/* A copy has come, or its source has not got it (any more). */
+void sim_node_pulled(struct sim *sim, uint32_t index, struct message *message)
+{
+    struct vnode *node = &sim->nodes[index];
+    const void *data = message->span.data;
+    const struct rtci_node_action *act = data;
+    int status = act->type == RTCI_NA_PULL_STOP ? RTC_E_CANCELLED : RTC_E_LOST;
+    uint64_t offset, size;
+    for (uint32_t i = 0; i < sim->swarm.nodes && act->type == RTCI_NA_PULL; i++) {
+        const struct vnode *from = &sim->nodes[i];
+        if (from->core && from->number == act->source && from != node &&
+            rtci_node_core_object(from->core, act->id, &offset, &size) && size == act->size)
+            status = 0;
+    }
+    if (node->core && message->link == node->daemons) {
+        rtci_node_core_pulled(node->core, sim->now_ns, act->id, status, &node->actions);
+        sim_node_end(sim, index);
+        sim->n_pulled += status == 0;
+        sim->n_not_pulled += status != 0;
+    }
+    sim_message_free(message);
+}
+
 /* ---- A node's turn ---- */
 
 void sim_node_wake(struct sim *sim, uint32_t index, uint64_t at_ns)
@@ -81,6 +104,10 @@ static void spawn(struct sim *sim, uint32_t index, const struct rtci_node_action
     proc->number = act->client;
     proc->job = act->job;
     proc->driver_token = act->driver_token;
+    proc->program = act->program;
+    if (act->program)
+        rtci_node_core_begun(sim->nodes[index].core, sim->now_ns, act->token,
+                             &sim->nodes[index].actions);
     proc->profile_cpus = act->profile_cpus;
     proc->profile_gpus = act->profile_gpus;
     if (sim_chance(sim, sim->swarm.spawn_fails)) {
@@ -140,6 +167,14 @@ static void perform_one(struct sim *sim, uint32_t index, const struct rtci_node_
     case RTCI_NA_STORE_SET:
         SIM_CHECK(sim, act->object < 256, "object %u", act->object);
         node->table[act->object] = *rtci_node_core_arena_entry(node->core, act->object);
+        break;
+    case RTCI_NA_PULL:
+        sim_at(sim, sim->now_ns + sim_between(sim, SIM_US, 4 * SIM_MS * node->slow), EV_PULL, index,
+               0, sim_message_new(index, node->daemons, act, sizeof(*act)));
+        break;
+    case RTCI_NA_PULL_STOP:
+        sim_at(sim, sim->now_ns + SIM_US, EV_PULL, index, 0,
+               sim_message_new(index, node->daemons, act, sizeof(*act)));
         break;
     case RTCI_NA_STORE_WARM: break;
     case RTCI_NA_STORE_COOL:
@@ -320,6 +355,7 @@ static void survivors(struct sim *sim, struct vnode *node)
                                          .profile_cpus = proc->profile_cpus,
                                          .profile_gpus = proc->profile_gpus,
                                          .driver_token = proc->driver_token,
+                                         .program = proc->program,
                                          .attached = proc->attached,
                                          .held = held};
         survivor.n_held = sim_proc_held(proc, held, 1024, &survivor.slot);
@@ -414,6 +450,7 @@ void sim_daemon_kill(struct sim *sim, uint32_t index)
 
 void sim_node_stop(struct vnode *node)
 {
+    node->daemons++;
     rtci_node_core_destroy(node->core);
     node->core = NULL;
     rtci_node_actions_fini(&node->actions);

@@ -101,6 +101,7 @@ struct vhold {
 };
 struct vproc {
     uint32_t index, node, token, role, number, job, driver_token, profile_cpus;
+    bool program; /* of a driver on another host */
     uint64_t profile_gpus, job_lo;
     bool alive, attached, stop, exited, bye, forgotten;
     int32_t exit_code;
@@ -152,7 +153,7 @@ struct vnode {
     uint32_t n_inbox, cap_inbox;
     struct vproc **procs; /* those whose token is in use */
     uint32_t n_procs, cap_procs;
-    uint32_t life; /* of its daemon: what was asked for by one before is nothing to it */
+    uint32_t daemons; /* that ended: what was asked for by one before is nothing to the next */
     uint32_t slow; /* its links take this many times as long */
 };
 
@@ -236,6 +237,7 @@ void sim_check_span(struct sim *sim, const struct rtci_buf *span, const char *wh
 void sim_print_trace(struct sim *sim, const char *who, uint32_t number, struct rtci_buf *trace);
 void sim_node_wake(struct sim *sim, uint32_t node, uint64_t at_ns);
 void sim_node_turn(struct sim *sim, uint32_t node);
+void sim_node_pulled(struct sim *sim, uint32_t index, struct message *message);
 void sim_node_end(struct sim *sim, uint32_t node); /* of a turn */
 void sim_node_start(struct sim *sim, uint32_t node);
 void sim_node_join(struct sim *sim, uint32_t node);
