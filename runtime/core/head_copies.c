@@ -190,7 +190,7 @@ void head_copies_home(struct rtci_head_core *core, uint32_t index, uint32_t node
     while (entry->copies) {
         struct edge edge = core->edges[entry->copies];
         edge_remove(core, &entry->copies);
-        if (edge.kind == EDGE_COPY && edge.who != node)
+        if (edge.who != node)
             head_free_copy(core, edge.who,
                            (struct rtci_id){entry->seq, entry->client, edge.generation});
     }
@@ -208,7 +208,7 @@ void head_copies_free(struct rtci_head_core *core, struct entry *entry, uint32_t
     while (entry->copies) {
         struct edge edge = core->edges[entry->copies];
         edge_remove(core, &entry->copies);
-        if (edge.kind == EDGE_COPY && edge.who != entry->node)
+        if (edge.who != entry->node)
             head_free_copy(core, edge.who,
                            (struct rtci_id){entry->seq, entry->client, edge.generation});
     }
@@ -222,6 +222,7 @@ void head_copies_held(struct rtci_head_core *core, uint32_t node, struct rtci_id
     struct entry *entry = head_entry(core, index);
     if (!entry->node)
         entry->node = node; /* the first that has a part of it: for those who look */
+    copy_remove(core, entry, EDGE_GONE, node, id.index);
     if (!(entry->flags & EF_HOME) || entry->node != node)
         copy_add(core, index, EDGE_COPY, node, id.index);
 }
@@ -242,8 +243,8 @@ void head_pulled(struct rtci_head_core *core, uint32_t node, const struct rtci_i
         uint64_t size;
         if (!entry || (head_terminal(entry) && !in_arena(entry, id[i].index, &size)))
             head_free_copy(core, node, id[i]); /* released while it was on its way */
-        else if (head_terminal(entry) && home_of(core, entry, id[i].index) != node)
-            copy_add(core, index, EDGE_COPY, node, id[i].index);
+        else if (head_terminal(entry))
+            head_copies_held(core, node, id[i]);
     }
 }
 
@@ -288,9 +289,10 @@ void head_pull_failed(struct rtci_head_core *core, uint32_t node, const struct r
         too_large(core, node, rec->id, RTC_E_TOO_LARGE);
         return;
     }
+    if (!rec->slot || !lies_on(core, head_entry(core, index), rec->id.index, rec->slot))
+        return;
     copy_remove(core, head_entry(core, index), EDGE_COPY, rec->slot, rec->id.index);
-    if (home_of(core, head_entry(core, index), rec->id.index) == rec->slot && rec->slot)
-        copy_add(core, index, EDGE_GONE, rec->slot, rec->id.index);
+    copy_add(core, index, EDGE_GONE, rec->slot, rec->id.index); /* it may be there all the same */
     core->losses = true;
     if (head_copies_lost(core, head_entry(core, index), rec->id.index))
         sweep(core);
@@ -301,7 +303,7 @@ void head_copies_end(struct rtci_head_core *core, uint32_t node)
     for (uint32_t i = 1; i < core->n_entries; i++) {
         uint32_t *at = &core->entries[i].copies;
         while (core->entries[i].kind && *at) {
-            if (core->edges[*at].who == node && core->edges[*at].kind == EDGE_COPY)
+            if (core->edges[*at].who == node)
                 edge_remove(core, at);
             else
                 at = &core->edges[*at].next;
