@@ -304,7 +304,7 @@ void rtci_node_core_recalled(struct rtci_node_core *core, uint64_t now_ns, uint3
 /* Answer to PULL: the object is complete (0), or why it could not be had. */
 void rtci_node_core_pulled(struct rtci_node_core *core, uint64_t now_ns, struct rtci_id id,
                            int status, struct rtci_node_actions *actions);
-/* Where a complete object lies here, for other nodes that pull it. It may be freed by any later call. */
+/* Where a complete object lies here, for other nodes that pull it; any later call may free it. */
 bool rtci_node_core_object(const struct rtci_node_core *core, struct rtci_id id,
                            uint64_t *ret_offset, uint64_t *ret_size);
 void rtci_node_core_tick(struct rtci_node_core *core, uint64_t now_ns,

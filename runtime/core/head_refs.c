@@ -313,8 +313,10 @@ void head_hold_answered(struct rtci_head_core *core, uint32_t node, struct rtci_
 static bool crossed(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids)
 {
     struct rtci_id id;
+    if (ids->n != 1)
+        return false;
     memcpy(&id, ids + 1, sizeof(id));
-    struct edge *edge = ids->n == 1 ? node_edge(core, node, id) : NULL;
+    struct edge *edge = node_edge(core, node, id);
     if (!edge)
         return false;
     edge->generation -= ids->arg < edge->generation ? ids->arg : edge->generation;
