@@ -431,6 +431,11 @@ enum node_verdict node_seal(struct rtci_node_core *core, uint32_t token, const s
     if (!known)
         return NODE_DROP; /* read again after a restart, and freed since */
     struct rtci_arena_entry *entry = &core->arena.entries[*known];
+    if (entry->offset != put->offset && entry->state == 1 &&
+        core->arena.objects[*known].owner == token) {
+        entry_free(core, *known, actions); /* likewise: its request was read and granted again */
+        return NODE_DROP;
+    }
     if (entry->offset != put->offset || entry->size != put->size ||
         entry->client != core->procs[token].number)
         return NODE_BAD;
