@@ -445,8 +445,9 @@ int head_why_class(struct rtci_head_core *core, const struct cls *cls, char *tex
                             "; no node can ever fulfil it (%u too small in %.24s, %u excluded by "
                             "label or node): add a node that can, or ask for less",
                             never, what, label);
-    return n + snprintf(text + n, size - (size_t)n,
-                        "; %u node(s) could but are busy (%.24s), %u cordoned, %u too small, %u "
-                        "excluded by label or node",
-                        busy, what, held, never, label);
+    return n + snprintf(
+                   text + n, size - (size_t)n,
+                   "; %u node(s) could but are busy (%.24s), %u cordoned or away, %u too small, %u "
+                   "excluded by label or node",
+                   busy, what, held, never, label);
 }

@@ -212,7 +212,7 @@ void head_node_dirty(struct rtci_head_core *core, uint32_t number)
 /* ---- Slots ---- */
 
 #define AHEAD_MAX_NS (50 * RTCI_NS_PER_MS)
-#define LONG_NS      (10 * RTCI_NS_PER_MS) /* such a task is worth no queue, where the way is short */
+#define LONG_NS      (10 * RTCI_NS_PER_MS) /* worth no queue, where the way is short */
 
 /* How many tasks of the class a slot of the node holds: what runs, and work for two round trips. */
 uint32_t head_class_depth(const struct cls *cls, const struct node *node)
@@ -381,7 +381,7 @@ void head_slot_check(struct rtci_head_core *core, uint32_t number)
     if (!slot->inflight && over)
         head_slot_release(core, number, true);
     else if (slot->inflight * (node->rtt_ns ? 1 : 2) <= head_class_depth(cls, node))
-        hungry(core, number); /* from afar at once: half of it is over when more arrives */
+        hungry(core, number); /* from afar at once: half is over when more arrives */
 }
 
 void head_slot_add(struct rtci_head_core *core, uint32_t number, uint32_t index)

@@ -239,15 +239,19 @@ void sim_node_wake(struct sim *sim, uint32_t node, uint64_t at_ns);
 void sim_node_turn(struct sim *sim, uint32_t node);
 void sim_node_pulled(struct sim *sim, uint32_t index, struct message *message);
 void sim_node_end(struct sim *sim, uint32_t node); /* of a turn */
+void sim_feed(struct sim *sim, struct vnode *node, struct vproc *proc);
+void sim_report_exit(struct sim *sim, struct vnode *node, struct vproc *proc);
+void sim_closed(struct vnode *node, uint64_t committed);
+void sim_consume(struct vproc *proc, uint64_t position);
+void sim_process_exit(struct sim *sim, struct vproc *proc, int32_t code);
+
+/* host.c */
 void sim_node_start(struct sim *sim, uint32_t node);
 void sim_node_join(struct sim *sim, uint32_t node);
 void sim_node_kill(struct sim *sim, uint32_t node);
 void sim_node_lost(struct sim *sim, uint32_t node, const char *cause);
 void sim_node_stop(struct vnode *node);
 void sim_daemon_kill(struct sim *sim, uint32_t node);
-void sim_closed(struct vnode *node, uint64_t committed);
-void sim_consume(struct vproc *proc, uint64_t position);
-void sim_process_exit(struct sim *sim, struct vproc *proc, int32_t code);
 
 /* net.c: what happens */
 void sim_start(struct sim *sim);
