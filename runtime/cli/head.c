@@ -1,4 +1,5 @@
-/* `rtc head` and `rtc worker`: each becomes the keeper, which runs the daemon with the same options. */
+/* `rtc head` and `rtc worker`: each becomes the keeper, which runs the daemon with the same
+ * options. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

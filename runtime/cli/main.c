@@ -13,21 +13,23 @@
 
 static void usage(FILE *out)
 {
-    fprintf(out, "usage: rtc COMMAND [OPTION…]\n\n"
-                 "  head                 run the daemon of this host: broker, journal, a node\n"
-                 "  worker --join LINE   let this host work for a cluster\n"
-                 "  token WHAT           list, new or revoke ID: who may join\n"
-                 "  status               what the cluster does\n"
-                 "  list WHAT            nodes, tasks, objects or jobs\n"
-                 "  why CLIENT:SEQ       why a task waits, or what became of it\n"
-                 "  cordon NODE          no new tasks start there; uncordon NODE lifts it\n"
-                 "  drain NODE           it ends what it runs, takes nothing new, and leaves\n"
-                 "  stop [--now]         stop the daemon; running tasks are waited for, or not\n"
-                 "  bench [NAME…]        benchmarks\n"
-                 "  de --config FILE     calibrate a model by differential evolution\n"
-                 "  attach FOLDER        follow a driver that was started with --detach\n\n"
-                 "`rtc COMMAND --help` says more. The daemon is found by RTC_ADDRESS\n"
-                 "(unix:/path, or a join line for one that is elsewhere), else it is this user's own on this host.\n");
+    fprintf(
+        out,
+        "usage: rtc COMMAND [OPTION…]\n\n"
+        "  head                 run the daemon of this host: broker, journal, a node\n"
+        "  worker --join LINE   let this host work for a cluster\n"
+        "  token WHAT           list, new or revoke ID: who may join\n"
+        "  status               what the cluster does\n"
+        "  list WHAT            nodes, tasks, objects or jobs\n"
+        "  why CLIENT:SEQ       why a task waits, or what became of it\n"
+        "  cordon NODE          no new tasks start there; uncordon NODE lifts it\n"
+        "  drain NODE           it ends what it runs, takes nothing new, and leaves\n"
+        "  stop [--now]         stop the daemon; running tasks are waited for, or not\n"
+        "  bench [NAME…]        benchmarks\n"
+        "  de --config FILE     calibrate a model by differential evolution\n"
+        "  attach FOLDER        follow a driver that was started with --detach\n\n"
+        "`rtc COMMAND --help` says more. The daemon is found by RTC_ADDRESS\n"
+        "(unix:/path, or a join line for one that is elsewhere), else it is this user's own on this host.\n");
 }
 
 /* rtc-NAME beside this program, in its libexec, in a build tree, or in PATH. */
@@ -81,7 +83,8 @@ int main(int argc, char **argv)
         usage(stdout);
         return argc > 1 ? 0 : 2;
     }
-    static const char *const tools[] = {"status", "list", "why", "cordon", "uncordon", "drain", "stop"};
+    static const char *const tools[] = {"status",   "list",  "why", "cordon",
+                                        "uncordon", "drain", "stop"};
     for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++) {
         if (!strcmp(name, tools[i]))
             return rtci_cli_tool(argc - 1, argv + 1);

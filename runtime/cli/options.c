@@ -50,21 +50,23 @@ static const struct option long_options[] = {{"state-dir", 1, NULL, OPT_STATE},
 static void usage(bool worker)
 {
     if (worker)
-        printf("usage: rtc worker --join LINE [OPTION…]\n\n"
-               "Lets this host work for a cluster: one connection out to the head, no open port.\n\n"
-               "  --join LINE          what `rtc head` or `rtc token new` printed, or @FILE; also\n"
-               "                       from RTC_JOIN; kept, so that it is given once\n");
+        printf(
+            "usage: rtc worker --join LINE [OPTION…]\n\n"
+            "Lets this host work for a cluster: one connection out to the head, no open port.\n\n"
+            "  --join LINE          what `rtc head` or `rtc token new` printed, or @FILE; also\n"
+            "                       from RTC_JOIN; kept, so that it is given once\n");
     else
-        printf("usage: rtc head [OPTION…]\n\n"
-               "Runs the broker of a cluster, its journal, and a node that uses this machine.\n\n"
-               "  --address HOST,…     where other hosts reach this one (default: the addresses of\n"
-               "                       its interfaces); 127.0.0.1: only this host may join\n"
-               "  --port N             TCP port for other hosts (default: 6380, or that of the last\n"
-               "                       start; where 6380 is taken, any)\n"
-               "  --durability WHAT    acknowledged work survives: the death of the daemon "
-               "(`process`,\n"
-               "                       the default), also a power failure (`disk`; a sync each "
-               "turn)\n");
+        printf(
+            "usage: rtc head [OPTION…]\n\n"
+            "Runs the broker of a cluster, its journal, and a node that uses this machine.\n\n"
+            "  --address HOST,…     where other hosts reach this one (default: the addresses of\n"
+            "                       its interfaces); 127.0.0.1: only this host may join\n"
+            "  --port N             TCP port for other hosts (default: 6380, or that of the last\n"
+            "                       start; where 6380 is taken, any)\n"
+            "  --durability WHAT    acknowledged work survives: the death of the daemon "
+            "(`process`,\n"
+            "                       the default), also a power failure (`disk`; a sync each "
+            "turn)\n");
     printf("  --cpus N             logical CPUs for tasks (default: those of the machine)\n"
            "  --gpus N             GPUs (default 0)\n"
            "  --mem BYTES          memory for tasks; K, M, G are understood (default: all)\n"
@@ -114,8 +116,7 @@ static int pair(bool worker, struct rtci_daemon_options *o, const char *text, bo
     double amount = 0;
     if (!len || len > 23 || (label && strlen(eq + 1) > 39) ||
         (label ? o->n_labels : o->n_custom) >= 16) {
-        fprintf(stderr,
-                "%s: \"%s\": name=value is needed, names up to 23 characters, at most 16\n",
+        fprintf(stderr, "%s: \"%s\": name=value is needed, names up to 23 characters, at most 16\n",
                 who(worker), text);
         return 2;
     }
@@ -238,8 +239,7 @@ static void defaults(struct rtci_cli_options *p)
         if (run && run[0])
             snprintf(p->socket, sizeof(p->socket), "%s/rtc/%s.sock", run, what);
         else
-            snprintf(p->socket, sizeof(p->socket), "/tmp/rtc-%u/%s.sock", (unsigned)getuid(),
-                     what);
+            snprintf(p->socket, sizeof(p->socket), "/tmp/rtc-%u/%s.sock", (unsigned)getuid(), what);
         p->o.socket_path = p->socket;
     }
     if (!p->o.state_dir) {

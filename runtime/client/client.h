@@ -225,6 +225,11 @@ int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadlin
 int rtci_slot_value(struct rtc *rtc, const struct slot *slot, struct rtc_value *ret_value);
 /* Sets the sentence of a failed slot and returns its code. */
 int rtci_slot_failure(const struct slot *slot);
+/* Done, and its value (or failure) is on this host. */
+static inline bool rtci_slot_here(const struct slot *slot)
+{
+    return slot->state >= SLOT_READY && slot->state != SLOT_GONE && slot->where != WHERE_REMOTE;
+}
 static inline bool rtci_slot_done(const struct slot *slot)
 {
     return slot->state == SLOT_READY || slot->state == SLOT_FAILED;

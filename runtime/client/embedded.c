@@ -191,8 +191,8 @@ int rtci_embedded_start(const struct rtc_config *config, int *ret_sock, int *ret
 /* The line goes by the environment: others of the host can read arguments. */
 int rtci_remote_start(const char *line, int *ret_sock, int *ret_pid)
 {
-    static const char *const options[] = {"worker",      "--embedded", "--driver-fd", "3",
-                                          "--cpus", "0"};
+    static const char *const options[] = {"worker", "--embedded", "--driver-fd",
+                                          "3",      "--cpus",     "0"};
     char program[4096];
     struct arguments args = {.n = 0};
     size_t n = 0, out = 0, size = strlen(line) + sizeof("RTC_JOIN=");

@@ -18,7 +18,7 @@ void rtci_slot_contained(struct rtc *rtc, const struct slot *slot, const struct 
     struct rtc_value value;
     *ret_ids = NULL;
     *ret_n = 0;
-    if (slot->state != SLOT_READY || !(slot->flags & SLOT_CONTAINS))
+    if (slot->state != SLOT_READY || !(slot->flags & SLOT_CONTAINS) || slot->where == WHERE_REMOTE)
         return;
     const uint8_t *bytes = rtci_slot_bytes(rtc, slot);
     if (rtci_value_view(bytes, slot->size, &value) < 0)

@@ -44,7 +44,8 @@ static void set_slot(struct rtc *rtc, struct slot *slot, const struct rtci_done 
                      const struct rtci_resolved *row, rtc_ref ref)
 {
     const char *rec = (const char *)done;
-    if (rtci_slot_done(slot) || slot->state == SLOT_GONE)
+    if (rtci_slot_here(slot) || slot->state == SLOT_GONE ||
+        (rtci_slot_done(slot) && row->kind == RTCI_KIND_REMOTE))
         return; /* told twice, after a restart of the daemon */
     if (row->kind == RTCI_KIND_ERROR) {
         if (keep_bytes(slot, rec + row->offset, row->size)) {
@@ -58,6 +59,10 @@ static void set_slot(struct rtc *rtc, struct slot *slot, const struct rtci_done 
         slot->u.offset = row->offset;
         slot->size = row->size;
         slot->state = SLOT_READY;
+    } else if (row->kind == RTCI_KIND_REMOTE) {
+        slot->where = WHERE_REMOTE;
+        slot->size = row->size;
+        slot->state = SLOT_READY;
     } else if (row->kind == RTCI_KIND_INLINE) {
         uint64_t ids = (uint64_t)row->n_refs * sizeof(struct rtci_id);
         if (keep_bytes(slot, rec + row->offset + ids, row->size))
@@ -67,7 +72,7 @@ static void set_slot(struct rtc *rtc, struct slot *slot, const struct rtci_done 
     } else {
         fail_slot(slot, RTC_E_PROTOCOL, "the daemon announced a result that is not there");
     }
-    if (slot->state == SLOT_READY && row->n_refs) {
+    if (slot->state == SLOT_READY && row->n_refs && slot->where != WHERE_REMOTE) {
         slot->flags |= SLOT_CONTAINS;
         rtci_pin_contained(rtc, slot);
     }
@@ -79,7 +84,7 @@ static void set_multi(struct rtc *rtc, struct slot *parent, const struct rtci_do
                       const struct rtci_resolved *rows)
 {
     struct multi *multi = parent->u.multi;
-    if (parent->state != SLOT_PENDING)
+    if (parent->state != SLOT_PENDING && parent->state != SLOT_READY)
         return;
     parent->state = SLOT_READY;
     for (uint32_t i = 0; i < multi->n; i++) {

@@ -28,6 +28,7 @@ enum slot_where {
     WHERE_ARENA,  /* u.offset */
     WHERE_MULTI,  /* u.multi: several returns, a slot each */
     WHERE_SHARED, /* FAILED return of several: the failure is the parent's */
+    WHERE_REMOTE, /* READY, and lies on another host: fetched when it is asked for */
 };
 #define SLOT_RELEASED 1u /* by the user; lives on because something pins it */
 #define SLOT_PUT      2u /* made by rtc_put or rtc_create */
@@ -35,6 +36,7 @@ enum slot_where {
 #define SLOT_THEN     8u /* a callback waits for it */
 #define SLOT_BORROWED 16u
 #define SLOT_CONTAINS 32u /* the value contains references */
+#define SLOT_FETCHED 64u  /* REMOTE, and asked for */
 
 #define SLOT_INLINE_BYTES 24u
 

@@ -60,23 +60,39 @@ static int timed_out(size_t n_done, size_t n)
                       n);
 }
 
+/* Of a value that lies on another host. */
+static int fetch(struct rtc *rtc, struct slot *slot, struct rtci_id id)
+{
+    if (!rtci_slot_done(slot) || slot->where != WHERE_REMOTE || slot->flags & SLOT_FETCHED)
+        return 0;
+    slot->flags |= SLOT_FETCHED;
+    id.index = 0; /* the answer holds all returns of the task */
+    return rtci_send_ids(rtc, RTCI_R_WANT, &id, 1, 0);
+}
+
 int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadline_ns)
 {
-    if (RTCI_LIKELY(rtci_slot_done(slot)))
+    if (RTCI_LIKELY(rtci_slot_here(slot)))
         return 0;
     if (slot->state == SLOT_WRITING)
         return rtci_error(RTC_E_INVALID,
                           "the object was created and not sealed: rtc_seal() it first");
     int rc = rtci_drain(rtc);
-    if (rc < 0 || rtci_slot_done(slot))
+    if (rc < 0 || rtci_slot_here(slot))
         return rc;
     struct rtci_id id = rtci_id_of(ref);
     slot->pins++;
     rtci_blocked_begin(rtc, &id, 1, 1);
-    while (rc == 0 && !rtci_slot_done(slot))
-        rc = rtci_block(rtc, 0, deadline_ns);
+    uint32_t epoch = rtc->epoch;
+    while (rc == 0 && !rtci_slot_here(slot)) {
+        if (epoch != rtc->epoch) /* the request is lost with the daemon, or the head */
+            slot->flags &= (uint8_t)~SLOT_FETCHED;
+        epoch = rtc->epoch;
+        rc = fetch(rtc, slot, id);
+        rc = rc ? rc : rtci_block(rtc, 0, deadline_ns);
+    }
     rtci_blocked_end(rtc);
-    if (rtci_slot_done(slot))
+    if (rtci_slot_here(slot))
         rc = 0;
     else if (rc == RTC_E_TIMEOUT)
         rc = timed_out(0, 1);
@@ -104,7 +120,7 @@ int rtc_get(struct rtc *rtc, rtc_ref ref, int64_t timeout, struct rtc_value *ret
     RTCI_TRY(rtci_enter(rtc));
     int rc = 0;
     struct slot *slot = rtci_find(rtc, ref, true, &rc);
-    if (RTCI_LIKELY(slot && rtci_slot_done(slot)))
+    if (RTCI_LIKELY(slot && rtci_slot_here(slot)))
         rc = rtci_slot_value(rtc, slot, ret_value ? ret_value : &unused);
     else if (slot)
         rc = get_locked(rtc, ref, rtci_deadline(timeout), ret_value ? ret_value : &unused);
@@ -112,9 +128,10 @@ int rtc_get(struct rtc *rtc, rtc_ref ref, int64_t timeout, struct rtc_value *ret
     return rc;
 }
 
-/* Pending ones of the list, for BLOCKED; asks for those that are others'. */
-static int collect_pending(struct rtc *rtc, const rtc_ref *refs, size_t n, struct rtci_id *ids,
-                           uint32_t *ret_n)
+/* Pending ones of the list, for BLOCKED; asks for those that are others', and for values that lie
+ * on other hosts. */
+static int collect_pending(struct rtc *rtc, const rtc_ref *refs, size_t n, bool values,
+                           struct rtci_id *ids, uint32_t *ret_n)
 {
     uint32_t n_ids = 0;
     for (size_t i = 0; i < n; i++) {
@@ -124,6 +141,8 @@ static int collect_pending(struct rtc *rtc, const rtc_ref *refs, size_t n, struc
             return rtci_error_within(rc, "reference %zu of %zu", i, n);
         if (!rtci_slot_done(slot) && n_ids < BLOCKED_IDS_MAX)
             ids[n_ids++] = rtci_id_of(refs[i]);
+        else if (values)
+            RTCI_TRY(fetch(rtc, slot, rtci_id_of(refs[i])));
     }
     *ret_n = n_ids;
     return 0;
@@ -135,13 +154,13 @@ static int get_many_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, uint6
     struct rtci_id ids[BLOCKED_IDS_MAX];
     uint32_t n_ids = 0;
     RTCI_TRY(rtci_drain(rtc));
-    RTCI_TRY(collect_pending(rtc, refs, n, ids, &n_ids));
+    RTCI_TRY(collect_pending(rtc, refs, n, true, ids, &n_ids));
     if (n_ids)
         rtci_blocked_begin(rtc, ids, n_ids, n_ids);
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         struct slot *slot = rtci_find(rtc, refs[i], true, &rc);
-        if (slot && !rtci_slot_done(slot))
+        if (slot && !rtci_slot_here(slot))
             rc = rtci_await(rtc, slot, refs[i], deadline_ns);
     }
     if (n_ids)
@@ -266,7 +285,7 @@ static int wait_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t nu
         struct rtci_id ids[BLOCKED_IDS_MAX];
         uint32_t n_ids = 0;
         if (rtc->executor)
-            RTCI_TRY(collect_pending(rtc, refs, n, ids, &n_ids));
+            RTCI_TRY(collect_pending(rtc, refs, n, false, ids, &n_ids));
         rtci_blocked_begin(rtc, ids, n_ids, (uint32_t)(num_ready - found));
         int rc = 0;
         while (rc == 0 && found < num_ready) {

@@ -325,7 +325,7 @@ void head_copies_settle(struct rtci_head_core *core)
         struct late_result late = core->late_results[i];
         struct client *client = head_client(core, late.client);
         if (head_entry(core, late.index)->generation == late.generation && client->alive)
-            head_push_to(core, client, late.index);
+            head_push_to(core, client, late.index, false);
     }
     core->n_late_results = 0;
 }

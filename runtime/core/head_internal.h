@@ -300,7 +300,8 @@ void head_strays(struct rtci_head_core *core);
 void head_pin(struct rtci_head_core *core, const struct rtci_id *ids, uint32_t n);
 void head_unpin(struct rtci_head_core *core, const struct rtci_id *ids, uint32_t n);
 void head_push(struct rtci_head_core *core, uint32_t index);
-void head_push_to(struct rtci_head_core *core, struct client *client, uint32_t index);
+/* `lazy`: the client did not ask for the values. */
+void head_push_to(struct rtci_head_core *core, struct client *client, uint32_t index, bool lazy);
 void head_flush_undelivered(struct rtci_head_core *core, struct client *client);
 void head_edge_add(struct rtci_head_core *core, uint32_t *list, uint32_t kind, uint32_t who);
 void head_edges_free(struct rtci_head_core *core, uint32_t *list);

@@ -1,7 +1,8 @@
 /* What executors need of a driver on another host: its program, and its terminal.
  *
  * A node that lacks the program of a job asks; the head asks the driver's node, once for all, keeps
- * the answer while the job lives, and passes it on. Nothing of it is journalled: who waits asks again. */
+ * the answer while the job lives, and passes it on. Nothing of it is journalled: who waits asks
+ * again. */
 #include <stdlib.h>
 
 #include "runtime/core/head_internal.h"

@@ -191,7 +191,7 @@ static void answer_error(struct rtci_head_core *core, struct client *client, str
     client->credit -= (int64_t)out->rec.size;
 }
 
-void head_push_to(struct rtci_head_core *core, struct client *client, uint32_t index)
+void head_push_to(struct rtci_head_core *core, struct client *client, uint32_t index, bool lazy)
 {
     struct entry *entry = head_entry(core, index);
     if (RTCI_UNLIKELY(head_copies_wait(core, client, index)))
@@ -214,6 +214,7 @@ void head_push_to(struct rtci_head_core *core, struct client *client, uint32_t i
     } else {
         write_put_result(entry->put, out, (uint32_t)size);
     }
+    out->rec.flags = lazy ? RTCI_RESULT_LAZY : 0;
     struct rtci_resolved *rows = (struct rtci_resolved *)(out + 1);
     for (uint32_t i = 0; i < out->n_returns; i++)
         head_copies_row(core, entry, i, client->node, &rows[i]);
@@ -227,7 +228,7 @@ void head_push(struct rtci_head_core *core, uint32_t index)
     if (!entry->holds || !client->alive || entry->kind != ENTRY_TASK || core->replaying)
         return;
     if (client->credit > 0 && !client->und_head) {
-        head_push_to(core, client, index);
+        head_push_to(core, client, index, true);
         return;
     }
     entry->flags |= EF_UNDELIVERED;
@@ -249,7 +250,7 @@ void head_flush_undelivered(struct rtci_head_core *core, struct client *client)
             client->und_tail = 0;
         entry->flags &= (uint16_t)~EF_UNDELIVERED;
         if (entry->holds && client->alive)
-            head_push_to(core, client, index);
+            head_push_to(core, client, index, true);
         head_entry_try_free(core, index);
     }
 }
@@ -287,7 +288,7 @@ void head_want(struct rtci_head_core *core, struct client *client, const struct 
         else if (!index)
             answer_without(core, client, id[i], RTC_E_LOST);
         else if (head_terminal(head_entry(core, index)))
-            head_push_to(core, client, index);
+            head_push_to(core, client, index, false);
         else
             head_edge_add(core, &head_entry(core, index)->edges, EDGE_WANT, client->number);
     }

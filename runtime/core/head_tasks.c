@@ -380,7 +380,7 @@ static void on_terminal(struct rtci_head_core *core, uint32_t index)
         if (edge.kind == EDGE_WANT) {
             struct client *client = head_client(core, edge.who);
             if (client && client->alive && !core->replaying)
-                head_push_to(core, client, index);
+                head_push_to(core, client, index, false);
             continue;
         }
         struct entry *waiter = head_entry(core, edge.who);

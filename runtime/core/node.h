@@ -336,6 +336,9 @@ bool node_has_remote(const struct rtci_rec *rec); /* a RESULT or TASK */
 void node_park_result(struct rtci_node_core *core, uint64_t now_ns, uint32_t client,
                       const struct rtci_done *done, struct rtci_node_actions *actions);
 /* The task stands in its slot, marked. */
+/* Nobody asked for its values yet: those that are here are told, the others stay where they are. */
+void node_lazy_result(struct rtci_node_core *core, uint32_t token, const struct rtci_rec *rec,
+                      struct rtci_node_actions *actions);
 void node_park_task(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
                     struct rtci_node_actions *actions);
 void node_parked_client_gone(struct rtci_node_core *core, uint32_t client);

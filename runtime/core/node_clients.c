@@ -449,7 +449,9 @@ void node_to_client(struct rtci_node_core *core, uint64_t now_ns, const struct r
         } else if (rec->type == RTCI_R_RESULT && RTCI_UNLIKELY(node_has_remote(rec))) {
             tell_run(core, token, run, at, actions);
             run = next;
-            if (token)
+            if (token && rec->flags & RTCI_RESULT_LAZY)
+                node_lazy_result(core, token, rec, actions);
+            else if (token)
                 node_park_result(core, now_ns, wrap->client, (const struct rtci_done *)rec,
                                  actions);
         }

@@ -180,6 +180,25 @@ void node_park_result(struct rtci_node_core *core, uint64_t now_ns, uint32_t cli
     settle(core, now_ns, index, actions);
 }
 
+void node_lazy_result(struct rtci_node_core *core, uint32_t token, const struct rtci_rec *rec,
+                      struct rtci_node_actions *actions)
+{
+    struct rtci_rec *out = rtci_buf_add(node_out(core, token, actions), rec->size);
+    RTCI_ASSERT(out);
+    memcpy(out, rec, rec->size);
+    uint32_t n;
+    struct rtci_resolved *rows = rows_of(out, &n);
+    uint64_t offset, size;
+    for (uint32_t i = 0; i < n; i++) {
+        if (rows[i].kind != RTCI_KIND_REMOTE ||
+            !rtci_node_core_object(core, row_id(out, i), &offset, &size))
+            continue;
+        rows[i].kind = RTCI_KIND_ARENA;
+        rows[i].offset = offset;
+        rows[i].size = size;
+    }
+}
+
 void node_park_task(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
                     struct rtci_node_actions *actions)
 {

@@ -91,7 +91,7 @@ static int absent_value(struct rtc_call *call, rtc_ref ref, struct rtc_value *re
     int rc = 0;
     struct slot *slot = rtci_find(call->rtc, ref, true, &rc);
     if (slot)
-        rc = rtci_slot_done(slot) ? rtci_slot_value(call->rtc, slot, ret_value)
+        rc = rtci_slot_here(slot) ? rtci_slot_value(call->rtc, slot, ret_value)
                                   : rtci_error(RTC_E_NOT_FOUND, "the argument is not there");
     rtci_leave(call->rtc);
     return rc;

@@ -83,8 +83,7 @@ static int write_line(const char *path, const char *line)
         close(fd);
     if (ok && !rename(part, path))
         return 0;
-    fprintf(stderr, "rtc head: the join line cannot be written to %s: %s\n", path,
-            strerror(errno));
+    fprintf(stderr, "rtc head: the join line cannot be written to %s: %s\n", path, strerror(errno));
     return RTC_E_DISK;
 }
 

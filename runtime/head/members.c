@@ -9,7 +9,8 @@
 #include "runtime/net/net.h"
 #include "runtime/node/blobs.h"
 
-#define SUSPECT_NS   (25 * RTCI_NS_PER_MS) /* a broken connection that was not resumed within this */
+#define SUSPECT_NS (25 * RTCI_NS_PER_MS) /* a broken connection that was not resumed within this \
+                                          */
 #define LEASE_NS     (10 * RTCI_NS_PER_S)
 #define USUAL_PORT   6380
 #define FIRST_NUMBER 2u /* 1 is the head's own node */
@@ -255,7 +256,7 @@ static void timers(struct rtci_members *m)
                      o->kept.name);
             rtci_head_core_node_suspect(m->core, now, i, o->incarnation, m->actions);
         }
-        uint64_t next = o->until_ns                     ? o->until_ns
+        uint64_t next = o->until_ns                      ? o->until_ns
                         : o->suspect_ns && !o->suspected ? o->suspect_ns
                                                          : UINT64_MAX;
         m->timer_ns = next < m->timer_ns ? next : m->timer_ns;
@@ -280,12 +281,8 @@ bool rtci_members_take(struct rtci_members *m)
         case RTCI_HUB_BROKEN: on_broken(m, event.node); break;
         case RTCI_HUB_RESUMED: on_resumed(m, event.node); break;
         case RTCI_HUB_DEAD: lost(m, event.node, event.text); break;
-        case RTCI_HUB_BULK:
-            rtci_daemon_bulk(m->daemon, event.node, event.data, event.size);
-            break;
-        case RTCI_HUB_REFUSED:
-            fprintf(stderr, "rtc head: %s\n", event.text);
-            break;
+        case RTCI_HUB_BULK: rtci_daemon_bulk(m->daemon, event.node, event.data, event.size); break;
+        case RTCI_HUB_REFUSED: fprintf(stderr, "rtc head: %s\n", event.text); break;
         default: break;
         }
     }
@@ -387,8 +384,7 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
     if (!rc)
         rc = watch(m);
     if (!rc)
-        rc = rtci_join_line(daemon, core, actions, config.keys.public_key,
-                            rtci_hub_port(m->hub));
+        rc = rtci_join_line(daemon, core, actions, config.keys.public_key, rtci_hub_port(m->hub));
     if (rc) {
         rtci_members_close(m);
         return rc;

@@ -25,9 +25,10 @@ static void answer(struct rtci_hub *hub, const struct rtci_arrival *a, uint32_t 
 
 static struct rtci_net_welcome begin(const struct rtci_hub *hub, uint64_t session)
 {
-    struct rtci_net_welcome w = {
-        .epoch = hub->config.epoch, .session = session, .lease_ns = hub->config.lease_ns,
-        .now_ns = hub->now_ns};
+    struct rtci_net_welcome w = {.epoch = hub->config.epoch,
+                                 .session = session,
+                                 .lease_ns = hub->config.lease_ns,
+                                 .now_ns = hub->now_ns};
     rtci_net_text(w.release, sizeof(w.release), RTC_VERSION_STRING);
     return w;
 }

@@ -1,5 +1,5 @@
-/* Deadlines travel as absolute times of the monotonic clock of a host. Each host has its own, so they
- * are shifted by the difference to the head's where they cross the link. */
+/* Deadlines travel as absolute times of the monotonic clock of a host. Each host has its own, so
+ * they are shifted by the difference to the head's where they cross the link. */
 #include "runtime/node/worker.h"
 
 static void shift_spec(struct rtci_rec *rec, int64_t shift)

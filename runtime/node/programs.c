@@ -188,8 +188,8 @@ static void begin_fetching(struct rtci_programs *programs, struct entry *e)
     struct rtci_blob blob = {.kind = RTCI_BLOB_PROGRAM, .size = e->program.size};
     memcpy(blob.hash, e->program.hash, sizeof(blob.hash));
     e->state = FETCHING;
-    e->pull = rtci_blobs_pull(programs->daemon->blobs, &blob, (void *)(uintptr_t)e->map,
-                              e->program.node);
+    e->pull =
+        rtci_blobs_pull(programs->daemon->blobs, &blob, (void *)(uintptr_t)e->map, e->program.node);
 }
 
 void rtci_programs_fetched(struct rtci_programs *programs, uint64_t pull, int status)
@@ -205,8 +205,8 @@ void rtci_programs_fetched(struct rtci_programs *programs, uint64_t pull, int st
         return;
     }
     snprintf(text, sizeof(text),
-             "the program %.200s could not be had from the driver's host (node %u)", e->program.path,
-             e->program.node);
+             "the program %.200s could not be had from the driver's host (node %u)",
+             e->program.path, e->program.node);
     fail(programs, e, text);
 }
 
@@ -223,10 +223,11 @@ static void on_program(struct rtci_programs *programs, const struct rtci_program
         snprintf(text, sizeof(text), "the program of the job is not to be had: its driver is gone");
         fail(programs, e, text);
     } else if (strcmp(rec->arch, uts.machine) != 0) {
-        snprintf(text, sizeof(text),
-                 "the program %.200s was built for %.15s, this node is %.15s: build it for both and "
-                 "give the nodes labels",
-                 rec->path, rec->arch, uts.machine);
+        snprintf(
+            text, sizeof(text),
+            "the program %.200s was built for %.15s, this node is %.15s: build it for both and "
+            "give the nodes labels",
+            rec->path, rec->arch, uts.machine);
         fail(programs, e, text);
     } else if (!open_cached(programs, e)) {
         begin_fetching(programs, e);
@@ -345,8 +346,9 @@ static void read_through(struct rtci_programs *programs, struct entry *e)
     if (memcmp(hash, e->program.hash, sizeof(hash)) != 0) {
         unlink(part);
         unlink(path);
-        fail(programs, e, "the program that was fetched is not what its name says: it is fetched anew "
-                          "when it is needed next");
+        fail(programs, e,
+             "the program that was fetched is not what its name says: it is fetched anew "
+             "when it is needed next");
         return;
     }
     /* Executed by a descriptor that nobody can write through. */

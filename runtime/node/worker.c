@@ -14,7 +14,8 @@
 #include "runtime/node/blobs.h"
 #include "runtime/node/worker.h"
 
-#define UNSENT_MAX   (4 * RTCI_MIB) /* said by the node and not taken by the link; then rings wait */
+#define UNSENT_MAX (4 * RTCI_MIB) /* said by the node and not taken by the link; then rings wait \
+                                   */
 #define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
 
 struct worker {
@@ -22,7 +23,7 @@ struct worker {
     struct rtci_link *link;
     struct rtci_link_config config;
     struct rtci_buf unsent, old;
-    uint64_t sent; /* number of the last message */
+    uint64_t sent;       /* number of the last message */
     uint64_t closed_seq; /* of daemon.closed, the first so many wait for this message */
     uint32_t closed_marked;
     int64_t shift; /* the head's clock less this host's */
@@ -58,8 +59,8 @@ static void send_up(struct worker *w)
     buf->len -= at;
 }
 
-/* The keeper gives up the channels of clients that are gone, when the head has committed the last that
- * was read from them. */
+/* The keeper gives up the channels of clients that are gone, when the head has committed the last
+ * that was read from them. */
 static void forget_closed(struct worker *w, uint64_t committed)
 {
     struct rtci_daemon *d = &w->daemon;
@@ -284,8 +285,8 @@ static void say_goodbye(struct worker *w)
         return;
     rtci_buf_put(&d->actions.to_head, &leave, sizeof(leave));
     turn(w);
-    while ((w->unsent.len || rtci_link_committed(w->link) < w->sent) &&
-           rtci_daemon_now() < until && !w->refused) {
+    while ((w->unsent.len || rtci_link_committed(w->link) < w->sent) && rtci_daemon_now() < until &&
+           !w->refused) {
         rtci_daemon_sleep(d, false, rtci_link_deadline(w->link));
         d->now_ns = rtci_daemon_now();
         take_events(w);
@@ -306,8 +307,8 @@ static int open_link(struct worker *w)
     uname(&uts);
     snprintf(w->config.name, sizeof(w->config.name), "%s", rtci_node_core_name(d->node));
     snprintf(w->config.arch, sizeof(w->config.arch), "%.15s", uts.machine);
-    w->config.flags = (d->options.embedded ? RTCI_HELLO_DRIVER : 0) |
-                      (d->was_member ? 0 : RTCI_HELLO_FRESH);
+    w->config.flags =
+        (d->options.embedded ? RTCI_HELLO_DRIVER : 0) | (d->was_member ? 0 : RTCI_HELLO_FRESH);
     if (!rc)
         rc = rtci_link_open(&w->config, &w->link, text, sizeof(text));
     if (rc)

@@ -215,6 +215,9 @@ struct rtci_fail {
     uint16_t attempts;
 };
 
+/* RESULT, flags: nobody asked for the values yet: large ones may stay where they are (REMOTE rows). */
+#define RTCI_RESULT_LAZY 1u
+
 /* DONE (executor to head) and RESULT (head to whoever holds the future): the same layout, so that
  * the head stores and forwards the bytes. struct rtci_resolved ret[n_returns] follow, then bytes.
  * The ids that ARENA rows contain are the last bytes of the record, in the order of the rows.
