@@ -201,8 +201,8 @@ static bool chaotic(const struct sim *sim)
 {
     const struct swarm *swarm = &sim->swarm;
     return swarm->kill_exec || swarm->kill_node || swarm->kill_head || swarm->kill_daemon ||
-           swarm->no_register || swarm->spawn_fails || swarm->p_cancel || swarm->p_deadline ||
-           swarm->p_kind[DO_CRASH] || swarm->kill_driver;
+           swarm->drain || swarm->no_register || swarm->spawn_fails || swarm->p_cancel ||
+           swarm->p_deadline || swarm->p_kind[DO_CRASH] || swarm->kill_driver;
 }
 
 static bool may_fail(const struct sim *sim, const struct known *known)
@@ -238,10 +238,10 @@ static bool legitimate(const struct sim *sim, const struct known *known, int32_t
     case RTC_E_CANCELLED: return known->cancelled || known->parent != 0;
     case RTC_E_DEADLINE: return deadlines(sim, known);
     case RTC_E_DEPENDENCY: return deps_fail;
-    case RTC_E_NODE_LOST: return sim->swarm.kill_node != 0;
+    case RTC_E_NODE_LOST: return sim->swarm.kill_node || sim->swarm.drain;
     case RTC_E_NO_REGISTER: return sim->swarm.no_register != 0;
     case RTC_E_OS: return sim->swarm.spawn_fails != 0;
-    case RTC_E_LOST: return sim->swarm.kill_node != 0;
+    case RTC_E_LOST: return sim->swarm.kill_node || sim->swarm.drain;
     default: return false;
     }
 }
@@ -284,7 +284,7 @@ void sim_on_result(struct sim *sim, struct vproc *proc, const struct rtci_done *
         if (hold->wanted && rtci_id_equal(hold->id, id)) {
             hold->wanted = false;
             SIM_CHECK(sim,
-                      done->status != RTC_E_LOST || sim->swarm.kill_node ||
+                      done->status != RTC_E_LOST || sim->swarm.kill_node || sim->swarm.drain ||
                           job_ended(sim, proc->job),
                       "%u:%llu is lost though it is held", id.client, (unsigned long long)id.seq);
         }

@@ -154,6 +154,7 @@ static void host_ends(struct sim *sim, uint32_t index)
 {
     struct vnode *node = &sim->nodes[index];
     node->up = false;
+    node->life++;
     if (node->core)
         sim_node_stop(node);
     sim_link_end(sim, index, false);
@@ -187,6 +188,19 @@ void sim_node_kill(struct sim *sim, uint32_t index)
     sim_at(sim, sim->now_ns + sim_between(sim, SIM_MS, away), EV_REJOIN, index, 0, NULL);
 }
 
+/* It was drained, and nothing is left in it: sometimes it ends, telling so. */
+void sim_node_leave(struct sim *sim, uint32_t index)
+{
+    struct vnode *node = &sim->nodes[index];
+    SIM_CHECK(sim, index, "the head's own node is told to leave");
+    sim->n_leaves++;
+    if (sim_chance(sim, 500))
+        return; /* the operator lets it in again */
+    struct rtci_rec leave = {sizeof(leave), RTCI_R_LEAVE, 0};
+    rtci_buf_put(&node->actions.to_head, &leave, sizeof(leave));
+    sim_at(sim, sim->now_ns + SIM_US, EV_LEAVE, index, 0, NULL);
+}
+
 /* The head gives the node up; one that lives ends what it has, as it hears nothing either. */
 void sim_node_lost(struct sim *sim, uint32_t index, const char *cause)
 {
@@ -217,7 +231,6 @@ void sim_node_start(struct sim *sim, uint32_t index)
     node->number = index + 1;
     sim_node_lost(sim, index, "its host was started again");
     node->up = true;
-    node->life++;
     node->config.store_used = false;
     sim_node_join(sim, index);
 }

@@ -20,6 +20,12 @@ static void chaos(struct sim *sim)
         sim_node_kill(sim, 1 + (uint32_t)sim_between(sim, 0, swarm->nodes - 2));
     if (sim_chance(sim, swarm->kill_one_daemon))
         sim_daemon_kill(sim, (uint32_t)sim_between(sim, 0, swarm->nodes - 1));
+    if (sim_chance(sim, swarm->drain)) {
+        uint32_t which = (uint32_t)sim_between(sim, 0, swarm->nodes - 1);
+        sim_at(sim, sim->now_ns, EV_CORDON, which, (uint32_t)sim_between(sim, 1, 2), NULL);
+        for (uint32_t i = 1; i < 40; i++) /* until it is heard: whoever says it may die */
+            sim_at(sim, sim->now_ns + i * 300 * SIM_MS, EV_CORDON, which, RTCI_CORDON_OFF, NULL);
+    }
     if (swarm->nodes > 1 && sim_chance(sim, swarm->cut))
         sim_link_break(sim, 1 + (uint32_t)sim_between(sim, 0, swarm->nodes - 2));
     struct vnode *node = &sim->nodes[sim_between(sim, 0, swarm->nodes - 1)];
@@ -30,6 +36,20 @@ static void chaos(struct sim *sim)
     if (proc->alive && proc->number &&
         sim_chance(sim, driver ? swarm->kill_driver : swarm->kill_exec))
         sim_proc_kill(sim, proc, 9);
+}
+
+/* An operator, by way of some driver. */
+static void cordon(struct sim *sim, uint32_t index, uint32_t op)
+{
+    for (uint32_t i = 0; i < sim->n_procs; i++) {
+        struct vproc *proc = sim->procs[i];
+        if (proc->role != RTCI_ROLE_DRIVER || !proc->alive || !proc->number)
+            continue;
+        struct rtci_slot_msg *msg = sim_write(sim, proc, RTCI_R_CORDON, sizeof(*msg));
+        msg->slot = index + 1;
+        msg->op = op;
+        break;
+    }
 }
 
 static void executor_attached(struct sim *sim, struct vproc *proc)
@@ -63,6 +83,8 @@ void sim_event(struct sim *sim, const struct event *event)
     case EV_BEAT: sim_link_frame(sim, event->a, event->b, event->message); break;
     case EV_POLL: sim_link_poll(sim, event->a, event->b); break;
     case EV_HEAL: sim_link_heal(sim, event->a, event->b); break;
+    case EV_LEAVE: sim_node_kill(sim, event->a); break;
+    case EV_CORDON: cordon(sim, event->a, event->b); break;
     case EV_JOIN: sim_node_join(sim, event->a); break;
     case EV_PROC: sim_proc_step(sim, sim->procs[event->a]); break;
     case EV_ATTACH: executor_attached(sim, sim->procs[event->a]); break;

@@ -181,6 +181,7 @@ static void perform_one(struct sim *sim, uint32_t index, const struct rtci_node_
                sim_message_new(index, node->daemons, act, sizeof(*act)));
         break;
     case RTCI_NA_STORE_WARM: break;
+    case RTCI_NA_STOP: sim_node_leave(sim, index); break;
     case RTCI_NA_STORE_COOL:
         for (uint32_t i = 0; i < 256; i++)
             SIM_CHECK(sim,

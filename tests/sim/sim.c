@@ -160,6 +160,7 @@ static void draw_swarm(struct sim *sim, uint32_t nodes, uint32_t tasks)
     swarm->kill_driver = some(sim, 50);
     swarm->kill_one_daemon = some(sim, 200);
     swarm->cut = some(sim, 200);
+    swarm->drain = some(sim, 100);
     swarm->loss = some(sim, 50);
     swarm->repeat = some(sim, 100);
     swarm->no_register = some(sim, 30);
@@ -170,7 +171,8 @@ static void report(struct sim *sim)
 {
     printf("seed=%llu nodes=%u tasks=%u steps=%llu time=%.3fs results=%llu runs=%llu kills=%llu "
            "heads=%llu nodes_lost=%llu recalled=%llu cancels=%llu blocked=%llu grants=%llu "
-           "holds=%llu pulled=%llu not_pulled=%llu daemons=%llu suspects=%llu cuts=%llu lost=%llu",
+           "holds=%llu pulled=%llu not_pulled=%llu daemons=%llu suspects=%llu cuts=%llu lost=%llu "
+           "leaves=%llu",
            (unsigned long long)sim->seed, sim->swarm.nodes, sim->n_known,
            (unsigned long long)sim->steps, (double)sim->now_ns / 1e9,
            (unsigned long long)sim->n_results, (unsigned long long)sim->n_runs,
@@ -180,7 +182,8 @@ static void report(struct sim *sim)
            (unsigned long long)sim->n_grants, (unsigned long long)sim->n_holds,
            (unsigned long long)sim->n_pulled, (unsigned long long)sim->n_not_pulled,
            (unsigned long long)sim->n_daemon_kills, (unsigned long long)sim->n_suspects,
-           (unsigned long long)sim->n_cuts, (unsigned long long)sim->n_lost);
+           (unsigned long long)sim->n_cuts, (unsigned long long)sim->n_lost,
+           (unsigned long long)sim->n_leaves);
     for (uint32_t i = 1; i < 64; i++) {
         if (sim->n_failed[i])
             printf(" E%u=%llu", i, (unsigned long long)sim->n_failed[i]);

@@ -27,6 +27,8 @@ enum sim_event_type {
     EV_HEAD_START,
     EV_JOIN,
     EV_HEAL,
+    EV_LEAVE,
+    EV_CORDON,
     EV_FRAME,
     EV_BEAT, /* this and the next are no work: they go on for ever */
     EV_POLL,
@@ -137,7 +139,7 @@ struct vnode {
     struct rtci_node_core *core;
     struct rtci_node_config config;
     struct rtci_node_actions actions;
-    uint32_t life;   /* how often the host was started */
+    uint32_t life;   /* how often the host ended */
     bool up;         /* the host; its daemon is there when it has a core */
     uint32_t number; /* the head's for it */
     uint32_t link;   /* its session */
@@ -162,7 +164,7 @@ struct swarm { /* drawn anew for each seed: what happens, and how much of it, in
     uint32_t p_kind[DO_KINDS], p_dep, p_put, p_large_put, p_cancel, p_release, p_priority,
         p_deadline, p_contain, p_stubborn, p_retry_on_error, p_detached;
     uint32_t kill_exec, kill_node, kill_head, kill_daemon, no_register, spawn_fails, kill_driver;
-    uint32_t kill_one_daemon, cut, loss, repeat;
+    uint32_t kill_one_daemon, cut, loss, repeat, drain;
     uint64_t delay_ns, run_ns, chaos_ns;
     uint32_t cpus;
 };
@@ -190,7 +192,7 @@ struct sim {
     /* what happened, for coverage */
     uint64_t n_results, n_runs, n_kills, n_head_kills, n_node_kills, n_recalled, n_cancels,
         n_blocked, n_grants, n_pulled, n_not_pulled, n_holds, n_daemon_kills, n_suspects, n_cuts,
-        n_lost, n_failed[64];
+        n_lost, n_leaves, n_failed[64];
 };
 
 #define SIM_FAIL(sim, ...) sim_fail(sim, __FILE__, __LINE__, __VA_ARGS__)
@@ -247,6 +249,7 @@ void sim_process_exit(struct sim *sim, struct vproc *proc, int32_t code);
 
 /* host.c */
 void sim_node_start(struct sim *sim, uint32_t node);
+void sim_node_leave(struct sim *sim, uint32_t node);
 void sim_node_join(struct sim *sim, uint32_t node);
 void sim_node_kill(struct sim *sim, uint32_t node);
 void sim_node_lost(struct sim *sim, uint32_t node, const char *cause);
