@@ -204,8 +204,9 @@ static void drain_other(struct rtci_head_core *core, struct cls *cls)
     core->slots[victim].draining = true;
     if (!core->slots[victim].inflight)
         head_slot_release(core, victim, true);
-    else
-        head_recall(core, victim, 0);
+    else /* the first stays: where the way is long, classes would else take turns and begin nothing
+          */
+        head_recall(core, victim, core->slots[victim].inflight - 1);
 }
 
 static void starve(struct rtci_head_core *core, struct cls *cls)

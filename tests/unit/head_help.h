@@ -45,6 +45,7 @@ static inline void play_note(struct play *p, uint32_t node, const struct rtci_re
         told.seq = cancel->id.seq, told.slot = cancel->slot, told.attempt = cancel->attempt;
     } else if (rec->type == RTCI_R_SLOT_FREE || rec->type == RTCI_R_RECALL) {
         told.slot = ((const struct rtci_slot_msg *)at)->slot;
+        told.attempt = ((const struct rtci_slot_msg *)at)->op;
     } else if (rec->type == RTCI_R_RESULT) {
         const struct rtci_done *done = at;
         told.seq = done->seq, told.attempt = (uint32_t)-done->status;

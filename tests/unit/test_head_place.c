@@ -151,6 +151,26 @@ static void bytes(void **state)
     play_end(&p);
 }
 
+/* A class that waits gets the slot of another, which keeps its first task: where the way to the
+ * node is longer than a slot's turn, the two would else drive each other out and begin nothing. */
+static void first_stays(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p, 1, 1);
+    play_shape(&p, &(struct rtci_shape){.number = 1, .cpu = 10000, .placement = RTCI_PLACE_SPREAD},
+               NULL);
+    play_many(&p, 2, 0);
+    assert_int_equal(p.head->slots[1].inflight, 2);
+    play_submit(&p, 1, 0, NO_DEP);
+    play_turn(&p, 1);
+    assert_int_equal(play_count(&p, 2, RTCI_R_RECALL, 0), 0);
+    p.now_ns += RTCI_SLOT_QUANTUM_NS;
+    play_turn(&p, 1);
+    assert_int_equal(play_told(&p, 2, RTCI_R_RECALL, 0)->attempt, 1); /* the newest one */
+    play_end(&p);
+}
+
 /* ---- Nodes that work: their executors run one task after the other, messages take their time ----
  */
 
@@ -339,6 +359,7 @@ int main(void)
         cmocka_unit_test(shares),
         cmocka_unit_test(far_away),
         cmocka_unit_test(gives_back),
+        cmocka_unit_test(first_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
