@@ -81,6 +81,7 @@ static void check_attempts(const struct rtci_head_core *core, const struct entry
 {
     if (entry->flags & EF_CONFIRMED)
         RTCI_ASSERT(entry->slot && !core->nodes[core->slots[entry->slot].node].ready);
+    RTCI_ASSERT(!(entry->flags & EF_GHOST) == !entry->ghost_node);
     if (!entry->ghost_node) {
         RTCI_ASSERT(!(entry->flags & (EF_GHOST_SEEN | EF_GHOST_RAN)) && !entry->ghost_next);
         return;

@@ -11,6 +11,7 @@ static void link_ghost(struct rtci_head_core *core, uint32_t index, uint32_t num
     struct entry *entry = head_entry(core, index);
     struct node *node = &core->nodes[number];
     entry->ghost_node = number;
+    entry->flags |= EF_GHOST;
     entry->ghost_prev = 0;
     entry->ghost_next = node->ghosts;
     if (node->ghosts)
@@ -30,12 +31,13 @@ void head_ghost_clear(struct rtci_head_core *core, uint32_t index)
         head_entry(core, entry->ghost_next)->ghost_prev = entry->ghost_prev;
     entry->ghost_node = entry->ghost_attempt = entry->ghost_slot = 0;
     entry->ghost_next = entry->ghost_prev = 0;
-    entry->flags &= (uint16_t) ~(EF_GHOST_RAN | EF_GHOST_SEEN);
+    entry->flags &= (uint16_t) ~(EF_GHOST | EF_GHOST_RAN | EF_GHOST_SEEN);
 }
 
 bool head_ghost_is(const struct entry *entry, uint32_t node, uint32_t attempt)
 {
-    return node && entry->ghost_node == node && entry->ghost_attempt == attempt;
+    return entry->flags & EF_GHOST && node && entry->ghost_node == node &&
+           entry->ghost_attempt == attempt;
 }
 
 void head_ghost_note(struct rtci_head_core *core, uint32_t index, uint32_t node, uint32_t slot,
@@ -132,9 +134,9 @@ void head_ghosts_end(struct rtci_head_core *core, uint32_t number)
 void head_ghost_stop(struct rtci_head_core *core, uint32_t index)
 {
     struct entry *entry = head_entry(core, index);
-    uint32_t slot = entry->ghost_slot;
-    if (!entry->ghost_node)
+    if (RTCI_LIKELY(!(entry->flags & EF_GHOST)))
         return;
+    uint32_t slot = entry->ghost_slot;
     const struct node *node = &core->nodes[entry->ghost_node];
     if (node->ready && !node->suspect && slot && slot < core->n_slots && core->slots[slot].used &&
         core->slots[slot].node == entry->ghost_node)

@@ -21,7 +21,8 @@ enum entry_flags {
     EF_CONFIRMED = 128u,  /* a node that came back has it in its slot */
     EF_GHOST_SEEN = 256u, /* … or its ghost */
     EF_GHOST_RAN = 512u,  /* the ghost was known to run */
-    EF_HOME = 1024u,       /* its large values lie on `node`, at the offsets of their rows */
+    EF_GHOST = 1024u,     /* it has one; the rest of that is seldom looked at */
+    EF_HOME = 2048u,      /* its large values lie on `node`, at the offsets of their rows */
 };
 
 /* A task, or an object that was put. */
@@ -137,7 +138,7 @@ struct slot {
 struct node {
     uint32_t state; /* enum rtci_node_state */
     bool hello, ready, cordoned, dirty;
-    uint64_t incarnation;
+    uint64_t incarnation, rtt_ns;
     int64_t cpu, gpu, mem, gpu_mem;           /* total */
     int64_t cpu_free, gpu_free, mem_free, gpu_mem_free;
     uint64_t store;
@@ -153,7 +154,6 @@ struct node {
     bool holds_told; /* what it holds is told whole before it is ready */
     bool leaving;    /* it was told to end */
     uint32_t ghosts; /* first of the attempts on it that are tried elsewhere too */
-    uint64_t rtt_ns;
     char cause[96]; /* DEAD: why */
 };
 #define HEAD_OWN_NODE 1u /* the one on the head's own host */

@@ -367,8 +367,8 @@ void head_slot_check(struct rtci_head_core *core, uint32_t number)
 {
     struct slot *slot = &core->slots[number];
     const struct node *node = &core->nodes[slot->node];
-    if (!slot->used || slot->blocked || !node->ready || node->suspect ||
-        node->state == RTCI_NODE_DEAD)
+    if (!slot->used || slot->blocked || node->state == RTCI_NODE_JOINING ||
+        node->state == RTCI_NODE_SUSPECT || node->state == RTCI_NODE_DEAD)
         return; /* of a node that is away: looked at when it is back */
     struct cls *cls = head_class(core, slot->cls);
     if (node->cpu_free < 0 && cls->shape.cpu && !slot->draining) {
