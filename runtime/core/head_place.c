@@ -17,6 +17,7 @@ static bool fits(struct rtci_head_core *core, uint32_t number, const struct cls 
 
 /* How many nodes that fit are compared. Those beyond come next: the cursor goes on. */
 #define PROBES       64u
+#define PROBES_MANY  8u    /* of more than 256: a few are about as good, and cost less to look at */
 #define PROBES_BYTES 1024u /* when large arguments are to be near */
 
 struct candidate {
@@ -59,8 +60,12 @@ static uint32_t find_node(struct rtci_head_core *core, struct cls *cls)
         cls->shape.node && fits(core, cls->shape.node, cls))
         return cls->shape.node;
     bool large = spec->n_refs && has_large(core, spec);
-    uint32_t probes = 0, most = large ? PROBES_BYTES : PROBES;
+    uint32_t probes = 0, most = PROBES;
     struct candidate best = {0};
+    if (large)
+        most = PROBES_BYTES;
+    else if (core->n_nodes > 256)
+        most = PROBES_MANY;
     for (uint32_t i = 0; i < core->n_nodes && probes < most; i++) {
         uint32_t number = cls->cursor + i;
         number = number >= core->n_nodes ? number - core->n_nodes : number;
