@@ -29,7 +29,8 @@ static void usage(FILE *out)
         "  de --config FILE     calibrate a model by differential evolution\n"
         "  attach FOLDER        follow a driver that was started with --detach\n\n"
         "`rtc COMMAND --help` says more. The daemon is found by RTC_ADDRESS\n"
-        "(unix:/path, or a join line for one that is elsewhere), else it is this user's own on this host.\n");
+        "(unix:/path, or a join line for one that is elsewhere), else it is this user's own on\n"
+        "this host.\n");
 }
 
 /* rtc-NAME beside this program, in its libexec, in a build tree, or in PATH. */

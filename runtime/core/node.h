@@ -157,6 +157,7 @@ struct arena {
 struct rtci_node_core {
     struct rtci_node_config config;
     bool told; /* hello was said */
+    uint32_t last_token; /* given to an executor, less RTCI_TOKEN_EXEC */
     uint32_t prestart, execs_max;
     uint32_t n_procs; /* tokens below this were used */
     uint32_t n_execs;

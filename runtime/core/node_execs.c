@@ -119,11 +119,17 @@ void node_exec_unidle(struct rtci_node_core *core, uint32_t token)
 
 /* ---- Beginning ---- */
 
-static uint32_t free_token(const struct rtci_node_core *core)
+/* The lowest; or, where what was closed is kept for a while under its token, each in its turn. */
+static uint32_t free_token(struct rtci_node_core *core)
 {
-    for (uint32_t token = RTCI_TOKEN_EXEC; token < RTCI_CLIENTS_MAX; token++) {
-        if (core->procs[token].state == PROC_FREE)
-            return token;
+    const uint32_t n = RTCI_CLIENTS_MAX - RTCI_TOKEN_EXEC;
+    uint32_t from = core->config.tokens_rest ? core->last_token + 1 : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t token = RTCI_TOKEN_EXEC + (from + i) % n;
+        if (core->procs[token].state != PROC_FREE)
+            continue;
+        core->last_token = token - RTCI_TOKEN_EXEC;
+        return token;
     }
     return 0;
 }

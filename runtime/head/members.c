@@ -9,8 +9,9 @@
 #include "runtime/net/net.h"
 #include "runtime/node/blobs.h"
 
-#define SUSPECT_NS (25 * RTCI_NS_PER_MS) /* a broken connection that was not resumed within this \
-                                          */
+#define SUSPECT_NS                                                                \
+    (25 * RTCI_NS_PER_MS) /* a broken connection that was not resumed within this \
+                           */
 #define LEASE_NS     (10 * RTCI_NS_PER_S)
 #define USUAL_PORT   6380
 #define FIRST_NUMBER 2u /* 1 is the head's own node */

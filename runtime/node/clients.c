@@ -38,7 +38,11 @@ static void close_fd(int *fd)
 void rtci_daemon_unstore(struct rtci_daemon *daemon, uint32_t token)
 {
     struct rtci_keeper_msg msg = {.type = RTCI_KM_UNSTORE, .key = RTCI_KEY_CLIENT + token};
-    if (!daemon->process[token].used) /* else the number is another's by now */
+    if (daemon->process[token].used && daemon->remote)
+        return; /* the token is another's by now */
+    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+    msg.type = RTCI_KM_FORGET;
+    if (token >= RTCI_TOKEN_EXEC)
         RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
 }
 
@@ -159,11 +163,15 @@ void rtci_daemon_survivors(struct rtci_daemon *daemon)
     }
 }
 
-static uint32_t free_token(const struct rtci_daemon *daemon)
+/* Each in its turn: of one that was closed the keeper may keep something for a while. */
+static uint32_t free_token(struct rtci_daemon *daemon)
 {
-    for (uint32_t i = 1; i <= RTCI_CLIENTS_MAX / 2; i++) {
-        if (!daemon->process[i].used)
-            return i;
+    for (uint32_t i = 0; i < RTCI_CLIENTS_MAX / 2; i++) {
+        uint32_t token = 1 + (daemon->last_token + i) % (RTCI_CLIENTS_MAX / 2);
+        if (daemon->process[token].used)
+            continue;
+        daemon->last_token = token;
+        return token;
     }
     return 0;
 }

@@ -67,7 +67,7 @@ struct rtci_daemon {
     struct rtci_arena_entry *table;
     struct rtci_process *process; /* RTCI_CLIENTS_MAX of them */
     uint32_t tokens[RTCI_CLIENTS_MAX];
-    uint32_t n_tokens;
+    uint32_t n_tokens, last_token;
     uint32_t embedded_token;
     struct rtci_node_core *node;
     struct rtci_node_actions actions;

@@ -327,8 +327,6 @@ static void gone(struct rtci_daemon *daemon, uint32_t token, struct rtci_gone *h
         remove_empty_log(daemon, p);
     rtci_node_core_gone(daemon->node, daemon->now_ns, how, &daemon->actions);
     free(held);
-    struct rtci_keeper_msg msg = {.type = RTCI_KM_FORGET, .key = RTCI_KEY_CLIENT + token};
-    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
 }
 
 void rtci_daemon_exited(struct rtci_daemon *daemon, uint32_t token, int status, int spawn_errno)

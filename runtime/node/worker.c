@@ -14,8 +14,9 @@
 #include "runtime/node/blobs.h"
 #include "runtime/node/worker.h"
 
-#define UNSENT_MAX (4 * RTCI_MIB) /* said by the node and not taken by the link; then rings wait \
-                                   */
+#define UNSENT_MAX                                                                \
+    (4 * RTCI_MIB) /* said by the node and not taken by the link; then rings wait \
+                    */
 #define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
 
 struct worker {
