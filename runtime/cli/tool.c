@@ -87,20 +87,6 @@ static int query(struct rtc *rtc, const char *what, bool json)
     return 0;
 }
 
-static int stop(struct rtc *rtc, bool now)
-{
-    struct rtci_slot_msg msg = {.rec = {sizeof(msg), RTCI_R_STOP, 0}, .op = now};
-    int rc = rtci_enter(rtc);
-    if (!rc) {
-        rc = rtci_send_record(rtc, &msg.rec);
-        rtci_leave(rtc);
-    }
-    if (rc < 0)
-        return fail("stop");
-    struct pollfd end = {.fd = rtc->sock, .events = POLLIN}; /* its EOF: all is gone */
-    return poll(&end, 1, 30000) == 1 ? 0 : fail("stop");
-}
-
 static int cordon(struct rtc *rtc, uint32_t node, uint32_t op)
 {
     struct rtci_slot_msg msg = {.rec = {sizeof(msg), RTCI_R_CORDON, 0}, .slot = node, .op = op};
@@ -161,7 +147,10 @@ int rtci_cli_tool(int argc, char **argv)
         return usage(command), 2;
     struct rtc *rtc;
     struct rtc_config config = {.name = "rtc", .quiet = true};
-    if (rtci_client_open(&config, RTCI_ROLE_TOOL, &rtc) < 0)
+    int opened = rtci_client_open(&config, RTCI_ROLE_TOOL, &rtc);
+    if (opened == RTC_E_DISCONNECTED && !strcmp(command, "stop"))
+        return rtci_cli_stop_keeper();
+    if (opened < 0)
         return fail(command);
     int rc = 0;
     if (!strcmp(command, "status"))
@@ -171,7 +160,7 @@ int rtci_cli_tool(int argc, char **argv)
     else if (!strcmp(command, "why"))
         rc = why(rtc, arg);
     else if (!strcmp(command, "stop"))
-        return stop(rtc, now);
+        return rtci_cli_stop(rtc, now);
     else {
         uint32_t op = !strcmp(command, "drain") ? 2 : !strcmp(command, "cordon");
         rc = arg ? cordon(rtc, (uint32_t)strtoul(arg, NULL, 10), op) : -1;

@@ -252,10 +252,11 @@ int rtci_head_run(const struct rtci_daemon_options *options)
         ok = !rtci_members_open(&h.daemon, h.core, &h.actions, &h.members);
     if (ok)
         run_loop(&h);
+    int status = ok ? 0 : 2;
     rtci_members_close(h.members);
     rtci_store_close(h.store);
     rtci_daemon_cleanup(&h.daemon);
-    struct rtci_keeper_msg quit = {.type = RTCI_KM_QUIT, .value = 0};
+    struct rtci_keeper_msg quit = {.type = RTCI_KM_QUIT, .value = status};
     RTCI_IGNORE(rtci_keeper_send(h.daemon.keeper, &quit, NULL, NULL, 0));
-    return 0;
+    return status;
 }

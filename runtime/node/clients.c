@@ -206,7 +206,7 @@ static void refuse(int fd, int status, const char *text)
     struct rtci_local_welcome w = {
         .magic = RTCI_LOCAL_MAGIC, .version = RTCI_WIRE_VERSION, .status = status};
     snprintf(w.release, sizeof(w.release), "%s", RTC_VERSION_STRING);
-    snprintf(w.text, sizeof(w.text), "%s", text);
+    snprintf(w.text, sizeof(w.text), "%.255s", text);
     RTCI_IGNORE(send(fd, &w, sizeof(w), MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
@@ -239,6 +239,13 @@ static void copy_text(char *out, size_t size, const char *in)
     out[size - 1] = 0;
 }
 
+/* A short absence of the head is not worth a word; tools are to say what is. */
+static bool is_away(const struct rtci_daemon *daemon, uint32_t role)
+{
+    uint64_t since = daemon->away_ns ? daemon->now_ns - daemon->away_ns : 0;
+    return since > (role == RTCI_ROLE_TOOL ? RTCI_NS_PER_S / 2 : 3 * RTCI_NS_PER_S);
+}
+
 static bool take_hello(struct rtci_daemon *daemon, uint32_t token,
                        const struct rtci_local_hello *hello, const int *fds, uint32_t n_fds)
 {
@@ -252,6 +259,10 @@ static bool take_hello(struct rtci_daemon *daemon, uint32_t token,
         snprintf(text, sizeof(text), "this daemon is rtc %s (protocol %u), the client %.31s (%u)",
                  RTC_VERSION_STRING, RTCI_WIRE_VERSION, hello->release, hello->version);
         refuse(p->conn_fd, RTC_E_VERSION, text);
+        return false;
+    }
+    if (is_away(daemon, hello->role)) {
+        refuse(p->conn_fd, RTC_E_DISCONNECTED, daemon->away_text);
         return false;
     }
     if (n_fds != 3 || (hello->role != RTCI_ROLE_DRIVER && hello->role != RTCI_ROLE_TOOL)) {

@@ -81,6 +81,8 @@ struct rtci_daemon {
     uint64_t epoch;  /* of the head */
     bool remote;     /* the head is elsewhere: rings are acknowledged when it has committed */
     bool leaving;    /* the head has nothing left for this node */
+    uint64_t away_ns;    /* worker: since when the head cannot be reached; 0: it can */
+    char away_text[320]; /* why */
     bool was_member; /* a daemon of this keeper had joined before */
     uint32_t *closed, n_closed, cap_closed; /* tokens whose channels the keeper shall give up */
     /* Sends a frame to another node; best effort. */

@@ -156,6 +156,7 @@ static void on_welcome(struct worker *w, const struct rtci_link_event *event)
     struct rtci_daemon *d = &w->daemon;
     w->shift = (int64_t)(event->head_ns - d->now_ns);
     say_all(w, event);
+    d->away_ns = 0;
     RTCI_LOG(INFO, NODE, "joined as node %u", event->node);
     struct rtci_keeper_msg member = {.type = RTCI_KM_STORE, .key = RTCI_KEY_MEMBER};
     RTCI_IGNORE(rtci_keeper_send(d->keeper, &member, NULL, NULL, 0));
@@ -191,6 +192,14 @@ static void tell(struct worker *w, const char *text)
     rtci_daemon_tell_drivers(&w->daemon, text);
 }
 
+static void away(struct worker *w, const char *text)
+{
+    struct rtci_daemon *d = &w->daemon;
+    d->away_ns = d->away_ns ? d->away_ns : d->now_ns;
+    snprintf(d->away_text, sizeof(d->away_text), "this host's worker does not reach the head: %.250s",
+             text);
+}
+
 static void on_refused(struct worker *w, const struct rtci_link_event *event)
 {
     tell(w, event->text);
@@ -207,8 +216,12 @@ static bool take_events(struct worker *w)
         case RTCI_LINK_NONE: return n != 0;
         case RTCI_LINK_WELCOME: on_welcome(w, &event); break;
         case RTCI_LINK_MESSAGE: on_message(w, &event); break;
-        case RTCI_LINK_BROKEN: tell(w, event.text); break;
+        case RTCI_LINK_BROKEN:
+            tell(w, event.text);
+            away(w, event.text);
+            break;
         case RTCI_LINK_RESUMED:
+            d->away_ns = 0;
             tell(w, "the head is back; nothing was lost");
             rtci_daemon_bulk_again(d, 0);
             break;
@@ -273,7 +286,8 @@ static bool finished(struct worker *w)
     if (!d->stopping && !d->leaving)
         return false;
     begin_stop(w);
-    return d->stop_now || d->leaving || !w->joined || d->now_ns - d->stop_ns > STOP_WAIT_NS;
+    uint64_t most = d->away_ns ? RTCI_NS_PER_S : STOP_WAIT_NS;
+    return d->stop_now || d->leaving || !w->joined || d->now_ns - d->stop_ns > most;
 }
 
 /* Says that it is gone, and waits a moment for the head to have heard it. */
@@ -282,7 +296,7 @@ static void say_goodbye(struct worker *w)
     struct rtci_daemon *d = &w->daemon;
     struct rtci_rec leave = {sizeof(leave), RTCI_R_LEAVE, 0};
     uint64_t until = rtci_daemon_now() + RTCI_NS_PER_S;
-    if (!w->joined || w->refused)
+    if (!w->joined || w->refused || d->away_ns)
         return;
     rtci_buf_put(&d->actions.to_head, &leave, sizeof(leave));
     turn(w);
@@ -332,6 +346,8 @@ static void run_loop(struct worker *w)
     struct rtci_daemon *d = &w->daemon;
     bool busy = false;
     d->remote = true;
+    d->now_ns = rtci_daemon_now();
+    away(w, "it has not joined yet");
     while (!finished(w)) {
         uint64_t deadline = rtci_link_deadline(w->link), other = rtci_daemon_cluster_deadline(d);
         rtci_daemon_sleep(d, busy, deadline < other ? deadline : other);
