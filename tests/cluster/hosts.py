@@ -207,7 +207,7 @@ class Host:
         """The daemon and its keeper, found by who is whose child."""
         for pid in self.pids():
             words = read(f'/proc/{pid}/cmdline').split('\0')
-            if len(words) > 1 and words[1] in ('head-daemon', 'worker-daemon') and '--embedded' not in words:
+            if len(words) > 1 and words[1] in ('daemon', 'worker-daemon') and '--embedded' not in words:
                 return pid
         return 0
 
@@ -332,6 +332,9 @@ class Lab:
     def alive(self, *names, seconds=15):
         wait(', '.join(names) + ' alive', lambda: all(self.nodes().get(n, {}).get('state') == 'alive' for n in names),
              seconds)
+
+    def gone(self, name):
+        return self.nodes().get(name, {'state': 'dead'})['state'] == 'dead'
 
     def drive(self, host, *args, line=None, env=None, driver=None):
         """The test's driver on a host: through its daemon when one runs there, else by the join line."""
