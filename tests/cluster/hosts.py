@@ -382,7 +382,8 @@ class Lab:
                     pass
         for program in self.programs:
             program.process.wait()
-        for name in self.hosts:
+        for name in self.hosts:  # a network goes some time after its name: its cable goes now
+            tool('ip', 'link', 'delete', 'to-' + name)
             tool('ip', 'netns', 'delete', name)
         must('ip', 'link', 'delete', 'br0')
         shutil.rmtree(self.dir, ignore_errors=True)
