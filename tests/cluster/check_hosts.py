@@ -4,13 +4,15 @@
 Each scenario has hosts of its own. `nightly` adds those that take long. Exit 77: not possible here."""
 
 import os
+import re
+import shutil
 import signal
 import sys
 import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from hosts import Failure, Lab, check, enter, read, wait  # noqa: E402
+from hosts import Failure, Lab, check, enter, must, read, tool, wait  # noqa: E402
 
 QUICK, NIGHTLY = [], []
 
@@ -148,6 +150,270 @@ one_by_one('once', 'once', [
     ('link_cut', link_cut(3)),
     ('host_stopped', host_stopped(4)),
 ], quick)
+
+
+def story_of(program):
+    at = program.out().rfind('story ')
+    return program.out()[at + 6:].splitlines()[0] if at >= 0 else ''
+
+
+@nightly
+def once_host_killed(lab):
+    """What ran on a host that is gone, and may not run again, fails by that name; all else is there."""
+    lab.start(2)
+    number = lab.nodes()['w2']['node']
+    program = lab.drive(lab.head, 'once', 2000, lab.file('marks'), 1000)
+    wait('first results', lambda: program.got() >= 1000, 20)
+    lab.w2.crash()
+    wait('w2 is declared dead', lambda: lab.gone('w2'), 20)
+    values = program.good(60)
+    check(values['missing'] == 0 and values['twice'] == 0, f'{values}')
+    check(0 < values['lost'] < values['tasks'] / 2, f'{values}')
+    story = story_of(program)
+    check('w2' in story or f'node {number}' in story, f'the story does not name the node: {story}')
+    lab.settled('head', 'w1')
+
+
+# ---- Networks ----
+
+@quick
+def nat_changes(lab):
+    """The router in between gets another address, and forgets its connections: work goes on."""
+    lab.start(1, ('w1', 'far'))
+    number = lab.nodes()['far']['node']
+    drivers = [lab.drive(lab.head, 'once', 2000, lab.file('marks-head'), 1000),
+               lab.drive(lab.far, 'once', 2000, lab.file('marks-far'), 1000),
+               lab.drive(lab.far, 'once', 2000, lab.file('marks-line'), 1000, line=lab.line)]
+    for program in drivers:
+        wait('first results', lambda program=program: program.got() >= 1000, 20)
+    lab.nat.inside('ip', 'address', 'replace', '10.9.0.78/24', 'dev', 'eth0')
+    lab.nat.inside('ip', 'address', 'delete', '10.9.0.77/24', 'dev', 'eth0')
+    lab.nat.inside('ip', 'address', 'replace', '10.9.0.78/24', 'dev', 'eth0')
+    marker = lab.status()['tasks_done_total']
+    wait('work goes on', lambda: lab.status()['tasks_done_total'] > marker + 1000, 20)
+    lab.alive('head', 'w1', 'far')
+    for program in drivers:
+        values = program.good()
+        check(values['missing'] == 0 and values['twice'] == 0 and values['lost'] == 0, f'{values}')
+        check(lab.far.number in values['host'], f'far ran nothing: {values}')
+    check(lab.nodes()['far']['node'] == number, 'far has another number')
+    lab.settled('head', 'w1', 'far')
+
+
+def slow(lab, host):
+    """20 Mbit/s each way, and 50 ms there and back where the kernel can delay."""
+    for run, device in ((must, 'to-' + host.name), (host.inside, 'eth0')):
+        run('tc', 'qdisc', 'add', 'dev', device, 'root', 'handle', '1:', 'tbf', 'rate', '20mbit', 'burst', '32k',
+            'latency', '50ms')
+        delayed = tool('tc', 'qdisc', 'add', 'dev', device, 'parent', '1:1', 'handle', '10:', 'netem', 'delay',
+                       '25ms', 'limit', '2000') if run is must else None
+    if delayed and delayed.returncode:
+        print('note: this kernel cannot delay packets')
+
+
+@nightly
+def slow_link(lab):
+    """A far node has its share of the work, and a large object does not delay what is small."""
+    lab.start(1)
+    slow(lab, lab.w2)
+    number = lab.nodes()['w2']['node']
+    program = lab.drive(lab.head, 'many', 1000, lab.file('marks'), 2000)
+    hosts = program.good()['host']
+    check(hosts.get(lab.w2.number, 0) > 100, f'w2 is starved: {hosts}')
+    quiet = lab.drive(lab.head, 'latency', 2, number, 0).good()
+    busy = lab.drive(lab.head, 'latency', 5, number, 20000000).good(90)
+    near = lab.drive(lab.head, 'latency', 5, lab.nodes()['w1']['node'], 0)
+    large = lab.drive(lab.head, 'latency', 5, number, 20000000)
+    near, large = near.good(90), large.good(90)
+    print(f'slow link: quiet {quiet}, busy {busy}, a near node meanwhile {near}')
+    check(busy['transfers'] > 0 and large['transfers'] > 0, 'no large object came')
+    check(busy['p50_us'] < quiet['p50_us'] + 200000 and busy['p99_us'] < quiet['p99_us'] + 600000,
+          f'small work waits for large: {quiet} {busy}')
+    check(near['p50_us'] < 20000 and near['p99_us'] < 100000, f'the slow node delays another: {near}')
+    lab.settled('head', 'w1', 'w2')
+
+
+# ---- Strangers ----
+
+def flip(line, at):
+    return line[:at] + ('1' if line[at] != '1' else '2') + line[at + 1:]
+
+
+def refused(lab, what, line, says, head_says=None, host=None, state=None):
+    """A worker with this line is told why not, within 5 s; and so is the head, when it heard of it."""
+    host = host or lab.w2
+    before = len(read(lab.head.log))
+    program = host.rtc('worker', '--join', line, '--cpus', 1, '--name', 'stranger', '--socket', host.dir + '/x.sock',
+                       '--state-dir', state or host.dir + '/stranger')
+    try:
+        wait(f'a sentence about {what}', lambda: re.search(says, program.err()) or not program.running(), 5)
+        check(re.search(says, program.err()), f'{what}: the worker says: {program.err() or "nothing"}')
+        if head_says:
+            wait(f'a sentence of the head about {what}: {read(lab.head.log)[before:]}',
+                 lambda: re.search(head_says, read(lab.head.log)[before:]), 5)
+    finally:
+        program.kill()
+
+
+@quick
+def bad_lines(lab):
+    """Lines that do not fit, in each way: a sentence that says what to do, and nobody is disturbed."""
+    lab.start(1, ('w1',))
+    driver = lab.drive(lab.head, 'once', 100, lab.file('marks'), 1000)
+    line = lab.line
+    key, token = line.split(':')[3:5]
+    made = lab.tool('token', 'new').strip()
+    lab.tool('token', 'revoke', made.split(':')[4].split('.')[0])
+    refused(lab, 'a wrong key', flip(line, line.index(key) + 5), 'key of this join line', 'does not speak as')
+    refused(lab, 'a wrong token', flip(line, len(line) - 1), 'token', 'may not join.*token')
+    refused(lab, 'a revoked token', made, 'token new', 'may not join.*revoked')
+    refused(lab, 'a closed port', line.replace(':6380:', ':6399:'), 'connection refused')
+    refused(lab, 'no such host', line.replace('10.9.0.1:', '10.9.0.200:'), '10.9.0.200.*(cannot be reached|not answer)')
+    lab.nat.block('both')
+    refused(lab, 'a host that is silent', line.replace('10.9.0.1:', '10.9.0.77:'), '10.9.0.77.*(cannot be reached|not answer)')
+    for at in range(0, len(line), 10):
+        program = lab.w2.rtc('worker', '--join', line[:at], '--cpus', 1, '--state-dir', lab.w2.dir + '/cut')
+        wait(f'a sentence about a line cut at {at}', lambda: 'rtc worker: ' in program.err(), 5)
+        program.kill()
+    check(driver.running(), driver.tail())
+    driver.good()
+    lab.settled('head', 'w1')
+
+
+LISTEN = 'import socket, sys; s = socket.create_server(("", 7000)); print("listens", flush=True); sys.stdin.read()'
+
+
+@quick
+def taken(lab):
+    """A port that is in use, and a key that is in use."""
+    listener = lab.nat.start(sys.executable, '-c', LISTEN)
+    wait('the listener', lambda: 'listens' in listener.out())
+    head = lab.nat.rtc('head', '--cpus', 1, '--port', 7000, '--socket', lab.nat.socket, '--state-dir',
+                       lab.nat.dir + '/state', '--address', '10.9.0.77')
+    check(head.end(5) != 0 and re.search('cannot listen.*7000.*in use', head.err()), f'a head says: {head.tail()}')
+    lab.start(1)
+    shutil.copytree(lab.w2.dir + '/state', lab.nat.dir + '/copy')
+    refused(lab, 'a copied key', lab.line, 'same key.*10.9.0.12', 'may not join.*same key', lab.nat, lab.nat.dir + '/copy')
+    lab.drive(lab.head, 'once', 1000, lab.file('marks'), 100).good()
+    lab.settled('head', 'w1', 'w2')
+
+
+FLOOD = """
+import os, socket, sys
+greeting = bytes.fromhex('ff00000000000000017f0300') + b'CURVE' + bytes(47)
+held = []
+for i in range(1000):
+    s = socket.create_connection(('10.9.0.1', 6380))
+    if i % 3 == 1:
+        s.sendall(os.urandom(1 + i))
+    elif i % 3 == 2:
+        s.sendall(greeting[:1 + i % len(greeting)])
+    held.append(s)
+print('held', flush=True)
+sys.stdin.read()
+"""
+
+
+def resident(pid):
+    return int(read(f'/proc/{pid}/statm').split()[1]) * 4096
+
+
+@quick
+def flood(lab):
+    """A thousand connections that say nothing, or nonsense: who speaks rightly is served."""
+    lab.start(1, ('w1',))
+    sizes = []
+    for _ in range(4):
+        program = lab.nat.start(sys.executable, '-c', FLOOD)
+        wait('all connections', lambda: 'held' in program.out() or not program.running(), 20)
+        check(program.running(), program.tail())
+        begin = time.monotonic()
+        lab.start_worker(lab.w2)
+        check(time.monotonic() - begin < 2, f'a worker joined only after {time.monotonic() - begin:.1f} s')
+        lab.drive(lab.head, 'once', 1000, lab.file(f'marks{len(sizes)}'), 100).good()
+        lab.w2.crash()
+        program.good()
+        sizes.append(resident(lab.head.daemon()))
+        wait('w2 is declared dead', lambda: lab.gone('w2'), 20)
+    check(sizes[3] < sizes[1] + 4000000, f'the head grows: {sizes}')
+    lab.settled('head', 'w1')
+
+
+# ---- Programs ----
+
+def mount(lab, host, size):
+    path = host.dir + '/state'
+    os.makedirs(path, 0o700, exist_ok=True)
+    must('mount', '-t', 'tmpfs', '-o', f'size={size},mode=700', 'none', path)
+
+
+@quick
+def program_travels(lab):
+    """A large program from behind the NAT, one whose library is missing, and a full disk."""
+    mount(lab, lab.w2, '2m')
+    lab.start_head()
+    lab.start_worker(lab.w1, wrap=('unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none "$0" && exec "$@"',
+                                   os.path.join(lab.build, 'tests/cluster')))
+    lab.start_worker(lab.w2)
+    w1, w2 = lab.nodes()['w1']['node'], lab.nodes()['w2']['node']
+    padded = lab.file('padded')
+    with open(lab.driver, 'rb') as source, open(padded, 'wb') as target:
+        target.write(source.read() + os.urandom(5000000))
+    os.chmod(padded, 0o700)
+
+    check(lab.w1.number in lab.drive(lab.far, 'node', w1, driver=padded).good()['host'], 'it ran elsewhere')
+    full = lab.drive(lab.far, 'node', w2, driver=padded)
+    check(full.end(20) != 0 and 'No space left' in full.err(), f'a full disk: {full.tail()}')
+    check(lab.w2.number in lab.drive(lab.far, 'node', w2).good()['host'], 'a small program')
+    must('mount', '-o', 'remount,size=64m', lab.w2.dir + '/state')
+    check(lab.w2.number in lab.drive(lab.far, 'node', w2, driver=padded).good()['host'], 'with space again')
+
+    with_lib = os.path.join(lab.build, 'tests/cluster/host_driver_lib')
+    check(lab.w2.number in lab.drive(lab.head, 'node', w2, driver=with_lib).good()['host'], 'with its library')
+    lacks = lab.drive(lab.head, 'node', w1, driver=with_lib)
+    check(lacks.end(20) != 0 and 'libhost_lib' in lacks.err(), f'without its library: {lacks.tail()}')
+    lab.settled('head', 'w1', 'w2')
+
+
+# ---- Coming and going ----
+
+@quick
+def drained(lab):
+    """Workers are drained and stopped under load, and come back as who they were."""
+    lab.start(2)
+    before = {name: row['node'] for name, row in lab.nodes().items()}
+    program = lab.drive(lab.head, 'once', 2000, lab.file('marks'), 2000)
+    wait('first results', lambda: program.got() >= 1000, 20)
+    lab.tool('drain', before['w1'])
+    wait('w1 is gone', lambda: lab.gone('w1') and not lab.w1.pids(), 15)
+    lab.start_worker(lab.w1, 2)
+    check(program.running(), program.tail())
+    lab.w2.rtc('stop', env={'RTC_ADDRESS': 'unix:' + lab.w2.socket}).good(20)
+    wait('w2 is gone', lambda: lab.gone('w2') and not lab.w2.pids(), 15)
+    lab.start_worker(lab.w2, 2)
+    check(program.running(), program.tail())
+    values = program.good()
+    check(values['missing'] == 0 and values['twice'] == 0 and values['lost'] == 0, f'{values}')
+    check(before == {name: row['node'] for name, row in lab.nodes().items()}, 'numbers changed')
+    lab.settled('head', 'w1', 'w2')
+
+
+@quick
+def clocks(lab):
+    """Hosts that were booted at other times: deadlines hold across them."""
+    later = ('unshare', '--time', '--fork', '--monotonic', '100000', '--boottime', '100000')
+    if tool(*later, 'true').returncode:
+        print('note: no time namespaces here')
+        return
+    lab.start_head()
+    lab.start_worker(lab.w1)
+    lab.start_worker(lab.w2, wrap=later)
+    for name in ('w1', 'w2'):
+        lab.drive(lab.head, 'deadline', lab.nodes()[name]['node']).good()
+        lab.far.start(lab.driver, 'deadline', lab.nodes()[name]['node'], env={'RTC_ADDRESS': lab.line},
+                      wrap=later).good()
+        lab.drive(lab.w2, 'deadline', lab.nodes()[name]['node']).good()
+    lab.settled('head', 'w1')
 
 
 def main():
