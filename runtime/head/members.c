@@ -9,6 +9,7 @@
 #include "runtime/net/net.h"
 #include "runtime/node/blobs.h"
 
+#define GOODBYE_NS (10 * RTCI_NS_PER_MS) /* for the acknowledgement of a goodbye to leave */
 #define SUSPECT_NS                                                                \
     (25 * RTCI_NS_PER_MS) /* a broken connection that was not resumed within this \
                            */
@@ -22,6 +23,7 @@ struct other { /* a node, by number */
     uint64_t incarnation; /* of its session; 0: the core does not have it */
     uint64_t suspect_ns;  /* when it is suspected; 0: no reason */
     uint64_t until_ns;    /* expected back until; 0: it is here */
+    uint64_t left_ns;     /* it said goodbye, and is forgotten then; 0: it did not */
     bool used, suspected;
 };
 struct rtci_members {
@@ -167,7 +169,7 @@ static void end(struct rtci_members *m, uint32_t node, const char *cause)
     RTCI_LOG(WARN, HEAD, "node %u (%s) is lost: %s", node, o->kept.name, cause);
     rtci_daemon_bulk_gone(m->daemon, node);
     rtci_head_core_node_down(m->core, m->daemon->now_ns, node, o->incarnation, cause, m->actions);
-    o->incarnation = o->suspect_ns = o->until_ns = 0;
+    o->incarnation = o->suspect_ns = o->until_ns = o->left_ns = 0;
 }
 
 static void lost(struct rtci_members *m, uint32_t node, const char *cause)
@@ -186,6 +188,8 @@ static void on_joined(struct rtci_members *m, const struct rtci_hub_event *event
     struct other *o = &m->others[event->node];
     if (event->hello->flags & RTCI_HELLO_FRESH && o->incarnation)
         end(m, event->node, "its host was started again");
+    if (o->left_ns)
+        end(m, event->node, "it left");
     rtci_daemon_bulk_again(m->daemon, event->node);
     o->incarnation = ++m->incarnations;
     o->suspect_ns = o->until_ns = 0;
@@ -213,11 +217,14 @@ static void on_message(struct rtci_members *m, const struct rtci_hub_event *even
     }
     rtci_head_core_receive(m->core, m->daemon->now_ns, event->node, o->incarnation, event->data,
                            event->size, m->actions);
-    if (leave) {
-        rtci_hub_commit(m->hub);
-        rtci_hub_flush(m->hub, m->daemon->now_ns);
-        lost(m, event->node, "it left");
-    }
+    if (!leave || o->left_ns)
+        return;
+    /* It waits for the acknowledgement, which leaves after the commit; forgotten before, it would
+     * be told to join anew. It gets no more tasks. */
+    rtci_head_core_node_suspect(m->core, m->daemon->now_ns, event->node, o->incarnation,
+                                m->actions);
+    o->left_ns = m->daemon->now_ns + GOODBYE_NS;
+    m->timer_ns = o->left_ns < m->timer_ns ? o->left_ns : m->timer_ns;
 }
 
 static void on_broken(struct rtci_members *m, uint32_t node)
@@ -251,13 +258,16 @@ static void timers(struct rtci_members *m)
         struct other *o = &m->others[i];
         if (o->until_ns && now >= o->until_ns)
             lost(m, i, "it did not come back after the head was started again");
+        if (o->left_ns && now >= o->left_ns)
+            lost(m, i, "it left");
         if (o->suspect_ns && !o->suspected && now >= o->suspect_ns) {
             o->suspected = true;
             RTCI_LOG(WARN, HEAD, "node %u (%s) is suspected: its connection broke", i,
                      o->kept.name);
             rtci_head_core_node_suspect(m->core, now, i, o->incarnation, m->actions);
         }
-        uint64_t next = o->until_ns                      ? o->until_ns
+        uint64_t next = o->left_ns                       ? o->left_ns
+                        : o->until_ns                    ? o->until_ns
                         : o->suspect_ns && !o->suspected ? o->suspect_ns
                                                          : UINT64_MAX;
         m->timer_ns = next < m->timer_ns ? next : m->timer_ns;

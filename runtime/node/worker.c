@@ -227,6 +227,8 @@ static bool take_events(struct worker *w)
             break;
         case RTCI_LINK_RENEW:
             w->joined = false;
+            if (w->left) /* the head has forgotten this node, as it was asked to */
+                return true;
             rtci_buf_clear(&w->old);
             rtci_link_uncommitted(w->link, keep_old, w);
             rtci_buf_put(&w->old, w->unsent.data, w->unsent.len);
@@ -299,9 +301,10 @@ static void say_goodbye(struct worker *w)
     if (!w->joined || w->refused || d->away_ns)
         return;
     rtci_buf_put(&d->actions.to_head, &leave, sizeof(leave));
+    w->left = true;
     turn(w);
     while ((w->unsent.len || rtci_link_committed(w->link) < w->sent) && rtci_daemon_now() < until &&
-           !w->refused) {
+           w->joined && !w->refused) {
         rtci_daemon_sleep(d, false, rtci_link_deadline(w->link));
         d->now_ns = rtci_daemon_now();
         take_events(w);
