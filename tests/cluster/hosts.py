@@ -336,10 +336,10 @@ class Lab:
     def gone(self, name):
         return self.nodes().get(name, {'state': 'dead'})['state'] == 'dead'
 
-    def drive(self, host, *args, line=None, env=None, driver=None):
+    def drive(self, host, *args, line=None, env=None, driver=None, wrap=()):
         """The test's driver on a host: through its daemon when one runs there, else by the join line."""
         where = line or ('unix:' + host.socket if host.daemon() else self.line)
-        return host.start(driver or self.driver, *args, env=dict({'RTC_ADDRESS': where}, **(env or {})))
+        return host.start(driver or self.driver, *args, env=dict({'RTC_ADDRESS': where}, **(env or {})), wrap=wrap)
 
     def settled(self, *names, seconds=20):
         """All of them alive and idle, nothing in use, no process left but keeper and daemon."""
