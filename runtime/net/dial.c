@@ -13,7 +13,7 @@
 
 #include "runtime/base/bounds.h"
 
-#define NO_ANSWER_NS (4 * RTCI_NS_PER_S) /* of TCP, or to a hello */
+#define NO_ANSWER_NS (3 * RTCI_NS_PER_S) /* of TCP, or to a hello */
 #define SILENCE_NS \
     (3 * RTCI_NS_PER_S) /* then a connection is made anew: what a NAT forgot never ends */
 #define BULK_QUIET (15 * RTCI_NS_PER_S) /* of bulk: a long queue may stand before the answer */
