@@ -281,6 +281,9 @@ bool rtci_members_take(struct rtci_members *m)
     if (!m)
         return false;
     bool any = false;
+    if (m->daemon->net_event)
+        rtci_hub_signal(m->hub);
+    m->daemon->net_event = false;
     for (int n = 0; n < EVENTS_MAX; n++) {
         struct rtci_hub_event event = rtci_hub_take(m->hub, m->daemon->now_ns);
         if (event.type == RTCI_HUB_NONE)

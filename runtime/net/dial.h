@@ -50,6 +50,7 @@ struct rtci_link {
     zmq_msg_t in;
     struct rtci_buf copy;
     bool unsent;
+    bool awake; /* a socket may have something: it was told so, or was used since it was empty */
     uint64_t full_ns;
 };
 

@@ -72,6 +72,7 @@ int rtci_hub_open(const struct rtci_hub_config *config, struct rtci_hub **ret_hu
     *ret_hub = NULL;
     if (!hub)
         return rtci_net_sentence(ret_text, size, RTC_E_NOMEM, "out of memory");
+    hub->awake = true;
     hub->config = *config;
     hub->config.lease_ns = config->lease_ns ? config->lease_ns : 10 * RTCI_NS_PER_S;
     hub->config.window = config->window ? config->window : WINDOW_BYTES;
@@ -319,10 +320,14 @@ struct rtci_hub_event rtci_hub_take(struct rtci_hub *hub, uint64_t now_ns)
     if (pop(hub, &event))
         return event;
     release(hub);
+    if (!hub->awake && !hub->cuts && hub->check_at >= hub->cap_peers && now_ns < hub->check_ns)
+        return event;
+    hub->awake = false; /* unless there is more than is taken now */
     if (hub->takes++ % 64 == 0)
         rtci_zap_serve(hub->zap);
     uint32_t n = 0;
     for (; n < IGNORED_MAX && receive(hub, &arrival); n++) {
+        hub->awake = true;
         if (arrival.user)
             rtci_hub_arrived(hub, &arrival);
         else

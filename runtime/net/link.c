@@ -286,14 +286,17 @@ struct rtci_link_event rtci_link_take(struct rtci_link *l, uint64_t now_ns)
 {
     struct rtci_link_event event = {.type = RTCI_LINK_NONE};
     l->now_ns = now_ns;
-    if (pop(l, &event))
+    if (pop(l, &event) || (!l->awake && now_ns < rtci_dial_deadline(l)))
         return event;
+    l->awake = false; /* unless there is more than is taken now */
     for (uint32_t n = 0; n < IGNORED_MAX && receive(l, l->control); n++) {
+        l->awake = true;
         arrived(l, false);
         if (pop(l, &event))
             return event;
     }
     for (uint32_t n = 0; n < IGNORED_MAX && receive(l, l->bulk); n++) {
+        l->awake = true;
         arrived(l, true);
         if (pop(l, &event))
             return event;

@@ -57,6 +57,7 @@ struct rtci_hub {
     uint32_t check_at; /* how far that is; cap_peers: done */
     uint32_t cuts;     /* peers with `cut` */
     bool unsent;
+    bool awake; /* a socket may have something: it was told so, or was used since it was empty */
     struct rtci_hub_event events[RTCI_HUB_EVENTS]; /* to be taken */
     uint32_t first_event, n_events;
     zmq_msg_t in; /* what the events' data point into */

@@ -76,6 +76,7 @@ struct rtci_daemon {
     bool stopping, stop_now, stopped;
     uint64_t stop_ns, logs_ns;
     uint32_t spin_hits, busy_turns;
+    bool net_event; /* a descriptor of hub or link was readable */
     /* In a cluster */
     uint32_t number; /* of this node; 1 on the head's host */
     uint64_t epoch;  /* of the head */

@@ -61,7 +61,9 @@ static void on_event(struct rtci_daemon *d, uint64_t tag)
             d->stopping = true;
     } else if (tag >= RTCI_KEY_CLIENT) {
         rtci_daemon_conn_event(d, (uint32_t)(tag - RTCI_KEY_CLIENT));
-    } /* RTCI_TAG_NET: only wakes the loop, which looks every turn */
+    } else if (tag == RTCI_TAG_NET) {
+        d->net_event = true;
+    }
 }
 
 bool rtci_daemon_watch_usual(struct rtci_daemon *d)

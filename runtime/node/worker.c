@@ -196,8 +196,8 @@ static void away(struct worker *w, const char *text)
 {
     struct rtci_daemon *d = &w->daemon;
     d->away_ns = d->away_ns ? d->away_ns : d->now_ns;
-    snprintf(d->away_text, sizeof(d->away_text), "this host's worker does not reach the head: %.250s",
-             text);
+    snprintf(d->away_text, sizeof(d->away_text),
+             "this host's worker does not reach the head: %.250s", text);
 }
 
 static void on_refused(struct worker *w, const struct rtci_link_event *event)
@@ -210,6 +210,9 @@ static void on_refused(struct worker *w, const struct rtci_link_event *event)
 static bool take_events(struct worker *w)
 {
     struct rtci_daemon *d = &w->daemon;
+    if (d->net_event)
+        rtci_link_signal(w->link);
+    d->net_event = false;
     for (uint32_t n = 0;; n++) {
         struct rtci_link_event event = rtci_link_take(w->link, d->now_ns);
         switch (event.type) {
