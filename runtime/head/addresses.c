@@ -1,9 +1,6 @@
 /* The join line: where this host can be reached, the head's key, a token. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <rtc/error.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,41 +11,6 @@
 
 #include "runtime/head/members.h"
 #include "runtime/net/net.h"
-
-static void add(char *list, size_t size, const char *host, uint16_t port)
-{
-    size_t len = strlen(list);
-    bool v6 = strchr(host, ':') && host[0] != '[';
-    snprintf(list + len, size - len, "%s%s%s%s:%u", len ? "," : "", v6 ? "[" : "", host,
-             v6 ? "]" : "", port);
-}
-
-/* As given, or those of the interfaces; of loopback only where there is nothing else. */
-static void addresses(const char *given, uint16_t port, char *ret, size_t size)
-{
-    char host[INET6_ADDRSTRLEN], rest[256];
-    struct ifaddrs *all = NULL;
-    ret[0] = 0;
-    if (given) {
-        snprintf(rest, sizeof(rest), "%s", given);
-        char *save = NULL;
-        for (char *at = strtok_r(rest, ",", &save); at; at = strtok_r(NULL, ",", &save))
-            add(ret, size, at, port);
-        return;
-    }
-    RTCI_IGNORE(getifaddrs(&all));
-    for (struct ifaddrs *at = all; at; at = at->ifa_next) {
-        if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET || at->ifa_flags & IFF_LOOPBACK ||
-            !(at->ifa_flags & IFF_UP))
-            continue;
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(void *)at->ifa_addr;
-        if (inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)) && strlen(ret) < size - 64)
-            add(ret, size, host, port);
-    }
-    freeifaddrs(all);
-    if (!ret[0])
-        add(ret, size, "127.0.0.1", port);
-}
 
 static bool token_known(struct rtci_head_core *core, const char *token)
 {
@@ -97,7 +59,7 @@ int rtci_join_line(struct rtci_daemon *daemon, struct rtci_head_core *core,
     if (read_line(path, &before) && token_known(core, before.token))
         memcpy(join.token, before.token, sizeof(join.token));
     memcpy(join.server, key, sizeof(join.server));
-    addresses(daemon->options.address, port, join.addresses, sizeof(join.addresses));
+    rtci_addresses(daemon->options.address, port, join.addresses, sizeof(join.addresses));
     if (!join.token[0]) {
         struct rtci_token_kept kept = {.made_s = (uint64_t)time(NULL)};
         char id[16];

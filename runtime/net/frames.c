@@ -94,6 +94,7 @@ void rtci_net_read(const void *data, size_t size, struct rtci_net_read *ret_read
         ret_read->session = bulker.session;
         ret_read->kind = RTCI_NET_IS_BULKER;
         return;
+    case RTCI_NET_DIRECT: ret_read->kind = rest ? RTCI_NET_IS_INVALID : RTCI_NET_IS_DIRECT; return;
     case RTCI_NET_BULK: ret_read->kind = read_bulk(data, size, ret_read); return;
     default: return;
     }

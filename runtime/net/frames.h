@@ -14,6 +14,9 @@
 #define RTCI_NET_WELCOME 0x57435452u /* "RTCW": control, head to node */
 #define RTCI_NET_BULKER  0x4c435452u /* "RTCL": bulk, node to head, and back as its answer */
 #define RTCI_NET_BULK    0x42435452u /* "RTCB": bulk, both ways */
+#define RTCI_NET_DIRECT  0x44435452u /* "RTCD": from node to node: a prefix alone, whose attempt is */
+#define RTCI_NET_DIRECT_ASK    1u    /* … a question by who dialled */
+#define RTCI_NET_DIRECT_ANSWER 2u    /* … its answer */
 
 struct rtci_net_prefix { /* before a hello and a welcome */
     uint32_t magic;
@@ -39,6 +42,7 @@ enum rtci_net_kind {
     RTCI_NET_IS_BULKER,
     RTCI_NET_IS_BULK,
     RTCI_NET_IS_SESSION,
+    RTCI_NET_IS_DIRECT,
 };
 struct rtci_net_read {
     enum rtci_net_kind kind;

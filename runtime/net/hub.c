@@ -6,42 +6,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "runtime/base/bounds.h"
 #include "runtime/net/peers.h"
 #include "runtime/wire/wire.h"
 
-#define ZAP_ENFORCE_DOMAIN 93  /* zmq.h of 4.3 hides it; the library has it */
-#define QUEUED             128 /* frames on their way to one connection */
-#define WINDOW_BYTES       (16 * RTCI_MIB)
-#define IGNORED_MAX        256 /* in one take */
-#define CHECK_NS           (100 * RTCI_NS_PER_MS)
+#define QUEUED       128 /* frames on their way to one connection */
+#define WINDOW_BYTES (16 * RTCI_MIB)
+#define IGNORED_MAX  256 /* in one take */
+#define CHECK_NS     (100 * RTCI_NS_PER_MS)
 #define WATCHED                                                                           \
     (ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | \
      ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 /* ---- Opening and closing ---- */
-
-/* Each connection is a descriptor. */
-static void raise_limits(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-static uint16_t port_of(void *socket)
-{
-    char endpoint[256] = "";
-    size_t size = sizeof(endpoint);
-    if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0)
-        return 0;
-    const char *colon = strrchr(endpoint, ':');
-    return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
-}
 
 static int open_sockets(struct rtci_hub *hub, char *text, size_t size)
 {
@@ -53,15 +31,12 @@ static int open_sockets(struct rtci_hub *hub, char *text, size_t size)
     rtci_socket_set(hub->router, ZMQ_ROUTER_MANDATORY, 1);
     rtci_socket_set(hub->router, ZMQ_BACKLOG, 1024);
     rtci_socket_curve(hub->router, &hub->config.keys, NULL);
-    RTCI_ASSERT(
-        zmq_setsockopt(hub->router, ZMQ_ZAP_DOMAIN, RTCI_ZAP_DOMAIN, strlen(RTCI_ZAP_DOMAIN)) == 0);
-    /* Without it a handler that is missing would mean that everybody may. */
-    rtci_socket_set(hub->router, ZAP_ENFORCE_DOMAIN, 1);
+    rtci_zap_require(hub->router);
     if (zmq_bind(hub->router, hub->config.bind) != 0)
         return rtci_net_sentence(text, size, RTC_E_OS, "cannot listen on %s: %s%s",
                                  hub->config.bind, zmq_strerror(errno),
                                  errno == EADDRINUSE ? " (is another `rtc head` running?)" : "");
-    hub->port = port_of(hub->router);
+    hub->port = rtci_socket_port(hub->router);
     return 0;
 }
 
@@ -77,7 +52,7 @@ int rtci_hub_open(const struct rtci_hub_config *config, struct rtci_hub **ret_hu
     hub->config.lease_ns = config->lease_ns ? config->lease_ns : 10 * RTCI_NS_PER_S;
     hub->config.window = config->window ? config->window : WINDOW_BYTES;
     zmq_msg_init(&hub->in);
-    raise_limits();
+    rtci_net_raise_limits();
     int rc = open_sockets(hub, ret_text, size);
     if (rc != 0)
         rtci_hub_close(hub);
@@ -324,7 +299,7 @@ struct rtci_hub_event rtci_hub_take(struct rtci_hub *hub, uint64_t now_ns)
         return event;
     hub->awake = false; /* unless there is more than is taken now */
     if (hub->takes++ % 64 == 0)
-        rtci_zap_serve(hub->zap);
+        rtci_zap_serve(hub->zap, NULL, NULL);
     uint32_t n = 0;
     for (; n < IGNORED_MAX && receive(hub, &arrival); n++) {
         hub->awake = true;
@@ -336,7 +311,7 @@ struct rtci_hub_event rtci_hub_take(struct rtci_hub *hub, uint64_t now_ns)
             return event;
         release(hub);
     }
-    rtci_zap_serve(hub->zap);
+    rtci_zap_serve(hub->zap, NULL, NULL);
     rtci_hub_watch(hub);
     if (hub->n_events == 0 && n < IGNORED_MAX)
         tell_cuts(hub);

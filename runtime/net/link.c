@@ -185,6 +185,8 @@ static void welcome(struct rtci_link *l, const struct rtci_net_welcome *w, uint3
         event->node = w->node;
         event->rtt_ns = l->now_ns - l->said_ns + later;
         event->head_ns = w->now_ns + event->rtt_ns / 2;
+        const char *from = zmq_msg_gets(&l->in, "Peer-Address");
+        snprintf(event->text, sizeof(event->text), "%s", from ? from : "");
     }
     rtci_session_link_up(l->session, l->now_ns);
 }

@@ -51,6 +51,13 @@ void rtci_token_new(char ret_token[RTCI_TOKEN_MAX]);
 /* What is kept of it: BLAKE2b of the secret. False: it is not a token. */
 bool rtci_token_split(const char *token, char ret_id[16], uint8_t ret_hash[32]);
 
+/* ---- Where this host can be reached ---- */
+/* "host:port[,host:port…]": of the hosts in `given` (host[,host…]); NULL: of its interfaces, and of
+ * loopback only where there is nothing else. */
+void rtci_addresses(const char *given, uint16_t port, char *ret_list, size_t size);
+/* The address of the interface that leads to `host`, which is numeric. False: none does. */
+bool rtci_address_towards(const char *host, char *ret_host, size_t size);
+
 /* ---- What the two ends tell each other first ---- */
 struct rtci_net_hello { /* the node's */
     uint32_t wire_version; /* RTCI_WIRE_VERSION */
@@ -150,7 +157,8 @@ struct rtci_link_config {
 };
 enum rtci_link_type {
     RTCI_LINK_NONE,
-    RTCI_LINK_WELCOME, /* a new session: `node`, `epoch`, `rtt_ns`; say everything from the beginning */
+    RTCI_LINK_WELCOME, /* a new session: `node`, `epoch`, `rtt_ns`, in `text` the head's numeric
+                        * address; say everything from the beginning */
     RTCI_LINK_MESSAGE, /* data, size */
     RTCI_LINK_BROKEN,  /* text says why: it is tried again */
     RTCI_LINK_RESUMED,

@@ -5,7 +5,9 @@
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "runtime/base/bounds.h"
 
@@ -34,6 +36,15 @@ void rtci_net_stop(void *context)
     if (context)
         while (zmq_ctx_term(context) != 0 && errno == EINTR)
             ;
+}
+
+void rtci_net_raise_limits(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 void *rtci_socket_open(void *context, int type, int queued)
@@ -85,6 +96,16 @@ int rtci_socket_fd(void *socket)
     size_t size = sizeof(fd);
     RTCI_ASSERT(zmq_getsockopt(socket, ZMQ_FD, &fd, &size) == 0);
     return fd;
+}
+
+uint16_t rtci_socket_port(void *socket)
+{
+    char endpoint[256] = "";
+    size_t size = sizeof(endpoint);
+    if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0)
+        return 0;
+    const char *colon = strrchr(endpoint, ':');
+    return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
 }
 
 int rtci_socket_ready(void *socket)

@@ -17,12 +17,14 @@ int rtci_net_sentence(char *ret_text, size_t size, int code, const char *fmt, ..
 /* libsodium and a context of two threads for a hub or a link. Both end with rtci_net_stop. */
 void *rtci_net_start(void);
 void rtci_net_stop(void *context);
+void rtci_net_raise_limits(void); /* each connection is a descriptor */
 /* NULL: no descriptors left. */
 void *rtci_socket_open(void *context, int type, int queued);
 void rtci_socket_close(void **socket); /* NULL in it is fine; sets it to NULL */
 void rtci_socket_set(void *socket, int option, int value);
 void rtci_socket_curve(void *socket, const struct rtci_keys *keys, const uint8_t *server_key);
 int rtci_socket_fd(void *socket);
+uint16_t rtci_socket_port(void *socket); /* that it is bound to; 0: unknown */
 /* ZMQ_POLLIN, ZMQ_POLLOUT. The descriptor tells changes only: ask before sleeping on it. */
 int rtci_socket_ready(void *socket);
 
@@ -49,9 +51,11 @@ bool rtci_watch_open(struct rtci_watch *watch, void *context, void *watched, con
 void rtci_watch_close(struct rtci_watch *watch);
 bool rtci_watch_take(struct rtci_watch *watch, struct rtci_watch_event *ret_event);
 
-/* Who may connect at all: the handler of ZAP requests. It knows every key, and says which it is
- * with each message ("User-Id"); whether it may join is decided by what it says then. */
+/* Who may connect at all: the handler of ZAP requests. It says with each message which key it is of
+ * ("User-Id"). `may` NULL: every key may connect, and what it says then decides. */
 void *rtci_zap_open(void *context);
-void rtci_zap_serve(void *zap);
+void rtci_zap_serve(void *zap, bool (*may)(void *arg, const uint8_t key[RTCI_KEY_BYTES]),
+                    void *arg);
+void rtci_zap_require(void *socket); /* before it is bound: nobody gets around the handler */
 
 #endif

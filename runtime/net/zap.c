@@ -1,9 +1,11 @@
 #include <errno.h>
+#include <string.h>
 
 #include "runtime/net/frames.h"
 #include "runtime/net/sockets.h"
 
-#define REQUESTS_MAX 256 /* in one go */
+#define REQUESTS_MAX       256 /* in one go */
+#define ZAP_ENFORCE_DOMAIN 93  /* zmq.h of 4.3 hides it; the library has it */
 
 void *rtci_zap_open(void *context)
 {
@@ -24,7 +26,8 @@ static void reply(void *zap, const struct rtci_net_part *number, bool ok, const 
 }
 
 /* One request, all its frames. */
-static bool serve_one(void *zap)
+static bool serve_one(void *zap, bool (*may)(void *arg, const uint8_t key[RTCI_KEY_BYTES]),
+                      void *arg)
 {
     zmq_msg_t msgs[RTCI_ZAP_PARTS + 1]; /* the last takes what is too much */
     struct rtci_net_part parts[RTCI_ZAP_PARTS + 1] = {0};
@@ -51,7 +54,7 @@ static bool serve_one(void *zap)
             zmq_msg_close(msg);
     }
     if (all > 0) {
-        bool ok = rtci_zap_judge(parts, all, key);
+        bool ok = rtci_zap_judge(parts, all, key) && (!may || may(arg, key));
         if (ok)
             rtci_key_text(key, user);
         reply(zap, &parts[1], ok, user);
@@ -61,8 +64,16 @@ static bool serve_one(void *zap)
     return all > 0;
 }
 
-void rtci_zap_serve(void *zap)
+void rtci_zap_serve(void *zap, bool (*may)(void *arg, const uint8_t key[RTCI_KEY_BYTES]), void *arg)
 {
-    for (int n = 0; n < REQUESTS_MAX && serve_one(zap); n++)
+    for (int n = 0; n < REQUESTS_MAX && serve_one(zap, may, arg); n++)
         ;
+}
+
+void rtci_zap_require(void *socket)
+{
+    RTCI_ASSERT(zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, RTCI_ZAP_DOMAIN, strlen(RTCI_ZAP_DOMAIN)) ==
+                0);
+    /* Without it a handler that is missing would mean that everybody may. */
+    rtci_socket_set(socket, ZAP_ENFORCE_DOMAIN, 1);
 }

@@ -1,0 +1,536 @@
+/* Two ROUTERs: one is bound and lets others in, one dials. Its connections get their routing ids
+ * here, each once, so that a message tells which node was dialled; its key was proven by CURVE. On
+ * the bound one the key that comes with each message tells it. */
+#include "runtime/net/direct.h"
+
+#include <errno.h>
+#include <rtc/error.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/bounds.h"
+#include "runtime/base/map.h"
+#include "runtime/net/frames.h"
+#include "runtime/net/sockets.h"
+
+#define QUEUED      128 /* frames on their way to one node */
+#define IGNORED_MAX 256 /* in one take */
+#define USER_DIGITS 64
+/* Of two that could dial each other one waits: mostly one connection comes of it. */
+#define YIELD_NS (300 * RTCI_NS_PER_MS)
+/* An unanswered dial is begun anew once: it may have come before the other side was told the key.
+ */
+#define REDIAL_NS  (500 * RTCI_NS_PER_MS)
+#define BEAT_MS    1500 /* ZeroMQ's own heartbeats find a connection that went silent … */
+#define SILENCE_MS 4000 /* … and end it */
+
+enum { IN, OUT, WAYS }; /* a connection that the other made, and one that was dialled */
+
+struct way {
+    bool up;
+    int fd;
+    uint8_t rid[RTCI_RID_BYTES];
+};
+struct peer {
+    uint32_t node;
+    bool known;             /* the head told its key */
+    bool asked;             /* the head was asked, and has not answered */
+    bool dialling, dialled; /* until `until_ns`; dialled: OUT has a connection */
+    bool came, went;        /* to be told */
+    uint8_t key[RTCI_KEY_BYTES];
+    char address[64], endpoint[80];
+    struct way ways[WAYS];
+    uint64_t next_ns, until_ns; /* of the dial */
+    uint64_t again_ns;          /* out of reach until; 0: no */
+};
+struct rtci_direct {
+    struct rtci_keys keys;
+    void *context, *sockets[WAYS], *zap;
+    struct rtci_watch watches[WAYS];
+    uint16_t port;
+    uint64_t now_ns, due_ns;
+    struct peer *peers;
+    uint32_t n_peers, cap_peers;
+    struct rtci_map nodes, users, dials; /* to peers */
+    uint32_t n_dials, n_dialling, n_tell, takes;
+    zmq_msg_t in;
+    struct rtci_buf copy;
+};
+
+/* ---- Opening and closing ---- */
+
+static int open_socket(struct rtci_direct *d, int way, const char *bind, char *text, size_t size)
+{
+    static const char *const names[] = {"direct-in", "direct-out"};
+    void *socket = d->sockets[way] = rtci_socket_open(d->context, ZMQ_ROUTER, QUEUED);
+    if (!socket ||
+        !rtci_watch_open(&d->watches[way], d->context, socket, names[way], ZMQ_EVENT_DISCONNECTED))
+        return rtci_net_sentence(text, size, RTC_E_OS, "no sockets: %s", zmq_strerror(errno));
+    rtci_socket_set(socket, ZMQ_ROUTER_MANDATORY, 1);
+    rtci_socket_set(socket, ZMQ_HEARTBEAT_IVL, BEAT_MS);
+    rtci_socket_set(socket, ZMQ_HEARTBEAT_TIMEOUT, SILENCE_MS);
+    if (way == OUT)
+        return 0;
+    rtci_socket_curve(socket, &d->keys, NULL);
+    rtci_zap_require(socket);
+    if (zmq_bind(socket, bind) != 0)
+        return rtci_net_sentence(text, size, RTC_E_OS, "cannot listen on %s: %s", bind,
+                                 zmq_strerror(errno));
+    d->port = rtci_socket_port(socket);
+    return 0;
+}
+
+int rtci_direct_open(const struct rtci_direct_config *config, struct rtci_direct **ret_direct,
+                     char *ret_text, size_t size)
+{
+    struct rtci_direct *d = calloc(1, sizeof(*d));
+    *ret_direct = NULL;
+    if (!d)
+        return rtci_net_sentence(ret_text, size, RTC_E_NOMEM, "out of memory");
+    d->keys = config->keys;
+    d->due_ns = UINT64_MAX;
+    zmq_msg_init(&d->in);
+    rtci_net_raise_limits();
+    d->context = rtci_net_start();
+    d->zap = d->context ? rtci_zap_open(d->context) : NULL;
+    int rc = d->zap ? 0 : rtci_net_sentence(ret_text, size, RTC_E_OS, "no sockets");
+    if (!rc && config->bind)
+        rc = open_socket(d, IN, config->bind, ret_text, size);
+    if (!rc)
+        rc = open_socket(d, OUT, NULL, ret_text, size);
+    if (rc)
+        rtci_direct_close(d);
+    else
+        *ret_direct = d;
+    return rc;
+}
+
+void rtci_direct_close(struct rtci_direct *d)
+{
+    if (!d)
+        return;
+    zmq_msg_close(&d->in);
+    for (int way = 0; way < WAYS; way++) {
+        rtci_watch_close(&d->watches[way]);
+        rtci_socket_close(&d->sockets[way]);
+    }
+    rtci_socket_close(&d->zap);
+    rtci_net_stop(d->context);
+    rtci_map_fini(&d->nodes);
+    rtci_map_fini(&d->users);
+    rtci_map_fini(&d->dials);
+    rtci_buf_fini(&d->copy);
+    free(d->peers);
+    sodium_memzero(d, sizeof(*d));
+    free(d);
+}
+
+uint16_t rtci_direct_port(const struct rtci_direct *d)
+{
+    return d->port;
+}
+
+uint32_t rtci_direct_fds(struct rtci_direct *d, int ret_fds[RTCI_FDS_MAX])
+{
+    uint32_t n = 0;
+    ret_fds[n++] = rtci_socket_fd(d->zap);
+    for (int way = 0; way < WAYS; way++) {
+        if (!d->sockets[way])
+            continue;
+        ret_fds[n++] = rtci_socket_fd(d->sockets[way]);
+        ret_fds[n++] = rtci_socket_fd(d->watches[way].pair);
+    }
+    return n;
+}
+
+/* ---- Peers ---- */
+
+static struct peer *at_index(const struct rtci_direct *d, const uint32_t *index)
+{
+    return index ? &d->peers[*index] : NULL;
+}
+
+static struct peer *of_node(const struct rtci_direct *d, uint32_t node)
+{
+    return at_index(d, rtci_map_find(&d->nodes, node, 0));
+}
+
+/* NULL: out of memory. Never fewer: nodes are numbered within a bound. */
+static struct peer *make(struct rtci_direct *d, uint32_t node)
+{
+    struct peer *p = of_node(d, node);
+    if (p)
+        return p;
+    if (d->n_peers == d->cap_peers) {
+        uint32_t cap = d->cap_peers ? 2 * d->cap_peers : 16;
+        struct peer *peers = realloc(d->peers, cap * sizeof(*peers));
+        if (!peers)
+            return NULL;
+        d->peers = peers;
+        d->cap_peers = cap;
+    }
+    if (!rtci_map_set(&d->nodes, node, 0, d->n_peers))
+        return NULL;
+    p = &d->peers[d->n_peers++];
+    *p = (struct peer){.node = node};
+    return p;
+}
+
+/* Half of a key names it in the map; who comes out is compared whole. */
+static void halves(const uint8_t key[RTCI_KEY_BYTES], uint64_t ret_half[2])
+{
+    memcpy(ret_half, key, 2 * sizeof(uint64_t));
+}
+
+static struct peer *of_key(const struct rtci_direct *d, const uint8_t key[RTCI_KEY_BYTES])
+{
+    uint64_t half[2];
+    halves(key, half);
+    struct peer *p = at_index(d, rtci_map_find(&d->users, half[0], half[1]));
+    return p && memcmp(p->key, key, RTCI_KEY_BYTES) == 0 ? p : NULL;
+}
+
+static bool may_connect(void *arg, const uint8_t key[RTCI_KEY_BYTES])
+{
+    return of_key(arg, key) != NULL;
+}
+
+static bool is_up(const struct peer *p)
+{
+    return p->ways[IN].up || p->ways[OUT].up;
+}
+
+/* ---- Dialling ---- */
+
+static uint64_t rid_number(const uint8_t *rid)
+{
+    uint64_t number = 0;
+    memcpy(&number, rid, RTCI_RID_BYTES);
+    return number;
+}
+
+static void hang_up(struct rtci_direct *d, struct peer *p)
+{
+    if (p->dialled) {
+        zmq_disconnect(d->sockets[OUT], p->endpoint);
+        rtci_map_remove(&d->dials, rid_number(p->ways[OUT].rid), 0);
+    }
+    p->dialled = p->ways[OUT].up = false;
+}
+
+static void dial_end(struct rtci_direct *d, struct peer *p)
+{
+    d->n_dialling -= p->dialling;
+    p->dialling = false;
+}
+
+static void give_up(struct rtci_direct *d, struct peer *p)
+{
+    hang_up(d, p);
+    dial_end(d, p);
+    p->again_ns = d->now_ns + RTCI_DIRECT_AGAIN_NS;
+}
+
+static int say(struct rtci_direct *d, int way, const uint8_t *rid, uint32_t what)
+{
+    struct rtci_net_prefix prefix = {RTCI_NET_DIRECT, what};
+    struct rtci_net_part part = {&prefix, sizeof(prefix)};
+    return rtci_socket_send(d->sockets[way], rid, &part, 1);
+}
+
+/* A new connection. What is said waits in it until it stands. */
+static void dial(struct rtci_direct *d, struct peer *p)
+{
+    struct way *way = &p->ways[OUT];
+    uint32_t number = ++d->n_dials;
+    hang_up(d, p);
+    p->next_ns = d->now_ns + REDIAL_NS;
+    if (p->next_ns > p->until_ns - REDIAL_NS)
+        p->next_ns = p->until_ns;
+    way->rid[0] = 'd'; /* those that ZeroMQ chooses begin with 0 */
+    memcpy(way->rid + 1, &number, sizeof(number));
+    snprintf(p->endpoint, sizeof(p->endpoint), "tcp://%s", p->address);
+    rtci_socket_curve(d->sockets[OUT], &d->keys, p->key);
+    RTCI_ASSERT(zmq_setsockopt(d->sockets[OUT], ZMQ_CONNECT_ROUTING_ID, way->rid, RTCI_RID_BYTES) ==
+                0);
+    if (!rtci_map_set(&d->dials, rid_number(way->rid), 0, (uint32_t)(p - d->peers)) ||
+        zmq_connect(d->sockets[OUT], p->endpoint) != 0) {
+        rtci_map_remove(&d->dials, rid_number(way->rid), 0);
+        give_up(d, p); /* it is no address */
+        return;
+    }
+    p->dialled = true;
+    RTCI_IGNORE(say(d, OUT, way->rid, RTCI_NET_DIRECT_ASK) == 0);
+}
+
+static void dial_begin(struct rtci_direct *d, struct peer *p)
+{
+    if (!p->address[0]) { /* it may come by itself */
+        give_up(d, p);
+        return;
+    }
+    bool first = memcmp(d->keys.public_key, p->key, RTCI_KEY_BYTES) < 0 || !d->sockets[IN];
+    uint64_t begin = d->now_ns + (first ? 0 : YIELD_NS);
+    d->n_dialling += !p->dialling;
+    p->dialling = true;
+    p->next_ns = begin;
+    p->until_ns = begin + RTCI_DIRECT_DIAL_NS;
+    p->again_ns = 0;
+    d->due_ns = begin < d->due_ns ? begin : d->due_ns;
+}
+
+static void timers(struct rtci_direct *d)
+{
+    if (d->now_ns < d->due_ns)
+        return;
+    d->due_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < d->n_peers && d->n_dialling; i++) {
+        struct peer *p = &d->peers[i];
+        if (!p->dialling)
+            continue;
+        if (d->now_ns >= p->until_ns)
+            give_up(d, p);
+        else if (d->now_ns >= p->next_ns)
+            dial(d, p);
+        if (p->dialling && p->next_ns < d->due_ns)
+            d->due_ns = p->next_ns;
+    }
+}
+
+void rtci_direct_add(struct rtci_direct *d, uint64_t now_ns, uint32_t node, const char *address,
+                     const uint8_t key[RTCI_KEY_BYTES])
+{
+    struct peer *p = make(d, node);
+    uint64_t half[2];
+    d->now_ns = now_ns;
+    if (!p)
+        return;
+    p->asked = false;
+    bool other = !p->known || memcmp(p->key, key, RTCI_KEY_BYTES) != 0;
+    bool moved = other || strncmp(p->address, address, sizeof(p->address) - 1) != 0;
+    if (other) {
+        halves(p->key, half);
+        if (p->known && of_key(d, p->key) == p)
+            rtci_map_remove(&d->users, half[0], half[1]);
+        hang_up(d, p);
+        p->ways[IN].up = p->known = false;
+        halves(key, half);
+        if (!rtci_map_set(&d->users, half[0], half[1], (uint32_t)(p - d->peers)))
+            return;
+        memcpy(p->key, key, RTCI_KEY_BYTES);
+        p->known = true;
+    }
+    if (moved)
+        snprintf(p->address, sizeof(p->address), "%.63s", address);
+    if (!is_up(p) && (moved || (!p->dialling && now_ns >= p->again_ns)))
+        dial_begin(d, p);
+}
+
+bool rtci_direct_wants(struct rtci_direct *d, uint64_t now_ns, uint32_t node)
+{
+    struct peer *p = make(d, node);
+    if (!p || p->asked || p->dialling || is_up(p) || now_ns < p->again_ns)
+        return false;
+    p->asked = true;
+    return true;
+}
+
+void rtci_direct_ask_again(struct rtci_direct *d)
+{
+    for (uint32_t i = 0; i < d->n_peers; i++)
+        d->peers[i].asked = false;
+}
+
+/* ---- What comes ---- */
+
+static void tell(struct rtci_direct *d, struct peer *p, bool came)
+{
+    d->n_tell += !p->came && !p->went;
+    p->came |= came;
+    p->went |= !came;
+}
+
+static void lost(struct rtci_direct *d, struct peer *p, int way)
+{
+    p->ways[way].up = false;
+    if (way == OUT)
+        hang_up(d, p);
+    p->came = p->came && is_up(p);
+    tell(d, p, false);
+    if (!is_up(p) && p->address[0] && !p->dialling)
+        dial_begin(d, p);
+}
+
+static void watch(struct rtci_direct *d)
+{
+    struct rtci_watch_event e;
+    for (int way = 0; way < WAYS; way++) {
+        while (d->sockets[way] && rtci_watch_take(&d->watches[way], &e)) {
+            for (uint32_t i = 0; e.event == ZMQ_EVENT_DISCONNECTED && i < d->n_peers; i++) {
+                if (d->peers[i].ways[way].up && d->peers[i].ways[way].fd == e.value)
+                    lost(d, &d->peers[i], way);
+            }
+        }
+    }
+}
+
+/* A question came, or the answer to one. What ended is seen to first: the new connection may have
+ * the descriptor of an old one. */
+static void came(struct rtci_direct *d, struct peer *p, int way, const uint8_t *rid, uint32_t what)
+{
+    watch(d);
+    bool was = is_up(p);
+    if (what != (way == IN ? RTCI_NET_DIRECT_ASK : RTCI_NET_DIRECT_ANSWER))
+        return;
+    if (way == OUT && (!p->dialled || memcmp(p->ways[OUT].rid, rid, RTCI_RID_BYTES) != 0))
+        return;
+    if (way == IN && say(d, IN, rid, RTCI_NET_DIRECT_ANSWER) != 0)
+        return;
+    memcpy(p->ways[way].rid, rid, RTCI_RID_BYTES);
+    p->ways[way].fd = zmq_msg_get(&d->in, ZMQ_SRCFD);
+    p->ways[way].up = true;
+    p->again_ns = 0;
+    dial_end(d, p);
+    if (way == IN && !p->ways[OUT].up)
+        hang_up(d, p);
+    if (!was)
+        tell(d, p, true);
+}
+
+static struct peer *sender(struct rtci_direct *d, int way, const uint8_t *rid)
+{
+    const char *user = way == IN ? zmq_msg_gets(&d->in, "User-Id") : NULL;
+    uint8_t key[RTCI_KEY_BYTES];
+    if (way == OUT)
+        return at_index(d, rtci_map_find(&d->dials, rid_number(rid), 0));
+    if (!user || strlen(user) != USER_DIGITS || rid[0] != 0 ||
+        sodium_hex2bin(key, sizeof(key), user, USER_DIGITS, NULL, NULL, NULL) != 0)
+        return NULL;
+    return of_key(d, key);
+}
+
+static bool arrived(struct rtci_direct *d, int way, const uint8_t *rid,
+                    struct rtci_direct_event *ret_event)
+{
+    struct peer *p = sender(d, way, rid);
+    struct rtci_net_read r;
+    if (!p)
+        return false;
+    rtci_net_read(zmq_msg_data(&d->in), zmq_msg_size(&d->in), &r);
+    if (r.kind == RTCI_NET_IS_DIRECT)
+        came(d, p, way, rid, r.attempt);
+    bool of_way = p->ways[way].up && memcmp(p->ways[way].rid, rid, RTCI_RID_BYTES) == 0;
+    if (r.kind != RTCI_NET_IS_BULK || !of_way)
+        return false;
+    const void *body = rtci_net_aligned(r.body, r.body_size, &d->copy);
+    *ret_event = (struct rtci_direct_event){RTCI_DIRECT_BULK, p->node, body, r.body_size};
+    return body != NULL;
+}
+
+/* One message, all its frames. -1: there is none; 0: it cannot be of a node. */
+static int receive(struct rtci_direct *d, void *socket, uint8_t rid[RTCI_RID_BYTES])
+{
+    uint8_t at[256] = {0};
+    int size;
+    zmq_msg_close(&d->in);
+    zmq_msg_init(&d->in);
+    while ((size = zmq_recv(socket, at, sizeof(at), ZMQ_DONTWAIT)) < 0 && errno == EINTR)
+        ;
+    if (size < 0)
+        return -1;
+    while (zmq_msg_recv(&d->in, socket, ZMQ_DONTWAIT) < 0 && errno == EINTR)
+        ;
+    bool one = !zmq_msg_more(&d->in);
+    for (bool more = !one; more;) {
+        zmq_msg_t rest;
+        zmq_msg_init(&rest);
+        more = zmq_msg_recv(&rest, socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(&rest);
+        zmq_msg_close(&rest);
+    }
+    memcpy(rid, at, RTCI_RID_BYTES);
+    return one && size == RTCI_RID_BYTES;
+}
+
+static bool take_told(struct rtci_direct *d, struct rtci_direct_event *ret_event)
+{
+    for (uint32_t i = 0; i < d->n_peers && d->n_tell; i++) {
+        struct peer *p = &d->peers[i];
+        if (!p->came && !p->went)
+            continue;
+        *ret_event = (struct rtci_direct_event){.type = p->went ? RTCI_DIRECT_DOWN : RTCI_DIRECT_UP,
+                                                .node = p->node};
+        if (p->went)
+            p->went = false;
+        else
+            p->came = false;
+        d->n_tell -= !p->came && !p->went;
+        return true;
+    }
+    return false;
+}
+
+struct rtci_direct_event rtci_direct_take(struct rtci_direct *d, uint64_t now_ns)
+{
+    struct rtci_direct_event event = {.type = RTCI_DIRECT_NONE};
+    uint8_t rid[RTCI_RID_BYTES];
+    int got;
+    d->now_ns = now_ns;
+    if (take_told(d, &event))
+        return event;
+    if (d->takes++ % 64 == 0)
+        rtci_zap_serve(d->zap, may_connect, d);
+    for (int way = 0; way < WAYS; way++) {
+        for (int n = 0; d->sockets[way] && n < IGNORED_MAX; n++) {
+            if ((got = receive(d, d->sockets[way], rid)) < 0)
+                break;
+            if ((got && arrived(d, way, rid, &event)) || take_told(d, &event))
+                return event;
+        }
+    }
+    rtci_zap_serve(d->zap, may_connect, d);
+    watch(d);
+    timers(d);
+    take_told(d, &event);
+    return event;
+}
+
+uint64_t rtci_direct_deadline(struct rtci_direct *d)
+{
+    bool now = d->n_tell || rtci_socket_ready(d->zap) & ZMQ_POLLIN;
+    for (int way = 0; way < WAYS; way++)
+        now = now || (d->sockets[way] && (rtci_socket_ready(d->sockets[way]) & ZMQ_POLLIN ||
+                                          rtci_socket_ready(d->watches[way].pair) & ZMQ_POLLIN));
+    return now ? 0 : d->due_ns;
+}
+
+/* ---- What leaves ---- */
+
+int rtci_direct_send(struct rtci_direct *d, uint32_t node, const void *head, size_t head_size,
+                     const void *data, size_t size)
+{
+    struct peer *p = of_node(d, node);
+    struct rtci_net_bulk bulk = {RTCI_NET_BULK, 0, node, 0};
+    struct rtci_net_part parts[] = {{&bulk, sizeof(bulk)}, {head, head_size}, {data, size}};
+    if (head_size + size > RTCI_BULK_MAX)
+        return RTC_E_TOO_LARGE;
+    int rc = RTC_E_DISCONNECTED;
+    for (int way = WAYS; p && way-- > 0 && rc == RTC_E_DISCONNECTED;) {
+        if (p->ways[way].up)
+            rc = rtci_socket_send(d->sockets[way], p->ways[way].rid, parts, 3);
+        if (p->ways[way].up && rc == RTC_E_DISCONNECTED)
+            lost(d, p, way);
+    }
+    return rc;
+}
+
+enum rtci_direct_state rtci_direct_state(const struct rtci_direct *d, uint32_t node)
+{
+    const struct peer *p = of_node(d, node);
+    return !p            ? RTCI_DIRECT_UNKNOWN
+           : is_up(p)    ? RTCI_DIRECT_LINKED
+           : p->dialling ? RTCI_DIRECT_DIALING
+           : p->again_ns ? RTCI_DIRECT_RELAYED
+                         : RTCI_DIRECT_UNKNOWN;
+}
