@@ -26,6 +26,7 @@ enum {
     OPT_JOIN,
     OPT_ADDRESS,
     OPT_PORT,
+    OPT_PEER_PORT,
     OPT_HELP
 };
 static const struct option long_options[] = {{"state-dir", 1, NULL, OPT_STATE},
@@ -44,6 +45,7 @@ static const struct option long_options[] = {{"state-dir", 1, NULL, OPT_STATE},
                                              {"join", 1, NULL, OPT_JOIN},
                                              {"address", 1, NULL, OPT_ADDRESS},
                                              {"port", 1, NULL, OPT_PORT},
+                                             {"peer-port", 1, NULL, OPT_PEER_PORT},
                                              {"help", 0, NULL, OPT_HELP},
                                              {NULL, 0, NULL, 0}};
 
@@ -52,9 +54,14 @@ static void usage(bool worker)
     if (worker)
         printf(
             "usage: rtc worker --join LINE [OPTION…]\n\n"
-            "Lets this host work for a cluster: one connection out to the head, no open port.\n\n"
+            "Lets this host work for a cluster: a connection out to the head; and one port where\n"
+            "other nodes fetch large objects directly, if they can reach it.\n\n"
             "  --join LINE          what `rtc head` or `rtc token new` printed, or @FILE; also\n"
-            "                       from RTC_JOIN; kept, so that it is given once\n");
+            "                       from RTC_JOIN; kept, so that it is given once\n"
+            "  --address HOST       where other nodes reach this one (default: the address of the\n"
+            "                       interface that leads to the head)\n"
+            "  --peer-port N        TCP port for other nodes (default: any that is free); `none`:\n"
+            "                       no open port, what is large comes and goes through the head\n");
     else
         printf(
             "usage: rtc head [OPTION…]\n\n"
@@ -142,12 +149,12 @@ static int durability(const char *text, bool *ret_disk)
     return 2;
 }
 
-static int port(const char *text, int *ret)
+static int port(const char *who, const char *text, int *ret)
 {
     char *end;
     long n = strtol(text, &end, 10);
     if (end == text || *end || n < 1 || n > 65535) {
-        fprintf(stderr, "rtc head: --port wants 1 to 65535, not \"%s\"\n", text);
+        fprintf(stderr, "%s wants 1 to 65535, not \"%s\"\n", who, text);
         return 2;
     }
     *ret = (int)n;
@@ -195,14 +202,18 @@ static int option(struct rtci_cli_options *p, int c)
         if (!w)
             return durability(optarg, &p->o.sync_each);
         break;
-    case OPT_ADDRESS:
-        p->o.address = optarg;
-        if (!w)
-            return 0;
-        break;
+    case OPT_ADDRESS: p->o.address = optarg; return 0;
     case OPT_PORT:
         if (!w)
-            return port(optarg, &p->o.port);
+            return port("rtc head: --port", optarg, &p->o.port);
+        break;
+    case OPT_PEER_PORT:
+        if (w && !strcmp(optarg, "none")) {
+            p->o.peer_port = -1;
+            return 0;
+        }
+        if (w)
+            return port("rtc worker: --peer-port", optarg, &p->o.peer_port);
         break;
     case OPT_JOIN:
         if (w)

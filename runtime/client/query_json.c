@@ -68,6 +68,7 @@ static int json_status(void *arg, const void *data)
     U64(b, "objects", r.objects);
     U64(b, "kv_keys", r.kv_keys);
     U64(b, "kv_bytes", r.kv_bytes);
+    U64(b, "relayed_bytes", r.relayed_bytes);
     U64(b, "journal_turns", r.journal_turns);
     U64(b, "journal_bytes", r.journal_bytes);
     put_text(b, "state_dir", r.state_dir, sizeof(r.state_dir));
@@ -86,7 +87,8 @@ static int json_node(void *arg, const void *data)
     memcpy(&r, data, sizeof(r));
     begin_row(b);
     U64(b, "node", r.node);
-    put(b, "\"state\":\"%s\",", r.state < 4 ? states[r.state] : "?");
+    put(b, "\"state\":\"%s\",",
+        r.state < sizeof(states) / sizeof(states[0]) ? states[r.state] : "?");
     put(b, "\"cpus\":%.4g,\"cpus_used\":%.4g,\"gpus\":%.4g,\"gpus_used\":%.4g,",
         (double)r.cpu_total / 1e4, (double)r.cpu_used / 1e4, (double)r.gpu_total / 1e4,
         (double)r.gpu_used / 1e4);
@@ -98,6 +100,13 @@ static int json_node(void *arg, const void *data)
     U64(b, "running", r.running);
     U64(b, "clients", r.clients);
     put_text(b, "name", r.name, sizeof(r.name));
+    put(b, ",");
+    put_text(b, "path",
+             r.path == RTCI_PATH_DIRECT    ? r.address
+             : r.path == RTCI_PATH_HEAD    ? "head"
+             : r.path == RTCI_PATH_RELAYED ? "relayed"
+                                           : "looking",
+             sizeof(r.address));
     put(b, "}");
     return 0;
 }

@@ -146,6 +146,8 @@ uint32_t rtci_head_core_kv_each(struct rtci_head_core *core, const char *ns,
                                            const void *value, uint32_t size),
                                 void *arg);
 /* Facts of the loop shown by QUERY STATUS. */
+/* What was found out about the address that a node told: it can be reached there, or not. */
+void rtci_head_core_set_path(struct rtci_head_core *core, uint32_t node, enum rtci_path path);
 void rtci_head_core_set_info(struct rtci_head_core *core, const struct rtci_row_status *info);
 
 /* ======================= Node core ======================= */
@@ -224,6 +226,8 @@ void rtci_node_actions_fini(struct rtci_node_actions *actions);
 int rtci_node_core_create(const struct rtci_node_config *config, struct rtci_node_core **ret_core)
     RTCI_MUST_USE;
 void rtci_node_core_destroy(struct rtci_node_core *core);
+/* Where other nodes may reach this one; told by the next hello. */
+void rtci_node_core_set_address(struct rtci_node_core *core, const char *address);
 void rtci_node_core_set_rtt(struct rtci_node_core *core, uint64_t rtt_ns); /* told by the next hello */
 const char *rtci_node_core_name(const struct rtci_node_core *core);
 

@@ -155,6 +155,8 @@ struct node {
     bool leaving;    /* it was told to end */
     uint32_t ghosts; /* first of the attempts on it that are tried elsewhere too */
     char cause[96]; /* DEAD: why */
+    char address[64]; /* where others may reach it */
+    uint32_t path;    /* enum rtci_path */
 };
 #define HEAD_OWN_NODE 1u /* the one on the head's own host */
 

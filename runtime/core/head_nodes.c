@@ -136,6 +136,10 @@ void head_hello(struct rtci_head_core *core, uint32_t number, const struct rtci_
         node->labels[i] = labels[i];
     memcpy(node->name, rec->name, sizeof(node->name));
     node->name[sizeof(node->name) - 1] = 0;
+    memcpy(node->address, rec->address, sizeof(node->address));
+    node->path = number == HEAD_OWN_NODE ? RTCI_PATH_HEAD
+                 : node->address[0]      ? RTCI_PATH_UNKNOWN
+                                         : RTCI_PATH_RELAYED;
     head_node_recount(core, number);
     if (node->again)
         holds_doubt(core, number);
@@ -254,6 +258,13 @@ void rtci_head_core_node_resumed(struct rtci_head_core *core, uint64_t now_ns, u
     head_ghosts_return(core, number);
     reopen(core, number);
     head_finish(core);
+}
+
+void rtci_head_core_set_path(struct rtci_head_core *core, uint32_t number, enum rtci_path path)
+{
+    struct node *node = head_node(core, number);
+    if (node && node->state != RTCI_NODE_DEAD && number != HEAD_OWN_NODE)
+        node->path = path;
 }
 
 /* ---- Ending ---- */

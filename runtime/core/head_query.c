@@ -124,6 +124,9 @@ static void node_row(struct rtci_head_core *core, uint32_t number, struct rtci_r
             row->store_used += entry->put->size;
     }
     copy_name(row->name, sizeof(row->name), node->name, strlen(node->name));
+    row->path = node->path;
+    if (node->path == RTCI_PATH_DIRECT)
+        memcpy(row->address, node->address, sizeof(row->address));
 }
 
 static void job_row(struct rtci_head_core *core, uint32_t number, struct rtci_row_job *row)

@@ -74,6 +74,12 @@ void rtci_node_core_destroy(struct rtci_node_core *core)
     free(core);
 }
 
+void rtci_node_core_set_address(struct rtci_node_core *core, const char *address)
+{
+    memset(core->config.address, 0, sizeof(core->config.address));
+    memcpy(core->config.address, address, strnlen(address, sizeof(core->config.address) - 1));
+}
+
 void rtci_node_core_set_rtt(struct rtci_node_core *core, uint64_t rtt_ns)
 {
     core->config.rtt_ns = rtt_ns;
@@ -308,6 +314,7 @@ static void on_head(struct rtci_node_core *core, uint64_t now_ns, const struct r
         break;
     case RTCI_R_PROGRAM:
     case RTCI_R_PROGRAM_WANT:
+    case RTCI_R_PEER:
     case RTCI_R_LEAVE: rtci_buf_put(&actions->loop, rec, rec->size); break;
     case RTCI_R_SLOT_OPEN: node_slot_open(core, now_ns, at, actions); break;
     case RTCI_R_SLOT_FREE:

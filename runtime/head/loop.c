@@ -147,6 +147,7 @@ static void tell_info(struct head *h)
 {
     struct rtci_row_status info = {.pid = (uint64_t)getpid(),
                                    .started_ns = h->info_ns,
+                                   .relayed_bytes = rtci_members_relayed(h->members),
                                    .journal_turns = rtci_store_turns(h->store),
                                    .journal_bytes = rtci_store_journal_bytes(h->store)};
     snprintf(info.state_dir, sizeof(info.state_dir), "%.127s", h->daemon.state_dir);

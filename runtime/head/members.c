@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/base/log.h"
+#include "runtime/head/reach.h"
 #include "runtime/net/net.h"
 #include "runtime/node/blobs.h"
 
@@ -25,12 +26,14 @@ struct other { /* a node, by number */
     uint64_t until_ns;    /* expected back until; 0: it is here */
     uint64_t left_ns;     /* it said goodbye, and is forgotten then; 0: it did not */
     bool used, suspected;
+    char address[64]; /* where other nodes may reach it; empty: nowhere */
 };
 struct rtci_members {
     struct rtci_daemon *daemon;
     struct rtci_head_core *core;
     struct rtci_head_actions *actions;
     struct rtci_hub *hub;
+    struct rtci_reach *reach;
     struct other *others; /* RTCI_NODES_MAX + 1 */
     uint32_t n_others;    /* numbers below this were used */
     uint64_t incarnations, timer_ns;
@@ -200,6 +203,51 @@ static void on_joined(struct rtci_members *m, const struct rtci_hub_event *event
     rtci_head_core_node_up(m->core, m->daemon->now_ns, event->node, o->incarnation, m->actions);
 }
 
+/* ---- Who is where ---- */
+
+static void tell_peer(struct rtci_members *m, uint32_t to, uint32_t about)
+{
+    const struct other *o = &m->others[about];
+    struct rtci_peer_at peer = {.rec = {sizeof(peer), RTCI_R_PEER, 0}, .node = about};
+    memcpy(peer.key, o->key, sizeof(peer.key));
+    memcpy(peer.address, o->address, sizeof(peer.address));
+    RTCI_IGNORE(rtci_hub_send(m->hub, to, &peer, sizeof(peer))); /* or it asks again, later */
+}
+
+/* Both hear of each other: first the one that is asked about, so that it knows who comes. */
+static void introduce(struct rtci_members *m, uint32_t node, uint32_t wanted)
+{
+    if (wanted < FIRST_NUMBER || wanted >= m->n_others || wanted == node ||
+        !m->others[wanted].incarnation)
+        return;
+    tell_peer(m, wanted, node);
+    tell_peer(m, node, wanted);
+}
+
+static void on_record(struct rtci_members *m, uint32_t node, const struct rtci_rec *rec)
+{
+    struct other *o = &m->others[node];
+    const void *at = rec;
+    if (rec->type == RTCI_R_PEER_WANT) {
+        introduce(m, node, ((const struct rtci_slot_msg *)at)->slot);
+    } else if (rec->type == RTCI_R_NODE_HELLO) {
+        const struct rtci_node_hello *hello = at;
+        memcpy(o->address, hello->address, sizeof(o->address));
+        rtci_reach_begin(m->reach, node, o->address);
+    }
+}
+
+static void take_reach(struct rtci_members *m)
+{
+    uint32_t node;
+    bool yes;
+    while (rtci_reach_take(m->reach, m->daemon->now_ns, &node, &yes)) {
+        RTCI_LOG(INFO, HEAD, "node %u (%s) %s be reached at %s", node, m->others[node].kept.name,
+                 yes ? "can" : "cannot", m->others[node].address);
+        rtci_head_core_set_path(m->core, node, yes ? RTCI_PATH_DIRECT : RTCI_PATH_RELAYED);
+    }
+}
+
 static void on_message(struct rtci_members *m, const struct rtci_hub_event *event)
 {
     struct other *o = &m->others[event->node];
@@ -212,6 +260,7 @@ static void on_message(struct rtci_members *m, const struct rtci_hub_event *even
             return;
         }
         leave |= ((const struct rtci_rec *)at)->type == RTCI_R_LEAVE;
+        on_record(m, event->node, (const struct rtci_rec *)at);
         at += size;
         left -= (size_t)size;
     }
@@ -301,6 +350,7 @@ bool rtci_members_take(struct rtci_members *m)
         }
     }
     timers(m);
+    take_reach(m);
     return any;
 }
 
@@ -319,11 +369,18 @@ void rtci_members_flush(struct rtci_members *m)
     rtci_hub_flush(m->hub, m->daemon->now_ns);
 }
 
+uint64_t rtci_members_relayed(const struct rtci_members *m)
+{
+    return m ? rtci_hub_relayed(m->hub) : 0;
+}
+
 uint64_t rtci_members_deadline(const struct rtci_members *m)
 {
     if (!m)
         return UINT64_MAX;
     uint64_t at = rtci_hub_deadline(m->hub);
+    uint64_t reach = rtci_reach_deadline(m->reach, m->daemon->now_ns);
+    at = reach < at ? reach : at;
     return at < m->timer_ns ? at : m->timer_ns;
 }
 
@@ -379,10 +436,12 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
     struct rtci_hub_config config = {
         .epoch = daemon->epoch, .lease_ns = LEASE_NS, .admit = admit, .admit_arg = m};
     char text[RTCI_TEXT_MAX];
-    if (m)
+    if (m) {
         m->others = calloc(RTCI_NODES_MAX + 1, sizeof(*m->others));
-    if (!m || !m->others) {
-        free(m);
+        m->reach = rtci_reach_create();
+    }
+    if (!m || !m->others || !m->reach) {
+        rtci_members_close(m);
         return RTC_E_NOMEM;
     }
     m->daemon = daemon;
@@ -416,6 +475,7 @@ void rtci_members_close(struct rtci_members *m)
     if (!m)
         return;
     rtci_hub_close(m->hub);
+    rtci_reach_free(m->reach);
     free(m->others);
     free(m);
 }

@@ -19,6 +19,7 @@ bool rtci_members_take(struct rtci_members *members);
 void rtci_members_send(struct rtci_members *members, const struct rtci_out *out);
 /* The turn is committed, and everything said: acknowledge, and let it go out. */
 void rtci_members_flush(struct rtci_members *members);
+uint64_t rtci_members_relayed(const struct rtci_members *members); /* bytes between nodes */
 uint64_t rtci_members_deadline(const struct rtci_members *members);
 
 /* addresses.c: the line that others join with: kept in STATE/join, made when it is not there or its

@@ -32,7 +32,6 @@ struct rtci_net_bulk { /* then the caller's head and data */
     uint32_t from, to; /* nodes; 1 is the head's own */
     uint32_t pad;
 };
-#define RTCI_NET_HEAD_NODE 1u
 
 enum rtci_net_kind {
     RTCI_NET_IS_INVALID,

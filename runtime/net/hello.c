@@ -239,7 +239,7 @@ static void on_bulk(struct rtci_hub *hub, const struct rtci_arrival *a,
         hub->ignored++;
         return;
     }
-    if (r->to == RTCI_NET_HEAD_NODE) {
+    if (r->to == RTCI_HEAD_NODE) {
         const void *body = rtci_net_aligned(r->body, r->body_size, &hub->copy);
         if (!body)
             return;
@@ -253,7 +253,10 @@ static void on_bulk(struct rtci_hub *hub, const struct rtci_arrival *a,
         return;
     struct rtci_net_bulk head = {RTCI_NET_BULK, from->node, r->to, 0};
     memcpy(zmq_msg_data(&hub->in), &head, sizeof(head));
-    if (rtci_socket_relay(hub->router, to->bulk, &hub->in) == RTC_E_DISCONNECTED)
+    size_t size = zmq_msg_size(&hub->in);
+    int rc = rtci_socket_relay(hub->router, to->bulk, &hub->in);
+    hub->relayed += rc == 0 ? size : 0;
+    if (rc == RTC_E_DISCONNECTED)
         rtci_peer_unbind_bulk(hub, to);
 }
 

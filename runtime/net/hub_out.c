@@ -137,11 +137,16 @@ void rtci_hub_drop(struct rtci_hub *hub, uint32_t node)
         rtci_peer_remove(hub, p);
 }
 
+uint64_t rtci_hub_relayed(const struct rtci_hub *hub)
+{
+    return hub->relayed;
+}
+
 int rtci_hub_bulk(struct rtci_hub *hub, uint32_t node, const void *head, size_t head_size,
                   const void *data, size_t size)
 {
     struct rtci_peer *p = rtci_peer_of_node(hub, node);
-    struct rtci_net_bulk bulk = {RTCI_NET_BULK, RTCI_NET_HEAD_NODE, node, 0};
+    struct rtci_net_bulk bulk = {RTCI_NET_BULK, RTCI_HEAD_NODE, node, 0};
     struct rtci_net_part parts[] = {{&bulk, sizeof(bulk)}, {head, head_size}, {data, size}};
     if (head_size + size > RTCI_BULK_MAX)
         return RTC_E_TOO_LARGE;

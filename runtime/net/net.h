@@ -87,6 +87,8 @@ struct rtci_net_welcome { /* the head's */
     char text[RTCI_TEXT_MAX];
 };
 
+#define RTCI_HEAD_NODE 1u /* the head's own */
+
 /* ---- The head's end ---- */
 struct rtci_hub;
 struct rtci_hub_config {
@@ -138,6 +140,7 @@ void rtci_hub_flush(struct rtci_hub *hub, uint64_t now_ns);
 /* One of the descriptors became readable: without that, take looks at no socket that it has emptied
  * before (each look is two system calls). */
 void rtci_hub_signal(struct rtci_hub *hub);
+uint64_t rtci_hub_relayed(const struct rtci_hub *hub); /* bytes of bulk frames between nodes */
 uint64_t rtci_hub_deadline(struct rtci_hub *hub); /* when to call take and flush again */
 /* A node is not to be listened to any more (declared dead, drained, revoked). Its next hello is
  * treated as that of a new session. */

@@ -66,7 +66,7 @@ struct rtci_hub {
     const char *failure; /* a handshake failed; whose is said next */
     uint64_t refused_ns, renewed_ns;
     uint32_t refused, renewed; /* in that second */
-    uint64_t suppressed, ignored;
+    uint64_t suppressed, ignored, relayed;
 };
 
 struct rtci_arrival { /* a message, and what is known of who sent it */

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "runtime/base/log.h"
+#include "runtime/node/peering.h"
 #include "runtime/node/programs.h"
 
 /* A pull of an object, until its end. */
@@ -151,6 +152,8 @@ bool rtci_daemon_cluster_step(struct rtci_daemon *daemon)
         at += rec->size;
         if (rec->type == RTCI_R_LEAVE)
             daemon->leaving = true;
+        else if (rec->type == RTCI_R_PEER)
+            rtci_peering_record(daemon->peering, rec);
         else
             rtci_programs_record(daemon->programs, rec);
     }

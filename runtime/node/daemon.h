@@ -18,7 +18,8 @@ struct rtci_daemon_options {
     const char *socket_path;
     const char *name;
     const char *join;    /* worker: the line */
-    const char *address; /* head: where others reach it, host[,host…]; NULL: found out */
+    const char *address; /* where others reach it, host[,host…] (worker: one); NULL: found out */
+    int peer_port;       /* worker: for other nodes; 0 = any, -1 = none */
     int port;            /* head: 0 = the usual one or, where that is taken, any */
     bool embedded;
     bool sync_each; /* durability: disk */
@@ -92,6 +93,7 @@ struct rtci_daemon {
     void *carrier;
     struct rtci_blobs *blobs; /* what moves between nodes */
     struct rtci_programs *programs;
+    struct rtci_peering *peering; /* worker: direct ways to other nodes */
 };
 
 /* What a watched descriptor is; from RTCI_KEY_CLIENT on: the connection of a client. */

@@ -12,6 +12,7 @@
 #include "runtime/base/log.h"
 #include "runtime/net/net.h"
 #include "runtime/node/blobs.h"
+#include "runtime/node/peering.h"
 #include "runtime/node/worker.h"
 
 #define UNSENT_MAX                                                                \
@@ -131,6 +132,7 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
     d->number = event->node;
     d->epoch = event->epoch;
     rtci_node_core_set_rtt(d->node, event->rtt_ns);
+    rtci_peering_welcome(d->peering, event->text);
     rtci_buf_clear(&w->unsent);
     if (!w->was_joined)
         rtci_daemon_survivors(d);
@@ -243,10 +245,16 @@ static bool take_events(struct worker *w)
     }
 }
 
+/* Directly, where there is a way; else through the head. */
 static int carry(void *arg, uint32_t node, const void *head, size_t head_size, const void *data,
                  size_t size)
 {
     struct worker *w = arg;
+    int rc = RTC_E_DISCONNECTED;
+    if (node != RTCI_HEAD_NODE)
+        rc = rtci_peering_send(w->daemon.peering, node, head, head_size, data, size, w->joined);
+    if (rc != RTC_E_DISCONNECTED)
+        return rc;
     return rtci_link_bulk(w->link, node, head, head_size, data, size);
 }
 
@@ -257,6 +265,7 @@ static bool turn(struct worker *w)
     struct rtci_daemon *d = &w->daemon;
     d->now_ns = rtci_daemon_now();
     bool any = take_events(w);
+    any |= rtci_peering_take(d->peering);
     if (w->joined && w->unsent.len < UNSENT_MAX)
         any |= rtci_daemon_read_all(d);
     rtci_node_core_tick(d->node, d->now_ns, &d->actions);
@@ -334,6 +343,8 @@ static int open_link(struct worker *w)
         rc = rtci_link_open(&w->config, &w->link, text, sizeof(text));
     if (rc)
         fprintf(stderr, "rtc worker: %s\n", text);
+    else
+        rc = rtci_peering_open(d, &w->config.keys, &w->config.join, &d->peering);
     return rc;
 }
 
@@ -355,8 +366,10 @@ static void run_loop(struct worker *w)
     d->now_ns = rtci_daemon_now();
     away(w, "it has not joined yet");
     while (!finished(w)) {
-        uint64_t deadline = rtci_link_deadline(w->link), other = rtci_daemon_cluster_deadline(d);
-        rtci_daemon_sleep(d, busy, deadline < other ? deadline : other);
+        uint64_t at = rtci_link_deadline(w->link), other = rtci_daemon_cluster_deadline(d),
+                 direct = rtci_peering_deadline(d->peering);
+        at = other < at ? other : at;
+        rtci_daemon_sleep(d, busy, direct < at ? direct : at);
         busy = turn(w);
     }
     say_goodbye(w);
@@ -378,6 +391,7 @@ int rtci_worker_run(const struct rtci_daemon_options *options)
     run_loop(&w);
     rtci_daemon_logs(d);
     rtci_daemon_flush(d);
+    rtci_peering_close(d->peering);
     rtci_link_close(w.link);
     rtci_daemon_cleanup(d);
     struct rtci_keeper_msg quit = {.type = RTCI_KM_QUIT, .value = w.status};

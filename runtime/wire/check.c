@@ -166,6 +166,13 @@ static bool program_ok(const struct rtci_rec *rec)
            program->cwd[sizeof(program->cwd) - 1] == 0;
 }
 
+static bool peer_ok(const struct rtci_rec *rec)
+{
+    const struct rtci_peer_at *peer = (const struct rtci_peer_at *)rec;
+    return rec->size == sizeof(*peer) && peer->node && peer->node <= RTCI_NODES_MAX &&
+           peer->address[sizeof(peer->address) - 1] == 0;
+}
+
 static bool client_new_ok(const struct rtci_rec *rec)
 {
     const struct rtci_client_new *client = (const struct rtci_client_new *)rec;
@@ -256,6 +263,7 @@ static uint32_t fixed_size(uint16_t type)
     case RTCI_R_RECALL:
     case RTCI_R_SLOT_BLOCKED:
     case RTCI_R_CORDON:
+    case RTCI_R_PEER_WANT:
     case RTCI_R_STOP: return sizeof(struct rtci_slot_msg);
     case RTCI_R_CREDIT: return sizeof(struct rtci_credit);
     case RTCI_R_SLOT_OPEN: return sizeof(struct rtci_slot_open);
@@ -330,6 +338,7 @@ __attribute__((noinline)) static bool other_ok(const struct rtci_rec *rec)
     case RTCI_R_CLIENT_NEW: return client_new_ok(rec);
     case RTCI_R_NODE_HELLO: return hello_ok(rec);
     case RTCI_R_PROGRAM: return program_ok(rec);
+    case RTCI_R_PEER: return peer_ok(rec);
     case RTCI_R_SLOT_HELD: return TAIL_OK(rtci_slot_held, n, sizeof(struct rtci_held));
     case RTCI_R_RETURNED: return TAIL_OK(rtci_returned, n, sizeof(struct rtci_held));
     case RTCI_R_SLOT_LOST: return TAIL_OK(rtci_slot_lost, log_len, 1);

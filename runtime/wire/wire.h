@@ -75,7 +75,9 @@
     X(86, PULL_FAILED, "N>H: no copy could be had from a node; struct rtci_cancel, slot = node")   \
     X(87, PROGRAM_WANT, "N>H, H>N: which program runs the tasks of a job; struct rtci_job_end")    \
     X(88, PROGRAM, "N>H, H>N: the answer; struct rtci_program")                                    \
-    X(89, LEAVE, "N>H: this node ends; H>N: it has nothing left and shall end; header only")
+    X(89, LEAVE, "N>H: this node ends; H>N: it has nothing left and shall end; header only")       \
+    X(90, PEER_WANT, "N>H: who and where is that node; struct rtci_slot_msg, slot = node")         \
+    X(91, PEER, "H>N: the answer, said to both of them; struct rtci_peer_at")
 
 enum rtci_rec_type {
 #define X(value, name, text) RTCI_R_##name = (value),
@@ -354,9 +356,12 @@ struct rtci_row_node {
     uint64_t incarnation;
     uint64_t cpu_total, cpu_used, gpu_total, gpu_used, mem_total, mem_used; /* 1/10,000; bytes */
     uint64_t store_total, store_used;
-    uint32_t slots, running, clients, pad;
+    uint32_t slots, running, clients, path; /* enum rtci_path */
     char name[64];
+    char address[64]; /* where other nodes reach it directly; empty: not at all */
 };
+/* How what is large gets to a node from others. */
+enum rtci_path { RTCI_PATH_UNKNOWN, RTCI_PATH_HEAD, RTCI_PATH_DIRECT, RTCI_PATH_RELAYED };
 struct rtci_row_task {
     struct rtci_id id;
     struct rtci_id parent;
@@ -390,6 +395,7 @@ struct rtci_row_status {
     uint64_t tasks_alive, tasks_ready, tasks_running, tasks_done_total, tasks_failed_total,
         tasks_retried_total;
     uint64_t objects, kv_keys, kv_bytes, journal_turns, journal_bytes, pid;
+    uint64_t relayed_bytes; /* of bulk frames between other nodes, since the head was started */
     char state_dir[128];
     char version[32];
 };
@@ -499,6 +505,12 @@ struct rtci_program { /* the driver's executable: named by its contents, fetched
     char arch[16];
     char path[256];    /* as the driver was started, for messages */
     char cwd[256];
+};
+struct rtci_peer_at { /* the head's loop answers it, so that the core knows nothing of keys */
+    struct rtci_rec rec;
+    uint32_t node, pad;
+    uint8_t key[32];
+    char address[64];  /* host:port; empty: it cannot be dialled, but may come */
 };
 
 /* ---- Functions ---- */

@@ -336,6 +336,10 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
         ((struct rtci_program *)at)->job = 1 + rng_below(rng, 3);
         fill(rng, (uint8_t *)((struct rtci_program *)at)->path, rng_below(rng, 200));
         return sizeof(struct rtci_program);
+    case RTCI_R_PEER:
+        ((struct rtci_peer_at *)at)->node = 1 + rng_below(rng, 9);
+        fill(rng, (uint8_t *)((struct rtci_peer_at *)at)->address, rng_below(rng, 60));
+        return sizeof(struct rtci_peer_at);
     case RTCI_R_CLIENT_GONE:
     case RTCI_R_JOB_END:
     case RTCI_R_PROGRAM_WANT:
@@ -343,6 +347,7 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
     case RTCI_R_RECALL:
     case RTCI_R_SLOT_BLOCKED:
     case RTCI_R_CORDON:
+    case RTCI_R_PEER_WANT:
     case RTCI_R_STOP: /* all of two words: the first names a thing */
         ((struct rtci_slot_msg *)at)->slot = 1 + rng_below(rng, 5);
         ((struct rtci_slot_msg *)at)->op = rng_below(rng, 2);
