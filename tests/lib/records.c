@@ -294,6 +294,14 @@ static size_t make_wrap(struct rng *rng, uint16_t type, uint8_t *at)
     return end;
 }
 
+static size_t make_peer(struct rng *rng, void *at)
+{
+    struct rtci_peer_at *peer = at;
+    peer->node = 1 + rng_below(rng, 9);
+    fill(rng, (uint8_t *)peer->address, rng_below(rng, 60));
+    return sizeof(*peer);
+}
+
 static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
 {
     switch (type) {
@@ -336,10 +344,7 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
         ((struct rtci_program *)at)->job = 1 + rng_below(rng, 3);
         fill(rng, (uint8_t *)((struct rtci_program *)at)->path, rng_below(rng, 200));
         return sizeof(struct rtci_program);
-    case RTCI_R_PEER:
-        ((struct rtci_peer_at *)at)->node = 1 + rng_below(rng, 9);
-        fill(rng, (uint8_t *)((struct rtci_peer_at *)at)->address, rng_below(rng, 60));
-        return sizeof(struct rtci_peer_at);
+    case RTCI_R_PEER: return make_peer(rng, at);
     case RTCI_R_CLIENT_GONE:
     case RTCI_R_JOB_END:
     case RTCI_R_PROGRAM_WANT:
