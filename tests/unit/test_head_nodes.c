@@ -316,14 +316,43 @@ static void late_hello(void **state)
     play_end(&p);
 }
 
+/* How others get what is large to a node: it tells an address, and the loop tries it. */
+static void path(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 2);
+    assert_int_equal(p.head->nodes[1].path, RTCI_PATH_HEAD);
+    assert_int_equal(p.head->nodes[2].path, RTCI_PATH_RELAYED); /* it told none */
+    play_up(&p, 2);
+    struct rtci_node_hello *hello = play_hello(&p, 2, 0);
+    snprintf(hello->address, sizeof(hello->address), "10.0.0.2:7000");
+    play_ready(&p, 2);
+    assert_int_equal(p.head->nodes[2].path, RTCI_PATH_UNKNOWN);
+    rtci_head_core_set_path(p.head, 2, RTCI_PATH_DIRECT);
+    rtci_head_core_set_path(p.head, 1, RTCI_PATH_RELAYED);
+    rtci_head_core_set_path(p.head, 9, RTCI_PATH_DIRECT); /* nobody */
+    assert_int_equal(p.head->nodes[1].path, RTCI_PATH_HEAD);
+    assert_int_equal(p.head->nodes[2].path, RTCI_PATH_DIRECT);
+    assert_string_equal(p.head->nodes[2].address, "10.0.0.2:7000");
+    play_end(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reconcile),       cmocka_unit_test(reconcile_cancel),
-        cmocka_unit_test(reconcile_holds), cmocka_unit_test(blip),
-        cmocka_unit_test(second_attempts), cmocka_unit_test(lease_ends),
-        cmocka_unit_test(drain),           cmocka_unit_test(suspect_then_new_session),
-        cmocka_unit_test(leave),           cmocka_unit_test(late_hello),
+        cmocka_unit_test(reconcile),
+        cmocka_unit_test(reconcile_cancel),
+        cmocka_unit_test(reconcile_holds),
+        cmocka_unit_test(blip),
+        cmocka_unit_test(second_attempts),
+        cmocka_unit_test(lease_ends),
+        cmocka_unit_test(drain),
+        cmocka_unit_test(suspect_then_new_session),
+        cmocka_unit_test(leave),
+        cmocka_unit_test(late_hello),
+        cmocka_unit_test(path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
