@@ -57,6 +57,11 @@ static void tell_errno(struct rtci_link *l, int why)
         rtci_link_broke(l, "%s cannot be reached from this host: %s", here(l), strerror(why));
 }
 
+static void tell_silent(struct rtci_link *l)
+{
+    rtci_link_broke(l, "%s does not answer (a firewall in between, or a wrong address?)", here(l));
+}
+
 /* Only of numeric addresses: looking names up would block. */
 static bool probe_begin(struct rtci_link *l)
 {
@@ -196,8 +201,12 @@ static void on_retried(struct rtci_link *l)
     l->after_end = l->closed = l->delayed = false;
     if (l->phase != RTCI_DIAL_CONNECTING || after_end)
         return;
+    bool slow = l->now_ns - l->phase_ns > 2 * RTCI_NS_PER_S;
     l->phase_ns = l->now_ns;
-    if (!tried)
+    /* One tried by hand would wait as long, and end when the next one of ZeroMQ's does. */
+    if (tried && slow)
+        tell_silent(l);
+    else if (!tried)
         rtci_link_broke(l, "%s cannot be reached from this host: its name is not known here",
                         here(l));
     else if (!probe_begin(l))
@@ -287,8 +296,7 @@ void rtci_dial_time(struct rtci_link *l)
         if (spent < NO_ANSWER_NS)
             break;
         l->phase_ns = l->now_ns;
-        rtci_link_broke(l, "%s does not answer (a firewall in between, or a wrong address?)",
-                        here(l));
+        tell_silent(l);
         rotate(l);
         break;
     case RTCI_DIAL_HELLO:
