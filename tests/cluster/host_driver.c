@@ -27,7 +27,7 @@
 int host_lib_answer(void);
 #endif
 
-#define WINDOW   20000 /* tasks that are not done at a time */
+#define WINDOW   5000 /* tasks that are not done at a time */
 #define PATIENCE RTC_S(60)
 #define HOSTS    16
 #define TASKS    4000000

@@ -34,10 +34,13 @@ def skip(reason):
 
 def wait(what, condition, seconds=15):
     """Until the condition is true; gives what it gave."""
-    until = time.monotonic() + seconds
+    begin = time.monotonic()
+    until = begin + seconds
     while True:
         last = condition()
         if last:
+            if 'RTC_TEST_VERBOSE' in os.environ:
+                print(f'{time.monotonic() - begin:6.2f} s: {what.splitlines()[0]}', flush=True)
             return last
         if time.monotonic() > until:
             raise Failure(f'not within {seconds} s: {what}')
