@@ -29,6 +29,11 @@ if /usr/bin/python3 -c 'import scipy, sys; sys.exit(not scipy.__version__.starts
     done
 fi
 
+say "hosts in network namespaces: what takes longer than a lease, a slow link, many seeds of strikes"
+tests/cluster/check_hosts.py build/release nightly
+hosts=$?
+[ "$hosts" -eq 0 ] || [ "$hosts" -eq 77 ] || rc=1
+
 say "simulator, $seeds seeds"
 for ((seed = 1; seed <= seeds; seed++)); do
     build/release/tests/sim/rtc-sim --seed "$seed" >build/sim.log 2>&1 || {

@@ -4,10 +4,14 @@ The whole test lives in namespaces of its own, also of processes and mounts: whe
 ends, however that comes about, the kernel ends all others and the networks are gone. Standard
 library only; needs `ip`, `nft`, `nsenter` and `unshare`."""
 
+import collections
+import fcntl
 import json
 import os
+import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -72,7 +76,7 @@ def enter():
     if os.environ.get(INSIDE):
         tend()
         return
-    for name in ('ip', 'tc', 'nft', 'nsenter', 'unshare'):
+    for name in ('ip', 'nft', 'nsenter', 'unshare'):
         if not shutil.which(name):
             skip(f'`{name}` is not installed')
     command = NAMESPACES[:1] + (['--user', '--map-root-user'] if os.getuid() else []) + NAMESPACES[1:]
@@ -110,6 +114,41 @@ def processes():
         except OSError:
             pass  # gone by now
     return found
+
+
+# ---- A slow cable ----
+
+def tap(name):
+    """A network device whose packets this program carries."""
+    fd = os.open('/dev/net/tun', os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(fd, 0x400454ca, struct.pack('16sH22x', name.encode(), 0x1002))  # TUNSETIFF, TAP without a header
+    return fd
+
+
+def carry(ends, delay, rate):
+    """Packets from each end to the other, so many seconds later, at so many bits per second; what would wait
+    for more than 100 ms is dropped, as routers do."""
+    queues, free = {0: collections.deque(), 1: collections.deque()}, [0.0, 0.0]
+    while True:
+        now = time.monotonic()
+        due = [queue[0][0] for queue in queues.values() if queue]
+        ready = select.select(ends, [], [], max(0, min(due) - now) if due else None)[0]
+        now = time.monotonic()
+        for way in (0, 1):
+            for _ in range(32 if ends[way] in ready else 0):
+                try:
+                    packet = os.read(ends[way], 70000)
+                except BlockingIOError:
+                    break
+                if free[way] - now > 0.1:
+                    continue
+                free[way] = max(free[way], now) + 8 * len(packet) / rate
+                queues[way].append((free[way] + delay, packet))
+            while queues[way] and queues[way][0][0] <= now:
+                try:
+                    os.write(ends[1 - way], queues[way].popleft()[1])
+                except OSError:
+                    pass  # that end is not up
 
 
 class Program:
@@ -263,7 +302,7 @@ class Lab:
         self.driver = os.path.join(build, 'tests/cluster/host_driver')
         self.build = build
         self.dir = tempfile.mkdtemp(prefix='rtc-hosts-', dir='/tmp')
-        self.count, self.programs, self.hosts, self.line = 0, [], {}, ''
+        self.count, self.programs, self.hosts, self.line, self.carriers = 0, [], {}, '', []
         must('ip', 'link', 'add', 'br0', 'type', 'bridge')
         must('ip', 'link', 'set', 'br0', 'up')
         for name, address in (('head', '10.9.0.1'), ('w1', '10.9.0.11'), ('w2', '10.9.0.12'), ('nat', '10.9.0.77')):
@@ -277,10 +316,29 @@ class Lab:
         host = self.hosts[name] = Host(self, name)
         setattr(self, name, host)
         must('ip', 'link', 'add', 'to-' + name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name)
-        must('ip', 'link', 'set', 'to-' + name, 'master', 'br0', 'up')
-        host.inside('ip', 'address', 'add', address + '/24', 'dev', 'eth0')
-        host.inside('ip', 'link', 'set', 'eth0', 'up')
         host.address = address
+        self.connect(host)
+
+    def slow_cable(self, host, delay, rate):
+        """In place of the host's own, before anything runs there."""
+        must('ip', 'link', 'delete', 'to-' + host.name)
+        ends = [tap('to-' + host.name), tap('tap-' + host.name)]
+        must('ip', 'link', 'set', 'tap-' + host.name, 'netns', host.name, 'name', 'eth0')
+        self.connect(host)
+        pid = os.fork()
+        if not pid:
+            try:
+                carry(ends, delay, rate)
+            finally:
+                os._exit(1)
+        for fd in ends:
+            os.close(fd)
+        self.carriers.append(pid)
+
+    def connect(self, host):
+        must('ip', 'link', 'set', 'to-' + host.name, 'master', 'br0', 'up')
+        host.inside('ip', 'address', 'add', host.address + '/24', 'dev', 'eth0')
+        host.inside('ip', 'link', 'set', 'eth0', 'up')
 
     def make_far(self):
         host = self.far = self.hosts['far'] = Host(self, 'far')
@@ -385,6 +443,9 @@ class Lab:
                     pass
         for program in self.programs:
             program.process.wait()
+        for pid in self.carriers:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         for name in self.hosts:  # a network goes some time after its name: its cable goes now
             tool('ip', 'link', 'delete', 'to-' + name)
             tool('ip', 'netns', 'delete', name)
