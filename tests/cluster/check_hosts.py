@@ -4,6 +4,7 @@
 Each scenario has hosts of its own. `nightly` adds those that take long. Exit 77: not possible here."""
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -12,7 +13,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from hosts import Failure, Lab, check, enter, must, read, tool, wait  # noqa: E402
+from hosts import Failure, Lab, check, enter, must, processes, read, tool, wait  # noqa: E402
 
 QUICK, NIGHTLY = [], []
 
@@ -114,7 +115,7 @@ def strike_during(lab, mode, strikes, where=None):
 
 
 def one_by_one(name, mode, strikes, register):
-    """A scenario for each, so that what fails is known by name; and one with all of them."""
+    """A scenario for each, so that what fails is known by name."""
     for title, strike in strikes:
         def scenario(lab, strike=strike):
             check_once(mode, strike_during(lab, mode, [strike]))
@@ -184,6 +185,149 @@ def once_host_killed(lab):
     story = story_of(program)
     check('w2' in story or f'node {number}' in story, f'the story does not name the node: {story}')
     lab.settled('head', 'w1')
+
+
+# ---- Objects, heads, drivers ----
+
+def objects_struck(lab, strikes):
+    """Results that lie on hosts which are struck are had, from there or made again."""
+    lab.start(2)
+    for host in (lab.head, lab.far):
+        lab.drive(host, 'objects', 12, 1000000).good()
+    program = lab.drive(lab.far, 'objects', 12, 1000000)
+    for strike in strikes:
+        got = program.got()
+        wait('objects', lambda: program.got() > got + 12 or not program.running(), 30)
+        strike(lab, program)
+        lab.alive('head', 'w1', 'w2', seconds=25)
+    got = program.got()
+    wait('objects after all', lambda: program.got() > got + 12 or not program.running(), 60)
+    program.good()
+    lab.settled('head', 'w1', 'w2')
+
+
+@nightly
+def objects_survive(lab):
+    objects_struck(lab, [strike for _, strike in STRIKES + LONG])
+
+
+@nightly
+def objects_of_dead_hosts(lab):
+    objects_struck(lab, [host_killed, link_cut(15)])
+
+
+@nightly
+def head_host_killed(lab):
+    """The head's host dies with its keeper, and is started again from its state: the others go on."""
+    lab.start(2)
+    drivers = [lab.drive(lab.w1, 'once', 2000, lab.file('marks-w1'), 1000),
+               lab.drive(lab.far, 'many', 2000, lab.file('marks-far'), 1000)]
+    for program in drivers:
+        wait('first results', lambda program=program: program.got() >= 1000, 20)
+    lab.head.crash()
+    hold(2, drivers[0])
+    lab.start_head(2)
+    lab.alive('head', 'w1', 'w2')
+    done = lab.status()['tasks_done_total']
+    wait('work goes on', lambda: lab.status()['tasks_done_total'] > done + 1000, 30)
+    for program in drivers:
+        values = program.good(90)
+        check(values['missing'] == 0, f'{values}')
+    check_dead_head(drivers[0])
+    lab.settled('head', 'w1', 'w2')
+
+
+def check_dead_head(program):
+    """What the head's own node ran is lost with its host, and nothing else."""
+    values = program.values()
+    check(values['twice'] == 0 and values['lost'] < 200, f'{values}')
+
+
+@quick
+def driver_killed(lab):
+    """A driver behind the NAT dies, and then its whole host: their work ends, nothing of it is left."""
+    lab.start(1)
+    for strike in (lambda program: program.kill(), lambda program: lab.far.crash()):
+        program = lab.drive(lab.far, 'many', 1000, lab.file(f'marks{lab.count}'), 1000)
+        wait('first results', lambda program=program: program.got() >= 1000, 20)
+        strike(program)
+        lab.settled('head', 'w1', 'w2', seconds=25)
+        wait('nothing is left on far', lambda: not lab.far.pids(), 5)
+
+
+# ---- Chance ----
+
+def executors(host):
+    daemon, keeper = host.daemon(), 0
+    parents = {pid: parent for pid, parent, _, _ in processes()}
+    keeper = parents.get(daemon, 0)
+    return [pid for pid in host.pids() if parents.get(pid) == keeper and pid != daemon]
+
+
+def random_strike(lab, chance):
+    """One of all that a cluster has to bear, at random; a sentence of what was done, and what undoes it."""
+    host = chance.choice([lab.head, lab.w1, lab.w2])
+    worker = chance.choice([lab.w1, lab.w2])
+    any_host = chance.choice([lab.w1, lab.w2, lab.far, lab.head])
+    what = chance.randrange(6)
+    if what == 0:
+        if host.daemon():
+            host.strike()
+        return f'daemon of {host.name} killed', None
+    if what == 1:
+        for pid in executors(worker)[:1]:
+            os.kill(pid, signal.SIGKILL)
+        return f'an executor of {worker.name} killed', None
+    if what == 2:
+        pids = sorted(worker.pids())
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        return f'{worker.name} stopped', lambda: [os.kill(p, signal.SIGCONT) for p in pids if os.path.exists(f'/proc/{p}')]
+    if what == 3 and any_host != lab.far:
+        any_host.link(False)
+        return f'{any_host.name} cut off', lambda: any_host.link(True)
+    if what == 4:
+        way = chance.choice(['in', 'out', 'both'])
+        any_host.block(way)
+        return f'{way} of {any_host.name} dropped', any_host.unblock
+    old, new = ('77', '78') if '10.9.0.77/' in lab.nat.inside('ip', 'address') else ('78', '77')
+    lab.nat.inside('ip', 'address', 'add', f'10.9.0.{new}/24', 'dev', 'eth0')
+    lab.nat.inside('ip', 'address', 'delete', f'10.9.0.{old}/24', 'dev', 'eth0')
+    if f'10.9.0.{new}/' not in lab.nat.inside('ip', 'address'):  # it went with the first of its network
+        lab.nat.inside('ip', 'address', 'add', f'10.9.0.{new}/24', 'dev', 'eth0')
+    return 'the router has another address', None
+
+
+def chance_strikes(lab, seed, seconds):
+    chance = random.Random(seed)
+    lab.start(2)
+    drivers = [lab.drive(lab.far, 'forever', 2000, lab.file('marks-far'), 1000),
+               lab.drive(lab.w1, 'forever', 2000, lab.file('marks-w1'), 500),
+               lab.drive(lab.head, 'objects', 12, 1000000)]
+    begin, story = time.monotonic(), []
+    while time.monotonic() - begin < seconds:
+        for program in drivers:
+            check(program.running(), f'seed {seed}: {program.title} ended: {program.tail()}\n' + '\n'.join(story))
+        text, undo = random_strike(lab, chance)
+        story.append(f'{time.monotonic() - begin:6.2f} {text}')
+        hold(chance.choice([0.05, 0.3, 1, 3, 4]), drivers[0])
+        if undo:
+            undo()
+            story.append(f'{time.monotonic() - begin:6.2f} … no more')
+        hold(chance.choice([0, 0.05, 0.5, 2]), drivers[0])
+    try:
+        lab.alive('head', 'w1', 'w2', seconds=30)
+        for program in drivers:
+            values = program.good(90)
+            check(values.get('missing', 0) == 0, f'{values}')
+        lab.settled('head', 'w1', 'w2')
+    except Failure as failure:
+        raise Failure(f'seed {seed}: {failure}\n' + '\n'.join(story)) from None
+
+
+@nightly
+def chance(lab):
+    chance_strikes(lab, int(os.environ.get('RTC_TEST_SEED', time.time_ns() % 1000000)), 60)
 
 
 # ---- Networks ----

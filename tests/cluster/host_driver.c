@@ -1,8 +1,9 @@
 /* The driver of check_hosts.py: work whose every trace can be counted.
  *
  *   many N FILE MICROSECONDS   at least N tasks, and more until stdin ends; each leaves a mark
+ *   forever N FILE MICROSECONDS  the same, with retries without end
  *   once N FILE MICROSECONDS   the same without retries: no mark may be there twice
- *   objects N SIZE             results of SIZE bytes, read here and by other tasks
+ *   objects N SIZE             results of SIZE bytes, read here and by other tasks, again and again
  *   node NODE                  runs one task on a node
  *   latency SECONDS NODE SIZE  round trips of tasks there while objects of SIZE come from there
  *   deadline NODE              tasks that do and do not meet their deadline
@@ -215,12 +216,12 @@ static int count_marks(struct run *run)
     return missing || (run->once && twice);
 }
 
-static int marks(struct rtc *rtc, bool once, int64_t n, const char *path, int64_t us)
+static int marks(struct rtc *rtc, int retries, int64_t n, const char *path, int64_t us)
 {
     static struct run run;
-    run = (struct run){.rtc = rtc, .path = path, .us = us, .once = once};
+    run = (struct run){.rtc = rtc, .path = path, .us = us, .once = retries == RTC_NO_RETRY};
     run.failed = calloc(TASKS, 1);
-    const struct rtc_options *options = once ? RTC_OPTIONS(.retries = RTC_NO_RETRY) : NULL;
+    const struct rtc_options options = {.retries = retries};
     bool more = true;
     while (run.got < run.submitted || run.submitted < n || more) {
         more = more && run.submitted < TASKS && more_wanted();
@@ -229,7 +230,7 @@ static int marks(struct rtc *rtc, bool once, int64_t n, const char *path, int64_
             rtc_ref *ref = &run.refs[run.submitted % WINDOW];
             int rc = rtc_submit(rtc, "mark",
                                 RTC_ARGS(rtc_i64(run.submitted), rtc_str(path), rtc_i64(us)),
-                                options, ref);
+                                &options, ref);
             if (rc)
                 return complain(&run, run.submitted, rc);
             run.submitted++;
@@ -243,7 +244,7 @@ static int marks(struct rtc *rtc, bool once, int64_t n, const char *path, int64_
 
 /* ---- Objects ---- */
 
-static int objects(struct rtc *rtc, int64_t n, int64_t size)
+static int round_of_objects(struct rtc *rtc, int64_t n, int64_t size)
 {
     rtc_ref *made = calloc((size_t)n, sizeof(*made)), *checked = calloc((size_t)n, sizeof(*made));
     const struct rtc_options *spread = RTC_OPTIONS(.place = RTC_PLACE_SPREAD);
@@ -268,11 +269,21 @@ static int objects(struct rtc *rtc, int64_t n, int64_t size)
             return printf("object %" PRId64 " is wrong at a task\n", i), 1;
         RTC_CHECK(rtc_release(rtc, made[i]));
         RTC_CHECK(rtc_release(rtc, checked[i]));
-        printf("object %" PRId64 "\n", i);
     }
     free(made);
     free(checked);
     return 0;
+}
+
+static int objects(struct rtc *rtc, int64_t n, int64_t size)
+{
+    int rc;
+    int64_t got = 0;
+    do {
+        rc = round_of_objects(rtc, n, size);
+        printf("got %" PRId64 "\n", got += n);
+    } while (!rc && more_wanted());
+    return rc;
 }
 
 struct transfers {
@@ -382,8 +393,11 @@ int main(int argc, char **argv)
     const char *mode = argc > 2 ? argv[1] : "", *third = argc > 3 ? argv[3] : NULL;
     const char *fourth = argc > 4 ? argv[4] : NULL;
     int rc = 2;
-    if ((!strcmp(mode, "many") || !strcmp(mode, "once")) && third)
-        rc = marks(rtc, mode[0] == 'o', number_of(argv[2]), third, number_of(fourth));
+    int retries = !strcmp(mode, "many")   ? 0
+                  : !strcmp(mode, "once") ? RTC_NO_RETRY
+                                          : RTC_RETRY_FOREVER;
+    if ((!strcmp(mode, "forever") || retries != RTC_RETRY_FOREVER) && third)
+        rc = marks(rtc, retries, number_of(argv[2]), third, number_of(fourth));
     else if (!strcmp(mode, "objects"))
         rc = objects(rtc, number_of(argv[2]), number_of(third));
     else if (!strcmp(mode, "latency"))
