@@ -57,7 +57,8 @@ static void send_up(struct worker *w)
             break;
         at += part;
     }
-    memmove(buf->data, buf->data + at, buf->len - at);
+    if (at) /* an empty one has no data */
+        memmove(buf->data, buf->data + at, buf->len - at);
     buf->len -= at;
 }
 
