@@ -158,7 +158,7 @@ static void admit(void *arg, const uint8_t key[RTCI_KEY_BYTES], const struct rtc
     }
     o->used = true;
     o->kept.number = number;
-    o->kept.flags = hello->flags;
+    o->kept.flags = hello->flags & RTCI_HELLO_DRIVER;
     memcpy(o->kept.name, hello->name, sizeof(o->kept.name));
     o->kept.name[sizeof(o->kept.name) - 1] = 0;
 }

@@ -1,5 +1,6 @@
 #include "runtime/node/programs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <rtc/error.h>
@@ -17,6 +18,14 @@
 #define ASK_AGAIN_NS (2 * RTCI_NS_PER_S)
 #define STEP         (1 * RTCI_MIB)
 #define TEXT         400
+#define CACHE_BYTES  (2 * RTCI_GIB)
+#define CACHE_FILES  512
+
+struct cached {
+    char path[400];
+    uint64_t size;
+    int64_t used_s;
+};
 
 enum state {
     ASKED,    /* the head, or of an own driver: nothing yet */
@@ -37,6 +46,7 @@ struct entry {
     uint64_t read, pull, ask_ns;
     struct rtci_node_action *waiting; /* executors to be started with it */
     uint32_t n_waiting, cap_waiting;
+    bool ended;      /* its job, while it was being fetched */
     char text[TEXT]; /* FAILED: why */
 };
 struct rtci_programs {
@@ -81,6 +91,7 @@ void rtci_programs_job_end(struct rtci_programs *programs, uint32_t job)
 {
     for (struct entry **at = &programs->first, *e; (e = *at);) {
         if (e->job != job || e->state == FETCHING) {
+            e->ended |= e->job == job;
             at = &e->next;
             continue;
         }
@@ -167,11 +178,46 @@ static bool open_cached(struct rtci_programs *programs, struct entry *e)
     return true;
 }
 
+static int older(const void *a, const void *b)
+{
+    const struct cached *x = a, *y = b;
+    return x->used_s < y->used_s ? -1 : x->used_s > y->used_s;
+}
+
+/* Those that were not used for longest go when all together are too much. */
+static void prune(const char *dir)
+{
+    static struct cached all[CACHE_FILES];
+    char path[sizeof(all[0].path)];
+    uint64_t sum = 0;
+    size_t n = 0;
+    struct dirent *entry;
+    struct stat st;
+    DIR *folder = opendir(dir);
+    while (folder && n < CACHE_FILES && (entry = readdir(folder))) {
+        if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) >= sizeof(path) ||
+            lstat(path, &st) || !S_ISREG(st.st_mode))
+            continue;
+        memcpy(all[n].path, path, sizeof(path));
+        all[n].size = (uint64_t)st.st_size;
+        all[n++].used_s = st.st_atime > st.st_mtime ? st.st_atime : st.st_mtime;
+        sum += (uint64_t)st.st_size;
+    }
+    if (folder)
+        closedir(folder);
+    qsort(all, n, sizeof(all[0]), older);
+    for (size_t i = 0; i < n && (sum > CACHE_BYTES || n - i >= CACHE_FILES); i++) {
+        unlink(all[i].path);
+        sum -= all[i].size;
+    }
+}
+
 static void begin_fetching(struct rtci_programs *programs, struct entry *e)
 {
     char path[512], text[TEXT];
     snprintf(path, sizeof(path), "%s/programs", programs->daemon->state_dir);
     mkdir(path, 0700);
+    prune(path);
     path_of(programs, e, ".part", path, sizeof(path));
     unlink(path);
     e->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -200,6 +246,12 @@ void rtci_programs_fetched(struct rtci_programs *programs, uint64_t pull, int st
         e = e->next;
     if (!e)
         return;
+    if (e->ended) {
+        uint32_t job = e->job;
+        e->state = FAILED;
+        rtci_programs_job_end(programs, job);
+        return;
+    }
     if (!status) {
         begin_reading(e);
         return;

@@ -19,6 +19,7 @@
     (4 * RTCI_MIB) /* said by the node and not taken by the link; then rings wait \
                     */
 #define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
+#define EVENTS_MAX   64 /* of the link, then rings have their turn */
 
 struct worker {
     struct rtci_daemon daemon;
@@ -108,10 +109,25 @@ static void consume(struct worker *w)
 
 /* ---- Coming ---- */
 
+/* As it was said: with the times of this host. */
 static void keep_old(void *arg, const void *data, size_t size)
 {
     struct worker *w = arg;
     rtci_buf_put(&w->old, data, size);
+    RTCI_ASSERT(!w->old.failed);
+    if (w->shift && size)
+        rtci_shift_deadlines(w->old.data + w->old.len - size, size, -w->shift);
+}
+
+/* What was said and has not left is of before the session that begins. */
+static void keep_unsent(struct worker *w)
+{
+    struct rtci_buf *said = &w->daemon.actions.to_head;
+    keep_old(w, w->unsent.data, w->unsent.len);
+    rtci_buf_put(&w->old, said->data, said->len);
+    RTCI_ASSERT(!w->old.failed);
+    rtci_buf_clear(&w->unsent);
+    rtci_buf_clear(said);
 }
 
 /* The processes of this host repeat their open requests. */
@@ -134,17 +150,14 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
     d->epoch = event->epoch;
     rtci_node_core_set_rtt(d->node, event->rtt_ns);
     rtci_peering_welcome(d->peering, event->text);
-    rtci_buf_clear(&w->unsent);
-    if (!w->was_joined)
-        rtci_daemon_survivors(d);
-    else
+    keep_unsent(w);
+    if (w->was_joined)
         count_epoch(d);
     rtci_node_core_hello(d->node, d->now_ns, &d->actions);
     if (w->old.len)
         rtci_node_core_renew(d->node, d->now_ns, w->old.data, w->old.len, &d->actions);
     rtci_buf_fini(&w->old);
     rtci_daemon_read_rest(d);
-    rtci_daemon_bury(d);
     rtci_node_core_ready(d->node, &d->actions);
     w->joined = w->was_joined = true;
     for (uint32_t i = 0; i < d->n_tokens; i++) { /* what it carries is of this session now */
@@ -216,7 +229,7 @@ static bool take_events(struct worker *w)
     if (d->net_event)
         rtci_link_signal(w->link);
     d->net_event = false;
-    for (uint32_t n = 0;; n++) {
+    for (uint32_t n = 0; n < EVENTS_MAX; n++) {
         struct rtci_link_event event = rtci_link_take(w->link, d->now_ns);
         switch (event.type) {
         case RTCI_LINK_NONE: return n != 0;
@@ -237,13 +250,14 @@ static bool take_events(struct worker *w)
                 return true;
             rtci_buf_clear(&w->old);
             rtci_link_uncommitted(w->link, keep_old, w);
-            rtci_buf_put(&w->old, w->unsent.data, w->unsent.len);
+            keep_unsent(w);
             rtci_link_renew(w->link, d->now_ns);
             break;
         case RTCI_LINK_REFUSED: on_refused(w, &event); return true;
         case RTCI_LINK_BULK: rtci_daemon_bulk(d, event.node, event.data, event.size); break;
         }
     }
+    return true;
 }
 
 /* Directly, where there is a way; else through the head. */
@@ -366,6 +380,8 @@ static void run_loop(struct worker *w)
     d->remote = true;
     d->now_ns = rtci_daemon_now();
     away(w, "it has not joined yet");
+    rtci_daemon_survivors(d);
+    rtci_daemon_bury(d);
     while (!finished(w)) {
         uint64_t at = rtci_link_deadline(w->link), other = rtci_daemon_cluster_deadline(d),
                  direct = rtci_peering_deadline(d->peering);
