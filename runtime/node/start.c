@@ -163,7 +163,7 @@ static int make_node(struct rtci_daemon *d)
     uname(&uts);
     snprintf(config.arch, sizeof(config.arch), "%.15s", uts.machine);
     int rc = rtci_node_core_create(&config, &d->node);
-    for (uint32_t i = 1; !rc && i < RTCI_ARENA_ENTRIES && d->starts > 1; i++) {
+    for (uint32_t i = 0; !rc && i < RTCI_ARENA_ENTRIES && d->starts > 1; i++) {
         if (d->table[i].state)
             rtci_node_core_arena_adopt(d->node, i, &d->table[i]);
     }

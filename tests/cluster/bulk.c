@@ -1,5 +1,6 @@
-/* bulk direct|relayed: a task on node 2 makes 16 MiB, one on node 3 reads them, over and over until
- * a round passed without the head (direct), or once, and they passed the head (relayed). */
+/* bulk direct|relayed [COMMAND]: a task on node 2 makes 16 MiB, one on node 3 reads them, over and
+ * over until some rounds passed without the head (direct), or once, and they passed the head
+ * (relayed). The command, of the shell, is run when the bytes of the first round are there. */
 #include <rtc/rtc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,12 +45,18 @@ static unsigned long long relayed(struct rtc *rtc)
     return n;
 }
 
-static void one_round(struct rtc *rtc, int64_t with)
+static void one_round(struct rtc *rtc, int64_t with, const char *command)
 {
     rtc_ref bytes, count;
     int64_t n;
     RTC_CHECK(rtc_submit(rtc, "make_bytes", RTC_ARGS(rtc_i64(with)),
                          RTC_OPTIONS(.place = RTC_PLACE_NODE, .node = 2), &bytes));
+    if (command) {
+        size_t ready, n_ready;
+        RTC_CHECK(rtc_wait(rtc, &bytes, 1, 1, RTC_S(60), &ready, &n_ready));
+        if (system(command) != 0)
+            exit(1);
+    }
     RTC_CHECK(rtc_submit(rtc, "count_bytes", RTC_ARGS(rtc_of_ref(bytes), rtc_i64(with)),
                          RTC_OPTIONS(.place = RTC_PLACE_NODE, .node = 3), &count));
     RTC_CHECK(rtc_get_i64(rtc, count, RTC_S(60), &n));
@@ -70,9 +77,9 @@ int main(int argc, char **argv)
         0; /* rounds in a row that the head was not seen to relay; its count is somewhat old */
     for (int64_t k = 1; !ok && k <= (direct ? ROUNDS : 1); k++) {
         unsigned long long before = relayed(rtc);
-        one_round(rtc, k);
+        one_round(rtc, k, k == 1 && argc > 2 ? argv[2] : NULL);
         for (int again = 0; again < 20 && !direct && relayed(rtc) - before < SIZE; again++)
-            one_round(rtc, k);
+            one_round(rtc, k, NULL);
         unsigned long long grown = relayed(rtc) - before;
         calm = grown < SIZE / 16 ? calm + 1 : 0;
         ok = direct ? calm == 4 : grown >= SIZE;
