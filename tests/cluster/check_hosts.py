@@ -202,17 +202,28 @@ def objects_struck(lab, strikes):
         lab.alive('head', 'w1', 'w2', seconds=25)
     got = program.got()
     wait('objects after all', lambda: program.got() > got + 12 or not program.running(), 60)
-    program.good()
+    values = program.good()
+    for line in program.out().splitlines():
+        check(not line.startswith('story') or 'node' in line, f'no story: {line}')
     lab.settled('head', 'w1', 'w2')
+    return values
 
 
-@nightly
-def objects_survive(lab):
-    objects_struck(lab, [strike for _, strike in STRIKES + LONG])
+def objects_kept(lab, strikes):
+    values = objects_struck(lab, strikes)
+    check(values['lost'] == 0, f'{values}')
+
+
+for title, strike in STRIKES + LONG:
+    def objects(lab, strike=strike):
+        objects_kept(lab, [strike])
+    objects.__name__ = f'objects_{title}'
+    nightly(objects)
 
 
 @nightly
 def objects_of_dead_hosts(lab):
+    """What only they had is lost with them, and said to be."""
     objects_struck(lab, [host_killed, link_cut(15)])
 
 

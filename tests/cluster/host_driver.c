@@ -244,7 +244,38 @@ static int marks(struct rtc *rtc, int retries, int64_t n, const char *path, int6
 
 /* ---- Objects ---- */
 
-static int round_of_objects(struct rtc *rtc, int64_t n, int64_t size)
+/* What a dead host alone had may be lost, with a story; anything else is an error. */
+static bool is_lost(int rc)
+{
+    if (rc == RTC_E_LOST || rc == RTC_E_DEPENDENCY || rc == RTC_E_NODE_LOST)
+        printf("story %s: %s\n", rtc_error_name(rc), rtc_last_error());
+    else if (rc)
+        printf("failed: %s: %s\n", rtc_error_name(rc), rtc_last_error());
+    return rc == RTC_E_LOST || rc == RTC_E_DEPENDENCY || rc == RTC_E_NODE_LOST;
+}
+
+static int look(struct rtc *rtc, int64_t i, rtc_ref made, rtc_ref checked, int64_t size,
+                bool *ret_lost)
+{
+    struct rtc_value value;
+    const void *data;
+    size_t bytes;
+    int64_t good;
+    int rc = rtc_get(rtc, made, PATIENCE, &value);
+    if (!rc) {
+        RTC_CHECK(rtc_value_bytes(&value, &data, &bytes));
+        if (!right(i, data, bytes, (size_t)size))
+            return printf("object %" PRId64 " is wrong here\n", i), 1;
+    } else if (!(*ret_lost = is_lost(rc))) {
+        return 1;
+    }
+    rc = rtc_get_i64(rtc, checked, PATIENCE, &good);
+    if (rc)
+        return is_lost(rc) ? (*ret_lost = true, 0) : 1;
+    return good ? 0 : (printf("object %" PRId64 " is wrong at a task\n", i), 1);
+}
+
+static int round_of_objects(struct rtc *rtc, int64_t n, int64_t size, int64_t *ret_lost)
 {
     rtc_ref *made = calloc((size_t)n, sizeof(*made)), *checked = calloc((size_t)n, sizeof(*made));
     const struct rtc_options *spread = RTC_OPTIONS(.place = RTC_PLACE_SPREAD);
@@ -256,17 +287,11 @@ static int round_of_objects(struct rtc *rtc, int64_t n, int64_t size)
         RTC_CHECK(rtc_submit(rtc, "check", RTC_ARGS(rtc_i64(i), rtc_i64(size), rtc_of_ref(made[i])),
                              spread, &checked[i]));
     for (int64_t i = 0; i < n; i++) {
-        struct rtc_value value;
-        const void *data;
-        size_t bytes;
-        int64_t good;
-        RTC_CHECK(rtc_get(rtc, made[i], PATIENCE, &value));
-        RTC_CHECK(rtc_value_bytes(&value, &data, &bytes));
-        if (!right(i, data, bytes, (size_t)size))
-            return printf("object %" PRId64 " is wrong here\n", i), 1;
-        RTC_CHECK(rtc_get_i64(rtc, checked[i], PATIENCE, &good));
-        if (!good)
-            return printf("object %" PRId64 " is wrong at a task\n", i), 1;
+        bool lost = false;
+        int rc = look(rtc, i, made[i], checked[i], size, &lost);
+        if (rc)
+            return rc;
+        *ret_lost += lost;
         RTC_CHECK(rtc_release(rtc, made[i]));
         RTC_CHECK(rtc_release(rtc, checked[i]));
     }
@@ -278,11 +303,12 @@ static int round_of_objects(struct rtc *rtc, int64_t n, int64_t size)
 static int objects(struct rtc *rtc, int64_t n, int64_t size)
 {
     int rc;
-    int64_t got = 0;
+    int64_t got = 0, lost = 0;
     do {
-        rc = round_of_objects(rtc, n, size);
+        rc = round_of_objects(rtc, n, size, &lost);
         printf("got %" PRId64 "\n", got += n);
     } while (!rc && more_wanted());
+    printf("lost %" PRId64 "\n", lost);
     return rc;
 }
 
