@@ -203,8 +203,8 @@ def objects_struck(lab, strikes):
     got = program.got()
     wait('objects after all', lambda: program.got() > got + 12 or not program.running(), 60)
     values = program.good()
-    for line in program.out().splitlines():
-        check(not line.startswith('story') or 'node' in line, f'no story: {line}')
+    values['stories'] = [line for line in program.out().splitlines() if line.startswith('story')]
+    check(all('node' in line for line in values['stories']), f'no story: {values}')
     lab.settled('head', 'w1', 'w2')
     return values
 
