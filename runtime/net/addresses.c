@@ -61,7 +61,8 @@ bool rtci_address_towards(const char *host, char *ret_host, size_t size)
     if (fd >= 0)
         close(fd);
     freeaddrinfo(to);
-    if (ok && !strncmp(ret_host, "::ffff:", 7) && strchr(ret_host, '.'))
-        memmove(ret_host, ret_host + 7, strlen(ret_host + 7) + 1);
+    size_t len = ok ? strlen(ret_host) : 0;
+    if (len > 7 && !strncmp(ret_host, "::ffff:", 7) && strchr(ret_host, '.'))
+        memmove(ret_host, ret_host + 7, len - 6); /* its NUL too */
     return ok;
 }

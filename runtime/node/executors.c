@@ -13,9 +13,9 @@
 #include "runtime/node/programs.h"
 
 #ifdef __aarch64__
-#define RTC_MULTIARCH "aarch64-linux-gnu"
+#define RTC_LIBRARIES "/../lib/aarch64-linux-gnu"
 #else
-#define RTC_MULTIARCH "x86_64-linux-gnu"
+#define RTC_LIBRARIES "/../lib/x86_64-linux-gnu"
 #endif
 #define LOGS_FAR_MAX RTCI_MIB /* more than this waits for the head: output is the lesser */
 
@@ -52,8 +52,7 @@ static bool holds(const char *dir, const char *library)
  * beside this `rtc`: installed, or in a build tree. */
 static void put_library_path(struct rtci_buf *blob)
 {
-    static const char *const places[] = {"/../lib", "/../lib/" RTC_MULTIARCH, "/../exec",
-                                         "/../../actors/de"};
+    static const char *const places[] = {"/../lib", RTC_LIBRARIES, "/../exec", "/../../actors/de"};
     char self[256], dir[300], text[2048];
     const char *given = getenv("LD_LIBRARY_PATH");
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
