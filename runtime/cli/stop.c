@@ -13,6 +13,7 @@
 
 #include "runtime/cli/cli.h"
 #include "runtime/client/client.h"
+#include "runtime/client/open.h"
 
 #define WAIT_MS 30000
 
@@ -25,10 +26,12 @@ int rtci_cli_stop(struct rtc *rtc, bool now)
         rtci_leave(rtc);
     }
     struct pollfd end = {.fd = rtc->sock, .events = POLLIN}; /* its EOF: all is gone */
-    if (rc >= 0 && poll(&end, 1, WAIT_MS) == 1)
-        return 0;
-    fprintf(stderr, "rtc stop: %s\n", rc < 0 ? rtc_last_error() : "it has not ended after 30 s");
-    return 1;
+    bool ended = rc >= 0 && poll(&end, 1, WAIT_MS) == 1;
+    if (!ended)
+        fprintf(stderr, "rtc stop: %s\n",
+                rc < 0 ? rtc_last_error() : "it has not ended after 30 s");
+    rtci_client_destroy(rtc);
+    return ended ? 0 : 1;
 }
 
 static pid_t keeper_of(const char *socket)
