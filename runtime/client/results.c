@@ -61,6 +61,7 @@ static void set_slot(struct rtc *rtc, struct slot *slot, const struct rtci_done 
         slot->state = SLOT_READY;
     } else if (row->kind == RTCI_KIND_REMOTE) {
         slot->where = WHERE_REMOTE;
+        slot->u.offset = 0;
         slot->size = row->size;
         slot->state = SLOT_READY;
     } else if (row->kind == RTCI_KIND_INLINE) {

@@ -36,7 +36,6 @@ enum slot_where {
 #define SLOT_THEN     8u /* a callback waits for it */
 #define SLOT_BORROWED 16u
 #define SLOT_CONTAINS 32u /* the value contains references */
-#define SLOT_FETCHED 64u  /* REMOTE, and asked for */
 
 #define SLOT_INLINE_BYTES 24u
 
@@ -53,7 +52,7 @@ struct slot {
     union {
         uint8_t bytes[SLOT_INLINE_BYTES];
         void *heap;
-        uint64_t offset;
+        uint64_t offset; /* REMOTE: of the daemon's epochs, the one in which it was asked for, + 1 */
         struct multi *multi;
     } u;
 };

@@ -60,12 +60,13 @@ static int timed_out(size_t n_done, size_t n)
                       n);
 }
 
-/* Of a value that lies on another host. */
+/* Of a value that lies on another host: asked for once by each start of the daemon, or the head. */
 static int fetch(struct rtc *rtc, struct slot *slot, struct rtci_id id)
 {
-    if (!rtci_slot_done(slot) || slot->where != WHERE_REMOTE || slot->flags & SLOT_FETCHED)
+    uint64_t asked = (uint64_t)rtc->epoch + 1;
+    if (!rtci_slot_done(slot) || slot->where != WHERE_REMOTE || slot->u.offset == asked)
         return 0;
-    slot->flags |= SLOT_FETCHED;
+    slot->u.offset = asked;
     id.index = 0; /* the answer holds all returns of the task */
     return rtci_send_ids(rtc, RTCI_R_WANT, &id, 1, 0);
 }
@@ -83,11 +84,7 @@ int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadlin
     struct rtci_id id = rtci_id_of(ref);
     slot->pins++;
     rtci_blocked_begin(rtc, &id, 1, 1);
-    uint32_t epoch = rtc->epoch;
     while (rc == 0 && !rtci_slot_here(slot)) {
-        if (epoch != rtc->epoch) /* the request is lost with the daemon, or the head */
-            slot->flags &= (uint8_t)~SLOT_FETCHED;
-        epoch = rtc->epoch;
         rc = fetch(rtc, slot, id);
         rc = rc ? rc : rtci_block(rtc, 0, deadline_ns);
     }

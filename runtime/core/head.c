@@ -192,7 +192,7 @@ static void on_done(struct rtci_head_core *core, uint32_t node, const struct rtc
         drop_values(core, node, done);
     else if (!head_terminal(entry))
         head_done(core, index, done, node);
-    else if (entry->kind == ENTRY_TASK && entry->node != node)
+    else if (entry->kind == ENTRY_TASK && entry->flags & EF_HOME && entry->node != node)
         drop_values(core, node, done);
 }
 

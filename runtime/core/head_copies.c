@@ -285,6 +285,8 @@ void head_pull_failed(struct rtci_head_core *core, uint32_t node, const struct r
     uint32_t index = head_find(core, rec->id);
     if (!index)
         return;
+    if (rec->mode == (uint32_t)-RTC_E_TIMEOUT)
+        return; /* it was silent: whether it is dead its session will tell */
     if (rec->mode) {
         too_large(core, node, rec->id, RTC_E_TOO_LARGE);
         return;

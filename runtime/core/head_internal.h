@@ -433,6 +433,8 @@ void head_reply(struct rtci_head_core *core, struct client *client, uint64_t req
 void head_program_want(struct rtci_head_core *core, uint32_t node, const struct rtci_job_end *want);
 void head_program(struct rtci_head_core *core, uint32_t node, const struct rtci_program *program);
 void head_program_forget(struct job *job);
+/* The node came back, maybe with another daemon: what it told is asked anew. */
+void head_programs_again(struct rtci_head_core *core, uint32_t node);
 void head_log(struct rtci_head_core *core, const struct rtci_notice *line);
 
 /* head_query.c */

@@ -39,6 +39,7 @@ static void again(struct rtci_head_core *core, uint32_t number, uint64_t incarna
     node->hello = node->ready = node->suspect = false;
     node->again = true;
     restate(node);
+    head_programs_again(core, number);
     for (uint32_t at = node->slots; at; at = core->slots[at].node_next) {
         struct slot *slot = &core->slots[at];
         head_unhungry(core, at);

@@ -67,6 +67,16 @@ void head_program_forget(struct job *job)
     job->n_program_waits = job->cap_program_waits = 0;
 }
 
+void head_programs_again(struct rtci_head_core *core, uint32_t node)
+{
+    for (uint32_t i = 1; i < core->n_jobs; i++) {
+        if (core->jobs[i].node != node)
+            continue;
+        free(core->jobs[i].program);
+        core->jobs[i].program = NULL;
+    }
+}
+
 /* A line that a task printed on another host than its driver's. */
 void head_log(struct rtci_head_core *core, const struct rtci_notice *line)
 {

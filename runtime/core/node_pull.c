@@ -379,7 +379,7 @@ void rtci_node_core_pulled(struct rtci_node_core *core, uint64_t now_ns, struct 
         node_say_ids(actions, RTCI_R_PULLED, &id, 1);
     } else {
         if (!pull->stopping)
-            say_failed(pull, 0, actions);
+            say_failed(pull, status == RTC_E_TIMEOUT ? status : 0, actions);
         status = pull->stopping || !status ? RTC_E_CANCELLED : RTC_E_LOST;
         node_arena_free(core, entry, actions);
     }

@@ -336,6 +336,11 @@ void rtci_session_sent(struct rtci_session *session, uint64_t now_ns)
     s->pending = 0;
 }
 
+void rtci_session_paused(struct rtci_session *session, uint64_t gap_ns)
+{
+    session->heard_ns += gap_ns;
+}
+
 uint64_t rtci_session_deadline(const struct rtci_session *session)
 {
     const struct rtci_session *s = session;

@@ -95,6 +95,8 @@ void rtci_session_link_down(struct rtci_session *session, uint64_t now_ns);
 bool rtci_session_next(struct rtci_session *session, uint64_t now_ns, struct rtci_frame *ret_frame,
                        const void **ret_payload, size_t *ret_size);
 void rtci_session_sent(struct rtci_session *session, uint64_t now_ns);
+/* This end did not look at its links for so long: the silence of that time means nothing. */
+void rtci_session_paused(struct rtci_session *session, uint64_t gap_ns);
 /* When rtci_session_next() is to be asked again though nothing happened. */
 uint64_t rtci_session_deadline(const struct rtci_session *session);
 enum rtci_session_state rtci_session_state(const struct rtci_session *session, uint64_t now_ns);

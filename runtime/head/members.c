@@ -26,6 +26,7 @@ struct other { /* a node, by number */
     uint64_t until_ns;    /* expected back until; 0: it is here */
     uint64_t left_ns;     /* it said goodbye, and is forgotten then; 0: it did not */
     bool used, suspected;
+    bool drowned;     /* it does not take what is sent to it */
     char address[64]; /* where other nodes may reach it; empty: nowhere */
 };
 struct rtci_members {
@@ -305,6 +306,9 @@ static void timers(struct rtci_members *m)
     m->timer_ns = UINT64_MAX;
     for (uint32_t i = FIRST_NUMBER; i < m->n_others; i++) {
         struct other *o = &m->others[i];
+        if (o->drowned)
+            lost(m, i, "it does not take what is sent to it");
+        o->drowned = false;
         if (o->until_ns && now >= o->until_ns)
             lost(m, i, "it did not come back after the head was started again");
         if (o->left_ns && now >= o->left_ns)
@@ -333,7 +337,8 @@ bool rtci_members_take(struct rtci_members *m)
     if (m->daemon->net_event)
         rtci_hub_signal(m->hub);
     m->daemon->net_event = false;
-    for (int n = 0; n < EVENTS_MAX; n++) {
+    /* What the hub has ready is taken whole: its acknowledgement leaves with this turn. */
+    for (int n = 0; n < EVENTS_MAX || rtci_hub_queued(m->hub); n++) {
         struct rtci_hub_event event = rtci_hub_take(m->hub, m->daemon->now_ns);
         if (event.type == RTCI_HUB_NONE)
             break;
@@ -357,8 +362,11 @@ bool rtci_members_take(struct rtci_members *m)
 void rtci_members_send(struct rtci_members *m, const struct rtci_out *out)
 {
     int rc = m ? rtci_hub_send(m->hub, out->node, out->buf.data, out->buf.len) : 0;
-    if (rc == RTC_E_AGAIN)
-        lost(m, out->node, "it does not take what is sent to it");
+    if (rc != RTC_E_AGAIN)
+        return;
+    m->others[out->node].drowned =
+        true; /* in the next turn: the actions of this one are going out */
+    m->timer_ns = 0;
 }
 
 void rtci_members_flush(struct rtci_members *m)

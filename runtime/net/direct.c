@@ -357,7 +357,10 @@ static void lost(struct rtci_direct *d, struct peer *p, int way)
     p->ways[way].up = false;
     if (way == OUT)
         hang_up(d, p);
-    p->came = p->came && is_up(p);
+    if (p->came && !is_up(p)) { /* told of before it was known to have come */
+        d->n_tell -= !p->went;
+        p->came = false;
+    }
     tell(d, p, false);
     if (!is_up(p) && p->address[0] && !p->dialling)
         dial_begin(d, p);

@@ -45,12 +45,13 @@ static void refuse(struct rtci_hub *hub, const struct rtci_arrival *a,
 static void renew(struct rtci_hub *hub, const struct rtci_arrival *a, uint32_t attempt,
                   uint64_t session)
 {
+    bool asked = attempt != 0; /* by a hello: those are not many */
     if (hub->now_ns - hub->renewed_ns >= RTCI_NS_PER_S) {
         hub->renewed_ns = hub->now_ns;
         hub->renewed = 0;
     }
     struct rtci_net_welcome w = begin(hub, session);
-    if (hub->renewed++ < RENEWS_MAX)
+    if (asked || hub->renewed++ < RENEWS_MAX)
         answer(hub, a, attempt, &w);
 }
 

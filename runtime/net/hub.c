@@ -13,7 +13,8 @@
 
 #define QUEUED       128 /* frames on their way to one connection */
 #define WINDOW_BYTES (16 * RTCI_MIB)
-#define IGNORED_MAX  256 /* in one take */
+#define PAUSE_NS     (1500 * RTCI_NS_PER_MS) /* the loop looks at least each second */
+#define IGNORED_MAX  256                     /* in one take */
 #define CHECK_NS     (100 * RTCI_NS_PER_MS)
 #define WATCHED                                                                           \
     (ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | \
@@ -287,6 +288,17 @@ static void check_all(struct rtci_hub *hub)
             check(hub, hub->peers[hub->check_at]);
 }
 
+/* This process was stopped, or waited for its disk: nobody was silent for that. */
+static void notice_pause(struct rtci_hub *hub, uint64_t now_ns)
+{
+    uint64_t gap = hub->took_ns ? now_ns - hub->took_ns : 0;
+    hub->took_ns = now_ns;
+    for (uint32_t i = 0; gap > PAUSE_NS && i < hub->cap_peers; i++) {
+        if (hub->peers[i])
+            rtci_session_paused(hub->peers[i]->session, gap);
+    }
+}
+
 struct rtci_hub_event rtci_hub_take(struct rtci_hub *hub, uint64_t now_ns)
 {
     struct rtci_hub_event event = {.type = RTCI_HUB_NONE};
@@ -295,6 +307,7 @@ struct rtci_hub_event rtci_hub_take(struct rtci_hub *hub, uint64_t now_ns)
     if (pop(hub, &event))
         return event;
     release(hub);
+    notice_pause(hub, now_ns);
     if (!hub->awake && !hub->cuts && hub->check_at >= hub->cap_peers && now_ns < hub->check_ns)
         return event;
     hub->awake = false; /* unless there is more than is taken now */

@@ -125,6 +125,11 @@ uint64_t rtci_hub_deadline(struct rtci_hub *hub)
     return hub->n_peers && hub->check_ns < hub->due_ns ? hub->check_ns : hub->due_ns;
 }
 
+bool rtci_hub_queued(const struct rtci_hub *hub)
+{
+    return hub->n_events != 0;
+}
+
 void rtci_hub_signal(struct rtci_hub *hub)
 {
     hub->awake = true;

@@ -129,6 +129,8 @@ uint16_t rtci_hub_port(const struct rtci_hub *hub);
 uint32_t rtci_hub_fds(struct rtci_hub *hub, int ret_fds[RTCI_FDS_MAX]);
 /* The next thing that happened; type NONE: nothing more now. */
 struct rtci_hub_event rtci_hub_take(struct rtci_hub *hub, uint64_t now_ns);
+/* There are events ready that take gives without looking at a socket. */
+bool rtci_hub_queued(const struct rtci_hub *hub);
 /* Records for a node (a span; cut at records into messages of at most RTCI_MESSAGE_BYTES). Kept here
  * when its session's window is full, and sent when there is room; RTC_E_AGAIN when much too much
  * waits already (64 MiB): the node is as good as dead. RTC_E_DISCONNECTED: no such session. */

@@ -56,6 +56,7 @@ struct rtci_hub {
     uint64_t check_ns; /* when to look for silent ones */
     uint32_t check_at; /* how far that is; cap_peers: done */
     uint32_t cuts;     /* peers with `cut` */
+    uint64_t took_ns; /* when events were asked for last */
     bool unsent;
     bool awake; /* a socket may have something: it was told so, or was used since it was empty */
     struct rtci_hub_event events[RTCI_HUB_EVENTS]; /* to be taken */

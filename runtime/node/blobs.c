@@ -122,10 +122,10 @@ void rtci_blobs_action(struct rtci_blobs *b, const struct rtci_node_action *act)
             continue;
         rtci_transfer_stop(b->transfer, b->pulls[i].number);
         b->pulls[i] = b->pulls[--b->n_pulls];
-        break;
-    }
-    rtci_node_core_pulled(b->daemon->node, b->daemon->now_ns, act->id, RTC_E_CANCELLED,
-                          &b->daemon->actions);
+        rtci_node_core_pulled(b->daemon->node, b->daemon->now_ns, act->id, RTC_E_CANCELLED,
+                              &b->daemon->actions);
+        return;
+    } /* else it ended meanwhile, and was told */
 }
 
 void rtci_daemon_bulk(struct rtci_daemon *daemon, uint32_t node, const void *data, size_t size)

@@ -312,11 +312,10 @@ void rtci_daemon_conn_event(struct rtci_daemon *daemon, uint32_t token)
         return;
     if (n == (ssize_t)sizeof(hello) && !p->hello && take_hello(daemon, token, &hello, fds, n_fds))
         return;
-    if (n > 0 && p->hello) { /* nothing is to be said here any more */
-        for (uint32_t i = 0; i < n_fds; i++)
-            close(fds[i]);
+    for (uint32_t i = 0; n > 0 && i < n_fds; i++)
+        close(fds[i]);
+    if (n > 0 && p->hello) /* nothing is to be said here any more */
         return;
-    }
     bool embedded = token == daemon->embedded_token;
     if (p->hello) {
         while (rtci_daemon_read(daemon, token)) {

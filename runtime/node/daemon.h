@@ -139,6 +139,7 @@ void rtci_daemon_survivors(struct rtci_daemon *daemon);
 
 /* rings.c */
 bool rtci_daemon_read(struct rtci_daemon *daemon, uint32_t token); /* true: something was there */
+void rtci_daemon_write_out(struct rtci_daemon *daemon, uint32_t token);
 void rtci_daemon_flush(struct rtci_daemon *daemon); /* outs into rings, bells, consume */
 bool rtci_daemon_pending(struct rtci_daemon *daemon);
 void rtci_daemon_disconnect(struct rtci_daemon *daemon, uint32_t token, int code);

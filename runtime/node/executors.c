@@ -286,6 +286,7 @@ void rtci_daemon_recall(struct rtci_daemon *daemon, uint32_t token, uint32_t mos
     struct rtci_process *p = rtci_daemon_process(daemon, token);
     if (!p || !p->chan)
         return;
+    rtci_daemon_write_out(daemon, token);
     struct rtci_chan_task *tasks;
     uint32_t n = ring_tasks(p, &tasks), out = 0;
     struct rtci_held *held = calloc(n + 1, sizeof(*held));
@@ -377,7 +378,7 @@ static void forward_far(struct rtci_daemon *daemon, const struct rtci_process *f
                         const char *text, uint32_t len)
 {
     size_t size = RTCI_ALIGN8(sizeof(struct rtci_notice) + len);
-    if (!from->chan || daemon->actions.to_head.len > LOGS_FAR_MAX)
+    if (!from->chan || daemon->away_ns || daemon->actions.to_head.len > LOGS_FAR_MAX)
         return;
     struct rtci_notice *out = rtci_buf_add(&daemon->actions.to_head, size);
     RTCI_ASSERT(out);

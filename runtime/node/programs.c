@@ -87,11 +87,22 @@ static void unmap(struct entry *e)
     e->map = NULL;
 }
 
+/* No process of these executors will end by itself. */
+static void end_waiting(struct rtci_programs *programs, struct entry *e)
+{
+    uint32_t n = e->n_waiting;
+    e->ended = true;
+    e->n_waiting = 0;
+    for (uint32_t i = 0; i < n; i++)
+        rtci_daemon_not_started(programs->daemon, e->waiting[i].token, "its job has ended");
+}
+
 void rtci_programs_job_end(struct rtci_programs *programs, uint32_t job)
 {
     for (struct entry **at = &programs->first, *e; (e = *at);) {
         if (e->job != job || e->state == FETCHING) {
-            e->ended |= e->job == job;
+            if (e->job == job)
+                end_waiting(programs, e);
             at = &e->next;
             continue;
         }
@@ -99,6 +110,7 @@ void rtci_programs_job_end(struct rtci_programs *programs, uint32_t job)
         unmap(e);
         if (e->fd >= 0)
             close(e->fd);
+        end_waiting(programs, e);
         free(e->waiting);
         free(e);
     }
@@ -109,9 +121,11 @@ void rtci_programs_job_end(struct rtci_programs *programs, uint32_t job)
 static void path_of(const struct rtci_programs *programs, const struct entry *e, const char *end,
                     char *ret, size_t size)
 {
-    char hex[65];
+    char hex[65], part[24] = "";
     sodium_bin2hex(hex, sizeof(hex), e->program.hash, sizeof(e->program.hash));
-    snprintf(ret, size, "%s/programs/%s%s", programs->daemon->state_dir, hex, end);
+    if (end[0]) /* two jobs may fetch one program at a time */
+        snprintf(part, sizeof(part), ".%u", e->job);
+    snprintf(ret, size, "%s/programs/%s%s%s", programs->daemon->state_dir, hex, part, end);
 }
 
 static bool map_file(struct entry *e, int protection)
@@ -254,6 +268,13 @@ void rtci_programs_fetched(struct rtci_programs *programs, uint64_t pull, int st
     }
     if (!status) {
         begin_reading(e);
+        return;
+    }
+    if (status ==
+        RTC_E_TIMEOUT) { /* the driver's host is silent: its job goes on until it is dead */
+        unmap(e);
+        close(e->fd);
+        begin_fetching(programs, e);
         return;
     }
     snprintf(text, sizeof(text),

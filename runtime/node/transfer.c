@@ -210,7 +210,8 @@ static void report(struct rtci_transfer *t)
     }
 }
 
-static void source_drop(struct rtci_transfer *t, struct pull *pull, uint32_t peer)
+/* `why`: how the pull ends when it was the last one. */
+static void source_drop(struct rtci_transfer *t, struct pull *pull, uint32_t peer, int why)
 {
     uint32_t i = 0;
     while (i < pull->n_sources && pull->sources[i] != peer)
@@ -225,13 +226,13 @@ static void source_drop(struct rtci_transfer *t, struct pull *pull, uint32_t pee
     if (!t->peers[peer].asked)
         t->peers[peer].since_ns = 0;
     if (!pull->n_sources)
-        finish(t, pull, RTC_E_LOST);
+        finish(t, pull, why);
 }
 
-static void source_drop_all(struct rtci_transfer *t, uint32_t peer)
+static void source_drop_all(struct rtci_transfer *t, uint32_t peer, int why)
 {
     for (uint32_t i = t->n_pulls; i-- > 0;)
-        source_drop(t, t->pulls[i], peer);
+        source_drop(t, t->pulls[i], peer, why);
     t->peers[peer] = (struct peer){.node = t->peers[peer].node, .window = WINDOW_FIRST};
 }
 
@@ -475,7 +476,7 @@ static bool on_frame(struct rtci_transfer *t, uint64_t now_ns, uint32_t node, co
         if (size != sizeof(frame.head))
             return false;
         if (pull)
-            source_drop(t, pull, peer_of(t, node));
+            source_drop(t, pull, peer_of(t, node), RTC_E_LOST);
         return true;
     }
     default: return false;
@@ -531,7 +532,7 @@ void rtci_transfer_tick(struct rtci_transfer *t, uint64_t now_ns)
         if (!peer->since_ns || now_ns < silent_until(peer))
             continue;
         if (peer->asked || peer->down)
-            source_drop_all(t, i);
+            source_drop_all(t, i, RTC_E_TIMEOUT);
         else
             peer->since_ns = 0; /* others were asked instead, and nothing is wanted of it */
     }
@@ -581,7 +582,7 @@ void rtci_transfer_node_gone(struct rtci_transfer *t, uint64_t now_ns, uint32_t 
     rtci_serve_node_gone(&t->serve, node);
     const uint32_t *peer = rtci_map_find(&t->peer_by_node, node, 0);
     if (peer)
-        source_drop_all(t, *peer);
+        source_drop_all(t, *peer, RTC_E_LOST);
     pump(t, now_ns);
     report(t);
 }

@@ -71,8 +71,13 @@ static void forget_closed(struct worker *w, uint64_t committed)
     if (!d->n_closed || w->unsent.len)
         return;
     if (w->closed_marked && committed >= w->closed_seq) {
-        for (uint32_t i = 0; i < w->closed_marked; i++)
-            rtci_daemon_unstore(d, d->closed[i]);
+        for (uint32_t i = 0; i < w->closed_marked; i++) {
+            uint32_t later = w->closed_marked; /* the token was another's, and closed again */
+            while (later < d->n_closed && d->closed[later] != d->closed[i])
+                later++;
+            if (later == d->n_closed)
+                rtci_daemon_unstore(d, d->closed[i]);
+        }
         d->n_closed -= w->closed_marked;
         memmove(d->closed, d->closed + w->closed_marked, d->n_closed * sizeof(*d->closed));
         w->closed_marked = 0;
@@ -150,7 +155,6 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
     d->epoch = event->epoch;
     rtci_node_core_set_rtt(d->node, event->rtt_ns);
     rtci_peering_welcome(d->peering, event->text);
-    keep_unsent(w);
     if (w->was_joined)
         count_epoch(d);
     rtci_node_core_hello(d->node, d->now_ns, &d->actions);
@@ -170,6 +174,7 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
 static void on_welcome(struct worker *w, const struct rtci_link_event *event)
 {
     struct rtci_daemon *d = &w->daemon;
+    keep_unsent(w);
     w->shift = (int64_t)(event->head_ns - d->now_ns);
     say_all(w, event);
     d->away_ns = 0;
@@ -279,10 +284,9 @@ static bool turn(struct worker *w)
 {
     struct rtci_daemon *d = &w->daemon;
     d->now_ns = rtci_daemon_now();
-    bool any = take_events(w);
+    bool any = w->joined && w->unsent.len < UNSENT_MAX && rtci_daemon_read_all(d);
+    any |= take_events(w);
     any |= rtci_peering_take(d->peering);
-    if (w->joined && w->unsent.len < UNSENT_MAX)
-        any |= rtci_daemon_read_all(d);
     rtci_node_core_tick(d->node, d->now_ns, &d->actions);
     rtci_daemon_perform(d);
     any |= rtci_daemon_cluster_step(d);

@@ -72,7 +72,7 @@
     X(83, STARTED, "N>H: an executor claimed the task; struct rtci_cancel")                        \
     X(84, SLOT_OPEN, "H>N: a new slot and its resources, before its TASKs; struct rtci_slot_open")    \
     X(85, PULLED, "N>H: copies of these objects lie here now; struct rtci_ids")                    \
-    X(86, PULL_FAILED, "N>H: no copy could be had from a node; struct rtci_cancel, slot = node")   \
+    X(86, PULL_FAILED, "N>H: no copy from a node; struct rtci_cancel, slot = node, mode = RTC_E_*") \
     X(87, PROGRAM_WANT, "N>H, H>N: which program runs the tasks of a job; struct rtci_job_end")    \
     X(88, PROGRAM, "N>H, H>N: the answer; struct rtci_program")                                    \
     X(89, LEAVE, "N>H: this node ends; H>N: it has nothing left and shall end; header only")       \
