@@ -260,16 +260,25 @@ def check_dead_head(program):
     check(values['twice'] == 0 and values['lost'] < 200, f'{values}')
 
 
+def driver_struck(lab, strike):
+    lab.start(1)
+    program = lab.drive(lab.far, 'many', 1000, lab.file('marks'), 1000)
+    wait('first results', lambda: program.got() >= 1000, 20)
+    strike(program)
+    lab.settled('head', 'w1', 'w2', seconds=25)
+    wait('nothing is left on far', lambda: not lab.far.pids(), 5)
+
+
 @quick
 def driver_killed(lab):
-    """A driver behind the NAT dies, and then its whole host: their work ends, nothing of it is left."""
-    lab.start(1)
-    for strike in (lambda program: program.kill(), lambda program: lab.far.crash()):
-        program = lab.drive(lab.far, 'many', 1000, lab.file(f'marks{lab.count}'), 1000)
-        wait('first results', lambda program=program: program.got() >= 1000, 20)
-        strike(program)
-        lab.settled('head', 'w1', 'w2', seconds=25)
-        wait('nothing is left on far', lambda: not lab.far.pids(), 5)
+    """A driver behind the NAT dies: its work ends, nothing of it is left."""
+    driver_struck(lab, lambda program: program.kill())
+
+
+@nightly
+def driver_host_killed(lab):
+    """… and so it is when its whole host dies, once the lease has passed."""
+    driver_struck(lab, lambda program: lab.far.crash())
 
 
 # ---- Chance ----
@@ -371,6 +380,29 @@ def nat_changes(lab):
         check(lab.far.number in values['host'], f'far ran nothing: {values}')
     check(lab.nodes()['far']['node'] == number, 'far has another number')
     lab.settled('head', 'w1', 'far')
+
+
+@quick
+def firewalled(lab):
+    """Workers that do not reach each other have the head in between, also from one moment to the next."""
+    lab.start(2)
+    lab.drive(lab.far, 'objects', 12, 1000000).good()
+    lab.w1.block('both', lab.w2)
+    begin = time.monotonic()
+    lab.drive(lab.far, 'objects', 12, 1000000).good()
+    check(time.monotonic() - begin < 10, f'{time.monotonic() - begin:.1f} s for what takes less than one')
+    lab.w1.unblock()
+    program = lab.drive(lab.w1, 'objects', 12, 1000000)
+    for blocked in (True, False, True):
+        got = program.got()
+        wait('objects', lambda: program.got() > got + 24 or not program.running(), 20)
+        if blocked:
+            lab.w1.block('both', lab.w2)
+        else:
+            lab.w1.unblock()
+    values = program.good()
+    check(values['lost'] == 0, f'{values}\n{program.out()}')
+    lab.settled('head', 'w1', 'w2')
 
 
 @nightly

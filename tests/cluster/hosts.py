@@ -279,15 +279,16 @@ class Host:
     def link(self, up):
         must('ip', 'link', 'set', 'to-' + self.name, 'up' if up else 'down')
 
-    def block(self, way):
-        """Drops packets that come `in`, go `out`, or `both`."""
+    def block(self, way, other=None):
+        """Drops packets that come `in`, go `out`, or `both`; of one other host or of all."""
         self.unblock()
         rules = 'add table ip block\n'
-        for hook in ('input', 'output'):
-            if way == 'both' or hook.startswith(way):
-                rules += f'add chain ip block {hook} {{ type filter hook {hook} priority 0; policy drop; }}\n'
-                rules += f'add rule ip block {hook} oif lo accept\n' if hook == 'output' else \
-                         f'add rule ip block {hook} iif lo accept\n'
+        for hook, device, peer in (('input', 'iif', 'saddr'), ('output', 'oif', 'daddr')):
+            if way != 'both' and not hook.startswith(way):
+                continue
+            which = f'ip {peer} {other.address}' if other else f'{device} != lo'
+            rules += f'add chain ip block {hook} {{ type filter hook {hook} priority 0; }}\n' \
+                     f'add rule ip block {hook} {which} drop\n'
         self.inside('nft', rules)
 
     def unblock(self):
