@@ -293,6 +293,20 @@ def driver_host_killed(lab):
     driver_struck(lab, lambda program: lab.far.crash())
 
 
+@nightly
+def nested(lab):
+    """Tasks that wait for tasks of theirs, on all hosts, again and again: each tree ends."""
+    lab.start()
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        tree = lab.far.start(os.path.join(lab.build, 'examples/tree'), '5', env={'RTC_ADDRESS': lab.line})
+        try:
+            tree.good(15)
+        except Failure as failure:
+            raise Failure(f'{failure}\n{lab.tool("list", "tasks", "--json")[:3000]}') from None
+    lab.settled('head', 'w1', 'w2')
+
+
 # ---- Chance ----
 
 def executors(host):
@@ -396,14 +410,20 @@ def nat_changes(lab):
 
 @quick
 def firewalled(lab):
-    """Workers that do not reach each other have the head in between, also from one moment to the next."""
+    """Workers that do not reach each other have the head in between."""
     lab.start(2)
     lab.drive(lab.far, 'objects', 12, 1000000).good()
     lab.w1.block('both', lab.w2)
     begin = time.monotonic()
     lab.drive(lab.far, 'objects', 12, 1000000).good()
     check(time.monotonic() - begin < 10, f'{time.monotonic() - begin:.1f} s for what takes less than one')
-    lab.w1.unblock()
+    lab.settled('head', 'w1', 'w2')
+
+
+@nightly
+def firewall_falls(lab):
+    """… also from one moment to the next, with objects on their way."""
+    lab.start(2)
     program = lab.drive(lab.w1, 'objects', 12, 1000000)
     for blocked in (True, False, True):
         got = program.got()
