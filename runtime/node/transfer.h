@@ -60,8 +60,8 @@ struct rtci_transfer_ops {
     /* What is served; the data are used before anything else is called. */
     bool (*find)(void *arg, const struct rtci_blob *blob, const void **ret_data,
                  uint64_t *ret_size);
-    /* The pull ended: 0; RTC_E_LOST: none of its sources has it; RTC_E_TIMEOUT: the last was silent. May begin and stop others. Not
-     * called for one that was stopped. */
+    /* The pull ended: 0; RTC_E_LOST: none of its sources has it; RTC_E_TIMEOUT: the last was silent.
+     * May begin and stop others. Not called for one that was stopped. */
     void (*done)(void *arg, uint64_t pull, int status);
 };
 

@@ -48,7 +48,7 @@ static bool on_find(void *arg, const struct rtci_blob *blob, const void **ret_da
 static void on_done(void *arg, uint64_t pull, int status)
 {
     struct told *t = arg;
-    RTCI_ASSERT(status == 0 || status == RTC_E_LOST);
+    RTCI_ASSERT(status == 0 || status == RTC_E_LOST || status == RTC_E_TIMEOUT);
     uint32_t i = 0;
     while (i < PULLS && !(t->under_way[i] && t->number[i] == pull))
         i++;

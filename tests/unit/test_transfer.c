@@ -275,7 +275,7 @@ static void source_dies(void **state)
     number = pull(&net, 1, size, dst, 2, 3);
     net.nodes[3].dead = true;
     run(&net);
-    assert_int_equal(net.status[number], RTC_E_LOST);
+    assert_int_equal(net.status[number], RTC_E_TIMEOUT);
     assert_int_equal(counts(&net, 1).pulls, 0);
     free(dst);
     stop(&net);
