@@ -57,6 +57,7 @@ struct rtci_direct {
     uint32_t n_dials, n_dialling, n_tell, takes;
     zmq_msg_t in;
     struct rtci_buf copy;
+    bool awake; /* a socket may have something: it was told so, or was used since it was empty */
 };
 
 /* ---- Opening and closing ---- */
@@ -215,6 +216,7 @@ static void hang_up(struct rtci_direct *d, struct peer *p)
 {
     if (p->dialled) {
         zmq_disconnect(d->sockets[OUT], p->endpoint);
+        d->awake = true;
         rtci_map_remove(&d->dials, rid_number(p->ways[OUT].rid), 0);
     }
     p->dialled = p->ways[OUT].up = false;
@@ -237,6 +239,7 @@ static int say(struct rtci_direct *d, int way, const uint8_t *rid, uint32_t what
 {
     struct rtci_net_prefix prefix = {RTCI_NET_DIRECT, what};
     struct rtci_net_part part = {&prefix, sizeof(prefix)};
+    d->awake = true;
     return rtci_socket_send(d->sockets[way], rid, &part, 1);
 }
 
@@ -302,6 +305,7 @@ static void timers(struct rtci_direct *d)
 void rtci_direct_add(struct rtci_direct *d, uint64_t now_ns, uint32_t node, const char *address,
                      const uint8_t key[RTCI_KEY_BYTES])
 {
+    d->awake = true;
     struct peer *p = make(d, node);
     uint64_t half[2];
     d->now_ns = now_ns;
@@ -480,14 +484,16 @@ struct rtci_direct_event rtci_direct_take(struct rtci_direct *d, uint64_t now_ns
     uint8_t rid[RTCI_RID_BYTES];
     int got;
     d->now_ns = now_ns;
-    if (take_told(d, &event))
+    if (take_told(d, &event) || (!d->awake && now_ns < d->due_ns))
         return event;
+    d->awake = false; /* unless there is more than is taken now */
     if (d->takes++ % 64 == 0)
         rtci_zap_serve(d->zap, may_connect, d);
     for (int way = 0; way < WAYS; way++) {
         for (int n = 0; d->sockets[way] && n < IGNORED_MAX; n++) {
             if ((got = receive(d, d->sockets[way], rid)) < 0)
                 break;
+            d->awake = true;
             if ((got && arrived(d, way, rid, &event)) || take_told(d, &event))
                 return event;
         }
@@ -501,11 +507,17 @@ struct rtci_direct_event rtci_direct_take(struct rtci_direct *d, uint64_t now_ns
 
 uint64_t rtci_direct_deadline(struct rtci_direct *d)
 {
-    bool now = d->n_tell || rtci_socket_ready(d->zap) & ZMQ_POLLIN;
-    for (int way = 0; way < WAYS; way++)
+    bool now = d->n_tell || (d->awake && rtci_socket_ready(d->zap) & ZMQ_POLLIN);
+    for (int way = 0; d->awake && way < WAYS; way++)
         now = now || (d->sockets[way] && (rtci_socket_ready(d->sockets[way]) & ZMQ_POLLIN ||
                                           rtci_socket_ready(d->watches[way].pair) & ZMQ_POLLIN));
+    d->awake = now;
     return now ? 0 : d->due_ns;
+}
+
+void rtci_direct_signal(struct rtci_direct *d)
+{
+    d->awake = true;
 }
 
 /* ---- What leaves ---- */
@@ -522,6 +534,7 @@ int rtci_direct_send(struct rtci_direct *d, uint32_t node, const void *head, siz
     for (int way = WAYS; p && way-- > 0 && rc == RTC_E_DISCONNECTED;) {
         if (p->ways[way].up)
             rc = rtci_socket_send(d->sockets[way], p->ways[way].rid, parts, 3);
+        d->awake = true; /* the call may have seen to what had come */
         if (p->ways[way].up && rc == RTC_E_DISCONNECTED)
             lost(d, p, way);
     }

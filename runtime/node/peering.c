@@ -102,6 +102,11 @@ void rtci_peering_record(struct rtci_peering *p, const struct rtci_rec *rec)
         rtci_direct_add(p->direct, p->daemon->now_ns, peer->node, peer->address, peer->key);
 }
 
+void rtci_peering_signal(struct rtci_peering *p)
+{
+    rtci_direct_signal(p->direct);
+}
+
 bool rtci_peering_take(struct rtci_peering *p)
 {
     for (int n = 0; n < TAKEN_MAX; n++) {

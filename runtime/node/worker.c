@@ -231,8 +231,10 @@ static void on_refused(struct worker *w, const struct rtci_link_event *event)
 static bool take_events(struct worker *w)
 {
     struct rtci_daemon *d = &w->daemon;
-    if (d->net_event)
+    if (d->net_event) {
         rtci_link_signal(w->link);
+        rtci_peering_signal(d->peering);
+    }
     d->net_event = false;
     for (uint32_t n = 0; n < EVENTS_MAX; n++) {
         struct rtci_link_event event = rtci_link_take(w->link, d->now_ns);
