@@ -334,9 +334,8 @@ bool rtci_members_take(struct rtci_members *m)
     if (!m)
         return false;
     bool any = false;
-    if (m->daemon->net_event)
-        rtci_hub_signal(m->hub);
-    m->daemon->net_event = false;
+    rtci_hub_signal(m->hub, m->daemon->net_event);
+    m->daemon->net_event = 0;
     /* What the hub has ready is taken whole: its acknowledgement leaves with this turn. */
     for (int n = 0; n < EVENTS_MAX || rtci_hub_queued(m->hub); n++) {
         struct rtci_hub_event event = rtci_hub_take(m->hub, m->daemon->now_ns);
@@ -431,7 +430,7 @@ static int watch(struct rtci_members *m)
     int fds[RTCI_FDS_MAX];
     uint32_t n = rtci_hub_fds(m->hub, fds);
     for (uint32_t i = 0; i < n; i++) {
-        if (!rtci_daemon_watch(m->daemon, fds[i], RTCI_TAG_NET))
+        if (!rtci_daemon_watch(m->daemon, fds[i], RTCI_TAG_NET + i))
             return RTC_E_NOMEM;
     }
     return 0;

@@ -118,7 +118,7 @@ static void connect_control(struct rtci_link *l)
     l->delayed = l->closed = l->after_end = false;
     l->bad_shakes = 0;
     enter(l, RTCI_DIAL_CONNECTING);
-    l->awake = true;
+    l->awake = AWAKE_ALL;
     l->connected = zmq_connect(l->control, endpoint) == 0;
     if (!l->connected)
         rtci_link_broke(l, "%s is no address: %s", here(l), zmq_strerror(errno));
@@ -131,7 +131,7 @@ static void disconnect_control(struct rtci_link *l)
     if (l->connected)
         zmq_disconnect(l->control, endpoint);
     l->connected = false;
-    l->awake = true;
+    l->awake = AWAKE_ALL;
 }
 
 static void disconnect_bulk(struct rtci_link *l)
@@ -139,7 +139,7 @@ static void disconnect_bulk(struct rtci_link *l)
     if (l->bulk_connected)
         zmq_disconnect(l->bulk, l->bulk_endpoint);
     l->bulk_connected = l->bulk_up = false;
-    l->awake = true;
+    l->awake = AWAKE_ALL;
 }
 
 void rtci_dial_bulk(struct rtci_link *l)
@@ -150,7 +150,7 @@ void rtci_dial_bulk(struct rtci_link *l)
         return;
     disconnect_bulk(l);
     memcpy(l->bulk_endpoint, endpoint, sizeof(endpoint));
-    l->awake = true;
+    l->awake = AWAKE_ALL;
     l->bulk_connected = zmq_connect(l->bulk, endpoint) == 0;
     l->bulk_heard_ns = l->now_ns;
 }

@@ -50,9 +50,14 @@ struct rtci_link {
     zmq_msg_t in;
     struct rtci_buf copy;
     bool unsent;
-    bool awake; /* a socket may have something: it was told so, or was used since it was empty */
+    uint32_t awake; /* sockets that may have something: they were told so, or used since empty */
     uint64_t full_ns;
 };
+
+#define AWAKE_CONTROL 1u
+#define AWAKE_BULK    2u
+#define AWAKE_WATCHES 4u
+#define AWAKE_ALL     7u
 
 bool rtci_link_new_session(struct rtci_link *link);
 struct rtci_link_event *rtci_link_emit(struct rtci_link *link, enum rtci_link_type type);

@@ -48,7 +48,7 @@ int rtci_hub_open(const struct rtci_hub_config *config, struct rtci_hub **ret_hu
     *ret_hub = NULL;
     if (!hub)
         return rtci_net_sentence(ret_text, size, RTC_E_NOMEM, "out of memory");
-    hub->awake = true;
+    hub->awake = AWAKE_ALL;
     hub->config = *config;
     hub->config.lease_ns = config->lease_ns ? config->lease_ns : 10 * RTCI_NS_PER_S;
     hub->config.window = config->window ? config->window : WINDOW_BYTES;
@@ -310,22 +310,28 @@ struct rtci_hub_event rtci_hub_take(struct rtci_hub *hub, uint64_t now_ns)
     notice_pause(hub, now_ns);
     if (!hub->awake && !hub->cuts && hub->check_at >= hub->cap_peers && now_ns < hub->check_ns)
         return event;
-    hub->awake = false; /* unless there is more than is taken now */
+    uint32_t look = hub->awake, n = 0;
+    hub->awake = 0; /* unless there is more than is taken now */
     if (hub->takes++ % 64 == 0)
         rtci_zap_serve(hub->zap, NULL, NULL);
-    uint32_t n = 0;
-    for (; n < IGNORED_MAX && receive(hub, &arrival); n++) {
-        hub->awake = true;
+    for (; look & AWAKE_ROUTER && n < IGNORED_MAX && receive(hub, &arrival); n++) {
+        hub->awake |= AWAKE_ROUTER;
         if (arrival.user)
             rtci_hub_arrived(hub, &arrival);
         else
             hub->ignored++;
-        if (pop(hub, &event))
+        if (pop(hub, &event)) {
+            hub->awake |= look;
             return event;
+        }
         release(hub);
     }
-    rtci_zap_serve(hub->zap, NULL, NULL);
-    rtci_hub_watch(hub);
+    if (look & AWAKE_ZAP)
+        rtci_zap_serve(hub->zap, NULL, NULL);
+    if (look & AWAKE_WATCH)
+        rtci_hub_watch(hub);
+    if (hub->n_events)
+        hub->awake |= look & AWAKE_WATCH; /* some may be left */
     if (hub->n_events == 0 && n < IGNORED_MAX)
         tell_cuts(hub);
     if (hub->n_events == 0)

@@ -77,7 +77,7 @@ static uint64_t flush_peer(struct rtci_hub *hub, struct rtci_peer *p)
     while (rtci_session_next(p->session, hub->now_ns, &frame, &payload, &size)) {
         struct rtci_net_part parts[] = {{&frame, sizeof(frame)}, {payload, size}};
         int rc = rtci_socket_send(hub->router, p->control, parts, 2);
-        hub->awake = true; /* the call may have seen to what had come */
+        hub->awake |= AWAKE_ROUTER; /* the call may have seen to what had come */
         if (rc == RTC_E_DISCONNECTED) {
             rtci_session_link_down(p->session, hub->now_ns);
             rtci_peer_cut(hub, p);
@@ -116,10 +116,13 @@ void rtci_hub_flush(struct rtci_hub *hub, uint64_t now_ns)
 uint64_t rtci_hub_deadline(struct rtci_hub *hub)
 {
     bool now = hub->n_events || hub->cuts || hub->unsent || hub->check_at < hub->cap_peers;
-    if (!now && hub->awake)
-        now = hub->awake = rtci_socket_ready(hub->router) & ZMQ_POLLIN ||
-                           rtci_socket_ready(hub->zap) & ZMQ_POLLIN ||
-                           rtci_socket_ready(hub->watch.pair) & ZMQ_POLLIN;
+    if (!now && hub->awake & AWAKE_ROUTER && !(rtci_socket_ready(hub->router) & ZMQ_POLLIN))
+        hub->awake &= ~AWAKE_ROUTER;
+    if (!now && hub->awake & AWAKE_ZAP && !(rtci_socket_ready(hub->zap) & ZMQ_POLLIN))
+        hub->awake &= ~AWAKE_ZAP;
+    if (!now && hub->awake & AWAKE_WATCH && !(rtci_socket_ready(hub->watch.pair) & ZMQ_POLLIN))
+        hub->awake &= ~AWAKE_WATCH;
+    now = now || hub->awake;
     if (now)
         return 0;
     return hub->n_peers && hub->check_ns < hub->due_ns ? hub->check_ns : hub->due_ns;
@@ -130,9 +133,9 @@ bool rtci_hub_queued(const struct rtci_hub *hub)
     return hub->n_events != 0;
 }
 
-void rtci_hub_signal(struct rtci_hub *hub)
+void rtci_hub_signal(struct rtci_hub *hub, uint32_t fds)
 {
-    hub->awake = true;
+    hub->awake |= fds & AWAKE_ALL;
 }
 
 void rtci_hub_drop(struct rtci_hub *hub, uint32_t node)
@@ -158,7 +161,7 @@ int rtci_hub_bulk(struct rtci_hub *hub, uint32_t node, const void *head, size_t 
     if (!p || !p->has_bulk)
         return RTC_E_DISCONNECTED;
     int rc = rtci_socket_send(hub->router, p->bulk, parts, 3);
-    hub->awake = true;
+    hub->awake |= AWAKE_ROUTER;
     if (rc == RTC_E_DISCONNECTED)
         rtci_peer_unbind_bulk(hub, p);
     return rc;

@@ -290,20 +290,28 @@ struct rtci_link_event rtci_link_take(struct rtci_link *l, uint64_t now_ns)
     l->now_ns = now_ns;
     if (pop(l, &event) || (!l->awake && now_ns < rtci_dial_deadline(l)))
         return event;
-    l->awake = false; /* unless there is more than is taken now */
-    for (uint32_t n = 0; n < IGNORED_MAX && receive(l, l->control); n++) {
-        l->awake = true;
+    uint32_t look = l->awake;
+    l->awake = 0; /* unless there is more than is taken now */
+    for (uint32_t n = 0; look & AWAKE_CONTROL && n < IGNORED_MAX && receive(l, l->control); n++) {
+        l->awake |= AWAKE_CONTROL;
         arrived(l, false);
-        if (pop(l, &event))
+        if (pop(l, &event)) {
+            l->awake |= look;
             return event;
+        }
     }
-    for (uint32_t n = 0; n < IGNORED_MAX && receive(l, l->bulk); n++) {
-        l->awake = true;
+    for (uint32_t n = 0; look & AWAKE_BULK && n < IGNORED_MAX && receive(l, l->bulk); n++) {
+        l->awake |= AWAKE_BULK;
         arrived(l, true);
-        if (pop(l, &event))
+        if (pop(l, &event)) {
+            l->awake |= look & AWAKE_WATCHES;
             return event;
+        }
     }
-    rtci_dial_watch(l);
+    if (look & AWAKE_WATCHES)
+        rtci_dial_watch(l);
+    if (l->n_events >= RTCI_LINK_EVENTS / 2)
+        l->awake |= look & AWAKE_WATCHES; /* some may be left */
     if (l->n_events < RTCI_LINK_EVENTS / 2)
         rtci_dial_time(l);
     pop(l, &event);

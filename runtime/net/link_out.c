@@ -88,7 +88,7 @@ static void say_hello(struct rtci_link *l)
     bool said = rtci_socket_send(l->control, NULL, parts, 2) == 0;
     sodium_memzero(h.token, sizeof(h.token));
     l->hello_ns = l->now_ns + (said ? RTCI_DIAL_ASK_NS : FULL_NS);
-    l->awake = true;
+    l->awake = AWAKE_ALL;
     if (!said)
         return;
     l->attempt++;
@@ -100,7 +100,7 @@ static void say_bulk_hello(struct rtci_link *l)
     struct rtci_net_bulker bulker = {RTCI_NET_BULKER, 0, l->session_id};
     struct rtci_net_part part = {&bulker, sizeof(bulker)};
     RTCI_IGNORE(rtci_socket_send(l->bulk, NULL, &part, 1) == 0);
-    l->awake = true;
+    l->awake = AWAKE_ALL;
     l->bulk_ns = l->now_ns + (l->bulk_up ? BULK_NS : RTCI_DIAL_ASK_NS);
 }
 
@@ -125,7 +125,7 @@ void rtci_link_flush(struct rtci_link *l, uint64_t now_ns)
             return;
         }
         rtci_session_sent(l->session, now_ns);
-        l->awake = true; /* the call may have seen to what had come */
+        l->awake |= AWAKE_CONTROL; /* the call may have seen to what had come */
     }
 }
 
@@ -137,11 +137,15 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 uint64_t rtci_link_deadline(struct rtci_link *l)
 {
     bool now = l->n_events || l->unsent;
-    if (!now && l->awake)
-        now = l->awake = rtci_socket_ready(l->control) & ZMQ_POLLIN ||
-                         rtci_socket_ready(l->bulk) & ZMQ_POLLIN ||
-                         rtci_socket_ready(l->control_watch.pair) & ZMQ_POLLIN ||
-                         rtci_socket_ready(l->bulk_watch.pair) & ZMQ_POLLIN;
+    if (!now && l->awake & AWAKE_CONTROL && !(rtci_socket_ready(l->control) & ZMQ_POLLIN))
+        l->awake &= ~AWAKE_CONTROL;
+    if (!now && l->awake & AWAKE_BULK && !(rtci_socket_ready(l->bulk) & ZMQ_POLLIN))
+        l->awake &= ~AWAKE_BULK;
+    if (!now && l->awake & AWAKE_WATCHES &&
+        !(rtci_socket_ready(l->control_watch.pair) & ZMQ_POLLIN) &&
+        !(rtci_socket_ready(l->bulk_watch.pair) & ZMQ_POLLIN))
+        l->awake &= ~AWAKE_WATCHES;
+    now = now || l->awake;
     if (now)
         return 0;
     uint64_t due = rtci_dial_deadline(l);
@@ -166,11 +170,11 @@ int rtci_link_bulk(struct rtci_link *l, uint32_t node, const void *head, size_t 
         return RTC_E_TOO_LARGE;
     if (!l->bulk_up || l->phase != RTCI_DIAL_UP || l->renewing)
         return RTC_E_DISCONNECTED;
-    l->awake = true;
+    l->awake = AWAKE_ALL;
     return rtci_socket_send(l->bulk, NULL, parts, 3);
 }
 
-void rtci_link_signal(struct rtci_link *l)
+void rtci_link_signal(struct rtci_link *l, uint32_t fds)
 {
-    l->awake = true;
+    l->awake |= (fds & (AWAKE_CONTROL | AWAKE_BULK)) | (fds >> 2 ? AWAKE_WATCHES : 0);
 }

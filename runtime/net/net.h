@@ -139,9 +139,9 @@ int rtci_hub_send(struct rtci_hub *hub, uint32_t node, const void *span, size_t 
 void rtci_hub_commit(struct rtci_hub *hub);
 /* Puts out what there is to go out. */
 void rtci_hub_flush(struct rtci_hub *hub, uint64_t now_ns);
-/* One of the descriptors became readable: without that, take looks at no socket that it has emptied
+/* Descriptors became readable, those of rtci_hub_fds by bit: without that, take looks at no socket that it has emptied
  * before (each look is two system calls). */
-void rtci_hub_signal(struct rtci_hub *hub);
+void rtci_hub_signal(struct rtci_hub *hub, uint32_t fds);
 uint64_t rtci_hub_relayed(const struct rtci_hub *hub); /* bytes of bulk frames between nodes */
 uint64_t rtci_hub_deadline(struct rtci_hub *hub); /* when to call take and flush again */
 /* A node is not to be listened to any more (declared dead, drained, revoked). Its next hello is
@@ -200,7 +200,7 @@ void rtci_link_uncommitted(struct rtci_link *link,
                            void (*fn)(void *arg, const void *data, size_t size), void *arg);
 void rtci_link_renew(struct rtci_link *link, uint64_t now_ns);
 void rtci_link_flush(struct rtci_link *link, uint64_t now_ns);
-void rtci_link_signal(struct rtci_link *link); /* as rtci_hub_signal */
+void rtci_link_signal(struct rtci_link *link, uint32_t fds); /* as rtci_hub_signal */
 uint64_t rtci_link_deadline(struct rtci_link *link);
 /* A frame to node `node`, through the head. As rtci_hub_bulk. */
 int rtci_link_bulk(struct rtci_link *link, uint32_t node, const void *head, size_t head_size,

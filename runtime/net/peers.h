@@ -58,7 +58,7 @@ struct rtci_hub {
     uint32_t cuts;     /* peers with `cut` */
     uint64_t took_ns; /* when events were asked for last */
     bool unsent;
-    bool awake; /* a socket may have something: it was told so, or was used since it was empty */
+    uint32_t awake; /* bits as rtci_hub_fds: may have something, was told so or used since empty */
     struct rtci_hub_event events[RTCI_HUB_EVENTS]; /* to be taken */
     uint32_t first_event, n_events;
     zmq_msg_t in; /* what the events' data point into */
@@ -69,6 +69,11 @@ struct rtci_hub {
     uint32_t refused, renewed; /* in that second */
     uint64_t suppressed, ignored, relayed;
 };
+
+#define AWAKE_ROUTER 1u
+#define AWAKE_ZAP    2u
+#define AWAKE_WATCH  4u
+#define AWAKE_ALL    7u
 
 struct rtci_arrival { /* a message, and what is known of who sent it */
     uint8_t rid[RTCI_RID_BYTES];

@@ -77,7 +77,7 @@ struct rtci_daemon {
     bool stopping, stop_now, stopped;
     uint64_t stop_ns, logs_ns;
     uint32_t spin_hits, busy_turns;
-    bool net_event; /* a descriptor of hub or link was readable */
+    uint32_t net_event, direct_event; /* descriptors that were readable, by bit */
     /* In a cluster */
     uint32_t number; /* of this node; 1 on the head's host */
     uint64_t epoch;  /* of the head */
@@ -98,6 +98,8 @@ struct rtci_daemon {
 
 /* What a watched descriptor is; from RTCI_KEY_CLIENT on: the connection of a client. */
 enum { RTCI_TAG_KEEPER = 1, RTCI_TAG_LISTEN, RTCI_TAG_BELL, RTCI_TAG_SIGNAL, RTCI_TAG_NET };
+#define RTCI_TAG_DIRECT (RTCI_TAG_NET + 8) /* of links to other nodes; NET and behind: head, or to it */
+#define RTCI_TAG_LAST   (RTCI_TAG_DIRECT + 8)
 
 /* start.c. Takes what the keeper kept, or makes it, the first time. 0, or a negative RTC_E_* after a
  * sentence on stderr. */

@@ -34,7 +34,7 @@ static bool watch(struct rtci_peering *p)
     uint32_t n = rtci_direct_fds(p->direct, fds);
     bool ok = true;
     for (uint32_t i = 0; i < n; i++)
-        ok &= rtci_daemon_watch(p->daemon, fds[i], RTCI_TAG_NET) != NULL;
+        ok &= rtci_daemon_watch(p->daemon, fds[i], RTCI_TAG_DIRECT + i) != NULL;
     return ok;
 }
 

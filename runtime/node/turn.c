@@ -61,8 +61,10 @@ static void on_event(struct rtci_daemon *d, uint64_t tag)
             d->stopping = true;
     } else if (tag >= RTCI_KEY_CLIENT) {
         rtci_daemon_conn_event(d, (uint32_t)(tag - RTCI_KEY_CLIENT));
-    } else if (tag == RTCI_TAG_NET) {
-        d->net_event = true;
+    } else if (tag >= RTCI_TAG_DIRECT && tag < RTCI_TAG_LAST) {
+        d->direct_event |= 1u << (tag - RTCI_TAG_DIRECT);
+    } else if (tag >= RTCI_TAG_NET && tag < RTCI_TAG_DIRECT) {
+        d->net_event |= 1u << (tag - RTCI_TAG_NET);
     }
 }
 

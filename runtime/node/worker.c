@@ -231,11 +231,10 @@ static void on_refused(struct worker *w, const struct rtci_link_event *event)
 static bool take_events(struct worker *w)
 {
     struct rtci_daemon *d = &w->daemon;
-    if (d->net_event) {
-        rtci_link_signal(w->link);
+    rtci_link_signal(w->link, d->net_event);
+    if (d->direct_event)
         rtci_peering_signal(d->peering);
-    }
-    d->net_event = false;
+    d->net_event = d->direct_event = 0;
     for (uint32_t n = 0; n < EVENTS_MAX; n++) {
         struct rtci_link_event event = rtci_link_take(w->link, d->now_ns);
         switch (event.type) {
@@ -375,7 +374,7 @@ static bool watch_link(struct worker *w)
     uint32_t n = rtci_link_fds(w->link, fds);
     bool ok = true;
     for (uint32_t i = 0; i < n; i++)
-        ok &= rtci_daemon_watch(&w->daemon, fds[i], RTCI_TAG_NET) != NULL;
+        ok &= rtci_daemon_watch(&w->daemon, fds[i], RTCI_TAG_NET + i) != NULL;
     return ok;
 }
 

@@ -100,7 +100,7 @@ static void on_bulk(struct told *told, uint32_t from, const void *data, size_t s
 
 static void take_hub(struct net *n)
 {
-    rtci_hub_signal(n->hub);
+    rtci_hub_signal(n->hub, UINT32_MAX);
     for (;;) {
         struct rtci_hub_event e = rtci_hub_take(n->hub, now());
         struct told *of = e.node < LINKS + 2 ? &n->at_hub_from[e.node] : NULL;
@@ -128,7 +128,7 @@ static void take_hub(struct net *n)
 static void take_link(struct net *n, int i)
 {
     struct told *of = &n->at[i];
-    rtci_link_signal(n->links[i]);
+    rtci_link_signal(n->links[i], UINT32_MAX);
     for (;;) {
         struct rtci_link_event e = rtci_link_take(n->links[i], now());
         switch (e.type) {
