@@ -14,6 +14,7 @@
 #define SUSPECT_NS                                                                \
     (25 * RTCI_NS_PER_MS) /* a broken connection that was not resumed within this \
                            */
+#define LATER_NS     (2 * RTCI_NS_PER_MS)
 #define LEASE_NS     (10 * RTCI_NS_PER_S)
 #define USUAL_PORT   6380
 #define FIRST_NUMBER 2u /* 1 is the head's own node */
@@ -26,8 +27,10 @@ struct other { /* a node, by number */
     uint64_t until_ns;    /* expected back until; 0: it is here */
     uint64_t left_ns;     /* it said goodbye, and is forgotten then; 0: it did not */
     bool used, suspected;
-    bool drowned;     /* it does not take what is sent to it */
-    char address[64]; /* where other nodes may reach it; empty: nowhere */
+    bool drowned;          /* it does not take what is sent to it */
+    struct rtci_buf later; /* said to it and in no hurry: goes before the next that is, or then … */
+    uint64_t later_ns;     /* … 0: there is nothing of that */
+    char address[64];      /* where other nodes may reach it; empty: nowhere */
 };
 struct rtci_members {
     struct rtci_daemon *daemon;
@@ -50,8 +53,10 @@ static void keep(struct rtci_members *m, uint32_t number)
     bool gone = !o->kept.alive && o->kept.flags & RTCI_HELLO_DRIVER;
     rtci_head_core_kv_put(m->core, m->daemon->now_ns, RTCI_NS_NODES, hex, gone ? NULL : &o->kept,
                           gone ? 0 : sizeof(o->kept), m->actions);
-    if (gone)
+    if (gone) {
+        rtci_buf_fini(&o->later);
         *o = (struct other){0}; /* its number is free */
+    }
 }
 
 static int hex_digit(char c)
@@ -166,12 +171,28 @@ static void admit(void *arg, const uint8_t key[RTCI_KEY_BYTES], const struct rtc
 
 /* ---- What happens ---- */
 
+static void forget_later(struct other *o)
+{
+    rtci_buf_clear(&o->later);
+    o->later_ns = 0;
+}
+
+/* One that takes nothing more ends in the next turn: the actions of this one are going out. */
+static void send_now(struct rtci_members *m, uint32_t node, const struct rtci_buf *buf)
+{
+    if (!buf->len || rtci_hub_send(m->hub, node, buf->data, buf->len) != RTC_E_AGAIN)
+        return;
+    m->others[node].drowned = true;
+    m->timer_ns = 0;
+}
+
 /* Whatever the core has of the node ends. */
 static void end(struct rtci_members *m, uint32_t node, const char *cause)
 {
     struct other *o = &m->others[node];
     RTCI_LOG(WARN, HEAD, "node %u (%s) is lost: %s", node, o->kept.name, cause);
     rtci_daemon_bulk_gone(m->daemon, node);
+    forget_later(o);
     rtci_head_core_node_down(m->core, m->daemon->now_ns, node, o->incarnation, cause, m->actions);
     o->incarnation = o->suspect_ns = o->until_ns = o->left_ns = 0;
 }
@@ -195,6 +216,7 @@ static void on_joined(struct rtci_members *m, const struct rtci_hub_event *event
     if (o->left_ns)
         end(m, event->node, "it left");
     rtci_daemon_bulk_again(m->daemon, event->node);
+    forget_later(o); /* it is of the session before */
     o->incarnation = ++m->incarnations;
     o->suspect_ns = o->until_ns = 0;
     o->suspected = false;
@@ -306,6 +328,10 @@ static void timers(struct rtci_members *m)
     m->timer_ns = UINT64_MAX;
     for (uint32_t i = FIRST_NUMBER; i < m->n_others; i++) {
         struct other *o = &m->others[i];
+        if (o->later_ns && now >= o->later_ns) {
+            send_now(m, i, &o->later);
+            forget_later(o);
+        }
         if (o->drowned)
             lost(m, i, "it does not take what is sent to it");
         o->drowned = false;
@@ -323,6 +349,7 @@ static void timers(struct rtci_members *m)
                         : o->until_ns                    ? o->until_ns
                         : o->suspect_ns && !o->suspected ? o->suspect_ns
                                                          : UINT64_MAX;
+        next = o->later_ns && o->later_ns < next ? o->later_ns : next;
         m->timer_ns = next < m->timer_ns ? next : m->timer_ns;
     }
 }
@@ -358,14 +385,39 @@ bool rtci_members_take(struct rtci_members *m)
     return any;
 }
 
+/* Only ends of slots: the node hears of them with what comes next, else each task that somebody
+ * waits for is one message more, and several wake-ups on both hosts. */
+static bool can_wait(const struct rtci_out *out)
+{
+    for (size_t at = 0; at < out->buf.len;) {
+        const struct rtci_rec *rec = (const struct rtci_rec *)(out->buf.data + at);
+        if (rec->type != RTCI_R_SLOT_FREE)
+            return false;
+        at += rec->size;
+    }
+    return true;
+}
+
 void rtci_members_send(struct rtci_members *m, const struct rtci_out *out)
 {
-    int rc = m ? rtci_hub_send(m->hub, out->node, out->buf.data, out->buf.len) : 0;
-    if (rc != RTC_E_AGAIN)
+    struct other *o = m ? &m->others[out->node] : NULL;
+    if (!o)
         return;
-    m->others[out->node].drowned =
-        true; /* in the next turn: the actions of this one are going out */
-    m->timer_ns = 0;
+    if (can_wait(out)) {
+        rtci_buf_put(&o->later, out->buf.data, out->buf.len);
+        RTCI_ASSERT(!o->later.failed);
+        o->later_ns = o->later_ns ? o->later_ns : m->daemon->now_ns + LATER_NS;
+        m->timer_ns = o->later_ns < m->timer_ns ? o->later_ns : m->timer_ns;
+        return;
+    }
+    if (!o->later.len) {
+        send_now(m, out->node, &out->buf);
+        return;
+    }
+    rtci_buf_put(&o->later, out->buf.data, out->buf.len); /* one message, not two */
+    RTCI_ASSERT(!o->later.failed);
+    send_now(m, out->node, &o->later);
+    forget_later(o);
 }
 
 void rtci_members_flush(struct rtci_members *m)

@@ -139,8 +139,8 @@ int rtci_hub_send(struct rtci_hub *hub, uint32_t node, const void *span, size_t 
 void rtci_hub_commit(struct rtci_hub *hub);
 /* Puts out what there is to go out. */
 void rtci_hub_flush(struct rtci_hub *hub, uint64_t now_ns);
-/* Descriptors became readable, those of rtci_hub_fds by bit: without that, take looks at no socket that it has emptied
- * before (each look is two system calls). */
+/* Descriptors became readable, those of rtci_hub_fds by bit: without that, take looks at no socket
+ * that it has emptied before (each look is two system calls). */
 void rtci_hub_signal(struct rtci_hub *hub, uint32_t fds);
 uint64_t rtci_hub_relayed(const struct rtci_hub *hub); /* bytes of bulk frames between nodes */
 uint64_t rtci_hub_deadline(struct rtci_hub *hub); /* when to call take and flush again */

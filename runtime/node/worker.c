@@ -19,6 +19,7 @@
     (4 * RTCI_MIB) /* said by the node and not taken by the link; then rings wait \
                     */
 #define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
+#define LATER_NS     (2 * RTCI_NS_PER_MS)
 #define EVENTS_MAX   64 /* of the link, then rings have their turn */
 
 struct worker {
@@ -26,6 +27,7 @@ struct worker {
     struct rtci_link *link;
     struct rtci_link_config config;
     struct rtci_buf unsent, old;
+    uint64_t later_ns;   /* when what is in no hurry is sent; 0: there is nothing of that */
     uint64_t sent;       /* number of the last message */
     uint64_t closed_seq; /* of daemon.closed, the first so many wait for this message */
     uint32_t closed_marked;
@@ -35,6 +37,25 @@ struct worker {
 };
 
 /* ---- To the head ---- */
+
+/* What clients have read may be told with what comes next: alone it is one more message for each
+ * task that somebody waits for. */
+static bool hold_back(struct worker *w)
+{
+    const struct rtci_buf *buf = &w->unsent;
+    bool hurry = !buf->len;
+    for (size_t at = 0; at < buf->len && !hurry;) {
+        const struct rtci_rec *rec = (const struct rtci_rec *)(buf->data + at);
+        hurry = rec->type != RTCI_R_CREDIT;
+        at += rec->size;
+    }
+    if (!hurry && !w->later_ns)
+        w->later_ns = w->daemon.now_ns + LATER_NS;
+    if (!hurry && w->daemon.now_ns < w->later_ns)
+        return true;
+    w->later_ns = 0;
+    return false;
+}
 
 /* Sends what the link takes, in whole records. */
 static void send_up(struct worker *w)
@@ -47,6 +68,8 @@ static void send_up(struct worker *w)
     RTCI_ASSERT(!buf->failed && !said->failed);
     rtci_buf_clear(said);
     size_t at = 0;
+    if (hold_back(w))
+        return;
     while (w->joined && at < buf->len) {
         size_t part = 0;
         do
@@ -391,6 +414,7 @@ static void run_loop(struct worker *w)
         uint64_t at = rtci_link_deadline(w->link), other = rtci_daemon_cluster_deadline(d),
                  direct = rtci_peering_deadline(d->peering);
         at = other < at ? other : at;
+        at = w->later_ns && w->later_ns < at ? w->later_ns : at;
         rtci_daemon_sleep(d, busy, direct < at ? direct : at);
         busy = turn(w);
     }
