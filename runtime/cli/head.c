@@ -15,6 +15,7 @@
 #include "runtime/cli/cli.h"
 #include "runtime/cli/options.h"
 #include "runtime/head/head.h"
+#include "runtime/net/net.h"
 #include "runtime/node/worker.h"
 
 #define JOIN_WAIT_MS 10000 /* `--detach` returns, joined or not */
@@ -39,17 +40,11 @@ static int kept_line(struct rtci_cli_options *p, bool write_it)
             close(fd);
         return ok ? 0 : 2;
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t n = fd < 0 ? -1 : read(fd, p->join, sizeof(p->join) - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0) {
+    if (rtci_join_read(path, true, p->join, sizeof(p->join)) || !p->join[0]) {
         fprintf(stderr, "rtc worker: --join LINE is needed; `rtc head` prints the line, and "
                         "`rtc token new` on the head's host\n");
         return 2;
     }
-    p->join[n] = 0;
-    p->join[strcspn(p->join, "\n")] = 0;
     p->o.join = p->join;
     return 0;
 }
@@ -90,12 +85,7 @@ static void announce_head(const struct rtci_cli_options *p)
 {
     char path[320], line[1024] = "";
     snprintf(path, sizeof(path), "%s/join", p->o.state_dir);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
-    if (fd >= 0)
-        close(fd);
-    line[n > 0 ? n : 0] = 0;
-    line[strcspn(line, "\n")] = 0;
+    RTCI_IGNORE(rtci_join_read(path, true, line, sizeof(line)));
     printf("rtc head serves at unix:%s\n  state in %s\n  run a program against it: ./program"
            "\n  look at it: rtc status; stop it: rtc stop\n"
            "  another host joins with:\n    rtc worker --join %s\n",

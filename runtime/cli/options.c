@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/net/net.h"
+
 enum {
     OPT_STATE = 256,
     OPT_CPUS,
@@ -166,16 +168,11 @@ static int join(struct rtci_cli_options *p, const char *text)
 {
     snprintf(p->join, sizeof(p->join), "%s", text);
     if (text[0] == '@') {
-        int fd = open(text + 1, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : read(fd, p->join, sizeof(p->join) - 1);
-        if (n < 0)
-            fprintf(stderr, "rtc worker: %s cannot be read: %s\n", text + 1, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        if (n < 0)
+        int rc = rtci_join_read(text + 1, false, p->join, sizeof(p->join));
+        if (rc) {
+            fprintf(stderr, "rtc worker: %s cannot be read: %s\n", text + 1, strerror(-rc));
             return 2;
-        p->join[n] = 0;
-        p->join[strcspn(p->join, "\n")] = 0;
+        }
     }
     p->o.join = p->join;
     return 0;

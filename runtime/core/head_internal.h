@@ -296,7 +296,8 @@ void head_want(struct rtci_head_core *core, struct client *client, const struct 
 void head_hold_answered(struct rtci_head_core *core, uint32_t node, struct rtci_id id);
 void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client,
                const struct rtci_ids *ids, bool hold);
-void head_holds_end(struct rtci_head_core *core, uint32_t node);
+/* Those of the node end: all; or the stale ones, which it did not say again. */
+void head_holds_end(struct rtci_head_core *core, uint32_t node, bool stale);
 void head_object_held(struct rtci_head_core *core, uint32_t node, const struct rtci_put *put);
 void head_strays(struct rtci_head_core *core);
 void head_pin(struct rtci_head_core *core, const struct rtci_id *ids, uint32_t n);

@@ -95,23 +95,6 @@ static void holds_doubt(struct rtci_head_core *core, uint32_t number)
     }
 }
 
-static void holds_drop(struct rtci_head_core *core, uint32_t number)
-{
-    for (uint32_t i = 1; i < core->n_entries; i++) {
-        uint32_t at = core->entries[i].kind ? core->entries[i].ext_edges : 0;
-        while (at && (core->edges[at].who != number || core->edges[at].kind != EDGE_NODE_STALE))
-            at = core->edges[at].next;
-        if (!at)
-            continue;
-        struct {
-            struct rtci_ids ids;
-            struct rtci_id id;
-        } drop = {{{sizeof(drop), RTCI_R_DROP, 0}, 1, 0},
-                  {core->entries[i].seq, core->entries[i].client, 0}};
-        head_hold(core, number, NULL, &drop.ids, false);
-    }
-}
-
 /* ---- Telling what it has ---- */
 
 void head_hello(struct rtci_head_core *core, uint32_t number, const struct rtci_node_hello *rec)
@@ -181,7 +164,7 @@ static void settle(struct rtci_head_core *core, uint32_t number)
             head_slot_release(core, at, false);
     }
     if (core->nodes[number].again && core->nodes[number].holds_told)
-        holds_drop(core, number);
+        head_holds_end(core, number, true);
     core->nodes[number].again = false;
 }
 
@@ -311,7 +294,7 @@ void head_node_end(struct rtci_head_core *core, uint32_t number, const char *cau
         if (client && client->alive && client->node == number)
             head_client_gone(core, i);
     }
-    head_holds_end(core, number);
+    head_holds_end(core, number, false);
 }
 
 void rtci_head_core_node_down(struct rtci_head_core *core, uint64_t now_ns, uint32_t number,

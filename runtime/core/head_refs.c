@@ -358,12 +358,12 @@ void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client
     }
 }
 
-/* The node is gone: it holds nothing any more. */
-void head_holds_end(struct rtci_head_core *core, uint32_t node)
+void head_holds_end(struct rtci_head_core *core, uint32_t node, bool stale)
 {
     for (uint32_t i = 1; i < core->n_entries; i++) {
         uint32_t at = core->entries[i].kind ? core->entries[i].ext_edges : 0;
-        while (at && core->edges[at].who != node)
+        while (at &&
+               (core->edges[at].who != node || (stale && core->edges[at].kind != EDGE_NODE_STALE)))
             at = core->edges[at].next;
         if (!at)
             continue;

@@ -12,26 +12,27 @@
 #include "runtime/head/members.h"
 #include "runtime/net/net.h"
 
-static bool token_known(struct rtci_head_core *core, const char *token)
+bool rtci_token_good(struct rtci_head_core *core, const char *token)
 {
     char id[16];
     uint8_t hash[32];
     const void *value;
     uint32_t size;
-    return rtci_token_split(token, id, hash) &&
-           !rtci_head_core_kv_get(core, RTCI_NS_TOKENS, id, &value, &size);
+    if (!rtci_token_split(token, id, hash) ||
+        rtci_head_core_kv_get(core, RTCI_NS_TOKENS, id, &value, &size) ||
+        size != sizeof(struct rtci_token_kept))
+        return false;
+    uint8_t differ = 0;
+    for (size_t i = 0; i < sizeof(hash); i++) /* in constant time, though it is a hash */
+        differ |= (uint8_t)(hash[i] ^ ((const uint8_t *)value)[i]);
+    return !differ;
 }
 
 static bool read_line(const char *path, struct rtci_join *ret)
 {
     char line[1024], text[RTCI_TEXT_MAX];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
-    if (fd >= 0)
-        close(fd);
-    line[n > 0 ? n : 0] = 0;
-    line[strcspn(line, "\n")] = 0;
-    return n > 0 && !rtci_join_parse(line, ret, text, sizeof(text));
+    return !rtci_join_read(path, true, line, sizeof(line)) &&
+           !rtci_join_parse(line, ret, text, sizeof(text));
 }
 
 static int write_line(const char *path, const char *line)
@@ -56,7 +57,7 @@ int rtci_join_line(struct rtci_daemon *daemon, struct rtci_head_core *core,
     char path[300], line[1024];
     uint32_t number = port;
     snprintf(path, sizeof(path), "%s/join", daemon->state_dir);
-    if (read_line(path, &before) && token_known(core, before.token))
+    if (read_line(path, &before) && rtci_token_good(core, before.token))
         memcpy(join.token, before.token, sizeof(join.token));
     memcpy(join.server, key, sizeof(join.server));
     rtci_addresses(daemon->options.address, port, join.addresses, sizeof(join.addresses));

@@ -124,22 +124,6 @@ static uint32_t number_of(struct rtci_members *m, const uint8_t key[RTCI_KEY_BYT
     return free;
 }
 
-static bool token_good(struct rtci_members *m, const char *token)
-{
-    char id[16];
-    uint8_t hash[32];
-    const void *value;
-    uint32_t size;
-    if (!rtci_token_split(token, id, hash) ||
-        rtci_head_core_kv_get(m->core, RTCI_NS_TOKENS, id, &value, &size) ||
-        size != sizeof(struct rtci_token_kept))
-        return false;
-    uint8_t differ = 0;
-    for (size_t i = 0; i < sizeof(hash); i++) /* in constant time, though it is a hash */
-        differ |= (uint8_t)(hash[i] ^ ((const uint8_t *)value)[i]);
-    return !differ;
-}
-
 static void admit(void *arg, const uint8_t key[RTCI_KEY_BYTES], const struct rtci_net_hello *hello,
                   struct rtci_net_welcome *ret)
 {
@@ -155,7 +139,7 @@ static void admit(void *arg, const uint8_t key[RTCI_KEY_BYTES], const struct rtc
                  RTCI_NODES_MAX);
         return;
     }
-    if (!o->used && !token_good(m, hello->token)) {
+    if (!o->used && !rtci_token_good(m->core, hello->token)) {
         ret->status = RTC_E_INVALID;
         snprintf(ret->text, sizeof(ret->text),
                  "the token of the join line is not known to the head (was it revoked?): get a new "
@@ -385,25 +369,14 @@ bool rtci_members_take(struct rtci_members *m)
     return any;
 }
 
-/* Only ends of slots: the node hears of them with what comes next, else each task that somebody
- * waits for is one message more, and several wake-ups on both hosts. */
-static bool can_wait(const struct rtci_out *out)
-{
-    for (size_t at = 0; at < out->buf.len;) {
-        const struct rtci_rec *rec = (const struct rtci_rec *)(out->buf.data + at);
-        if (rec->type != RTCI_R_SLOT_FREE)
-            return false;
-        at += rec->size;
-    }
-    return true;
-}
-
 void rtci_members_send(struct rtci_members *m, const struct rtci_out *out)
 {
     struct other *o = m ? &m->others[out->node] : NULL;
     if (!o)
         return;
-    if (can_wait(out)) {
+    /* Ends of slots alone: the node hears of them with what comes next, else each task that
+     * somebody waits for is one message more, and several wake-ups on both hosts. */
+    if (rtci_wire_only(out->buf.data, out->buf.len, RTCI_R_SLOT_FREE)) {
         rtci_buf_put(&o->later, out->buf.data, out->buf.len);
         RTCI_ASSERT(!o->later.failed);
         o->later_ns = o->later_ns ? o->later_ns : m->daemon->now_ns + LATER_NS;

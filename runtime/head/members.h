@@ -22,7 +22,9 @@ void rtci_members_flush(struct rtci_members *members);
 uint64_t rtci_members_relayed(const struct rtci_members *members); /* bytes between nodes */
 uint64_t rtci_members_deadline(const struct rtci_members *members);
 
-/* addresses.c: the line that others join with: kept in STATE/join, made when it is not there or its
+/* addresses.c. Whether somebody may join with it: it was made here, and not revoked. */
+bool rtci_token_good(struct rtci_head_core *core, const char *token);
+/* The line that others join with: kept in STATE/join, made when it is not there or its
  * token was revoked. */
 int rtci_join_line(struct rtci_daemon *daemon, struct rtci_head_core *core,
                    struct rtci_head_actions *actions, const uint8_t key[32],

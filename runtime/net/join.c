@@ -1,9 +1,12 @@
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <rtc/error.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/net/frames.h"
 #include "runtime/net/sockets.h"
@@ -106,6 +109,18 @@ int rtci_join_parse(const char *line, struct rtci_join *ret_join, char *ret_text
     if (rc == 0)
         memcpy(ret_join->addresses, begin, (size_t)(key - begin));
     return rc;
+}
+
+int rtci_join_read(const char *path, bool own, char *ret_line, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (own ? O_NOFOLLOW : 0));
+    ssize_t n = fd < 0 ? -1 : read(fd, ret_line, size - 1);
+    int err = n < 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    ret_line[n > 0 ? n : 0] = 0;
+    ret_line[strcspn(ret_line, "\n")] = 0;
+    return -err;
 }
 
 void rtci_join_format(const struct rtci_join *join, char *ret_line, size_t size)

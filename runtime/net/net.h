@@ -45,6 +45,9 @@ struct rtci_join {
 /* RTC_E_INVALID with what is wrong with it (cut off, not hexadecimal, no port, …). */
 int rtci_join_parse(const char *line, struct rtci_join *ret_join, char *ret_text,
                     size_t size) RTCI_MUST_USE;
+/* The first line of a file, as it is kept or given; 0 or -errno. `own`: a file of the state directory:
+ * a symbolic link in its place is refused. */
+int rtci_join_read(const char *path, bool own, char *ret_line, size_t size) RTCI_MUST_USE;
 void rtci_join_format(const struct rtci_join *join, char *ret_line, size_t size);
 /* A new one: ID 8, SECRET 32 hexadecimal digits. */
 void rtci_token_new(char ret_token[RTCI_TOKEN_MAX]);

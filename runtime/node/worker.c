@@ -43,12 +43,7 @@ struct worker {
 static bool hold_back(struct worker *w)
 {
     const struct rtci_buf *buf = &w->unsent;
-    bool hurry = !buf->len;
-    for (size_t at = 0; at < buf->len && !hurry;) {
-        const struct rtci_rec *rec = (const struct rtci_rec *)(buf->data + at);
-        hurry = rec->type != RTCI_R_CREDIT;
-        at += rec->size;
-    }
+    bool hurry = !buf->len || !rtci_wire_only(buf->data, buf->len, RTCI_R_CREDIT);
     if (!hurry && !w->later_ns)
         w->later_ns = w->daemon.now_ns + LATER_NS;
     if (!hurry && w->daemon.now_ns < w->later_ns)

@@ -14,6 +14,14 @@ const char *rtci_wire_name(uint16_t type)
     }
 }
 
+bool rtci_wire_only(const void *span, size_t len, uint16_t type)
+{
+    const char *at = span, *end = at + len;
+    while (at < end && ((const struct rtci_rec *)at)->type == type)
+        at += ((const struct rtci_rec *)at)->size;
+    return at >= end;
+}
+
 uint64_t rtci_function_hash(const char *name, size_t len)
 {
     uint64_t hash = XXH3_64bits(name, len);

@@ -520,6 +520,9 @@ struct rtci_peer_at { /* the head's loop answers it, so that the core knows noth
  * After success every accessor below is safe on it. Any bytes may be passed; none are modified. */
 int64_t rtci_wire_check(const void *data, size_t len) RTCI_MUST_USE;
 
+/* A checked span holds records of this type and no other. */
+bool rtci_wire_only(const void *span, size_t len, uint16_t type);
+
 const char *rtci_wire_name(uint16_t type);           /* "SUBMIT"; "?" when unknown */
 uint64_t rtci_function_hash(const char *name, size_t len); /* XXH3, never 0 */
 
