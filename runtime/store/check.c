@@ -25,7 +25,7 @@ static int look(const char *path, uint64_t map_bytes, enum rtci_file_kind kind,
 {
     struct rtci_file file = {0};
     struct rtci_file_head head;
-    if (rtci_file_open(&file, path, map_bytes, false, false))
+    if (rtci_file_open(&file, path, map_bytes, RTCI_FILE_READ))
         return 1;
     mdb_env_set_assert(file.env, damaged);
     if (rtci_file_head(&file, kind, &head))

@@ -90,7 +90,7 @@ static int write_tables(struct rtci_fold *fold)
     struct rtci_file file = {0};
     rtci_state_path(path, fold->dir, "tables", fold->gen);
     snprintf(tmp, sizeof(tmp), "%.*s.new", (int)strlen(path) - 4, path);
-    int rc = rtci_file_open(&file, tmp, fold->map_bytes, true, false);
+    int rc = rtci_file_open(&file, tmp, fold->map_bytes, RTCI_FILE_WRITE);
     if (rc == 0)
         rc = write_head(fold, &file);
     if (rc == 0)

@@ -36,7 +36,15 @@ struct rtci_file {
     MDB_env *env;
     MDB_dbi dbi;
     uint64_t map_bytes;
+    uint64_t reserved; /* in place: so much of it the file system has promised */
+    bool in_place;     /* its pages are written through the map */
     char path[RTCI_STORE_PATH];
+};
+enum rtci_file_mode {
+    RTCI_FILE_READ,
+    RTCI_FILE_WRITE,    /* what was committed survives the process */
+    RTCI_FILE_SYNCED,   /* … and the machine */
+    RTCI_FILE_IN_PLACE, /* as WRITE, for many small commits: without system calls where it can be */
 };
 struct rtci_file_head { /* record 0 */
     uint32_t magic;
@@ -61,8 +69,8 @@ struct rtci_file_walk {
 };
 
 /* All return 0, an errno or an MDB_* code. */
-int rtci_file_open(struct rtci_file *file, const char *path, uint64_t map_bytes, bool create,
-                   bool sync);
+int rtci_file_open(struct rtci_file *file, const char *path, uint64_t map_bytes,
+                   enum rtci_file_mode mode);
 void rtci_file_close(struct rtci_file *file);
 int rtci_file_append(struct rtci_file *file, MDB_txn *txn, uint64_t number, const void *data,
                      size_t len);
@@ -160,6 +168,7 @@ struct rtci_store {
 /* Continues in a new file, from turn store->next on. 0, errno or MDB_*; the old one stays then. */
 int rtci_store_new_journal(struct rtci_store *store, uint64_t gen, bool cut,
                            struct rtci_file *ret_old);
+enum rtci_file_mode rtci_store_mode(const struct rtci_store *store);
 void rtci_store_marker(const struct rtci_store *store, char *path);
 
 #endif

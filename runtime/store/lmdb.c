@@ -1,7 +1,11 @@
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -10,8 +14,12 @@
 #include "runtime/store/internal.h"
 #include <rtc/error.h>
 
-#define MAP_BYTES     (64 * RTCI_GIB)
-#define MAP_BYTES_LOW RTCI_GIB /* where address space is limited */
+#define MAP_BYTES      (64 * RTCI_GIB)
+#define MAP_BYTES_LOW  RTCI_GIB        /* where address space is limited */
+#define IN_PLACE_BYTES (16 * RTCI_MIB) /* at first: the file is as long as its map */
+#define RESERVE_BYTES  RTCI_MIB
+#define PAGE           4096u
+#define SPARE_PAGES    64u /* more than a turn touches besides its record */
 
 struct record {
     uint32_t magic;
@@ -21,14 +29,51 @@ struct record {
 };
 _Static_assert(sizeof(struct record) == 16, "bodies stay 8-aligned");
 
-static int open_env(struct rtci_file *file, bool create, bool sync)
+/* Pages that are written in place cost no system call, where five of them were a third of a turn.
+ * On a full disk they would cost the process its life (SIGBUS): they are reserved before they are
+ * touched, and this is done only where the file system keeps such a promise. */
+static bool can_reserve(int fd)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, RESERVE_BYTES) < 0)
+        return false;
+    return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC ||
+           fs.f_type == TMPFS_MAGIC || fs.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
+/* Room for a turn of so many bytes: 0 or an errno, and then nothing was touched. */
+static int reserve(struct rtci_file *file, size_t len)
+{
+    MDB_envinfo info;
+    int fd, rc = mdb_env_info(file->env, &info);
+    rc = rc ? rc : mdb_env_get_fd(file->env, &fd);
+    if (rc)
+        return rc;
+    uint64_t need = (info.me_last_pgno + 1 + len / PAGE + SPARE_PAGES) * PAGE;
+    if (need <= file->reserved)
+        return 0;
+    uint64_t want = (need + RESERVE_BYTES - 1) / RESERVE_BYTES * RESERVE_BYTES;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)want) == 0) {
+        file->reserved = want;
+        return 0;
+    }
+    if (errno == ENOSPC && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)need) == 0) {
+        file->reserved = need;
+        return 0;
+    }
+    return errno;
+}
+
+static int open_env(struct rtci_file *file, enum rtci_file_mode mode)
 {
     /* No locks: one process owns the directory (flock), and one thread each file. */
     unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NORDAHEAD | MDB_NOMEMINIT | MDB_NOTLS;
-    if (!sync)
+    if (mode != RTCI_FILE_SYNCED)
         flags |= MDB_NOSYNC | MDB_NOMETASYNC;
-    if (!create)
+    if (mode == RTCI_FILE_READ)
         flags |= MDB_RDONLY;
+    if (file->in_place)
+        flags |= MDB_WRITEMAP;
     int rc = mdb_env_create(&file->env);
     if (rc)
         return rc;
@@ -42,27 +87,38 @@ static int open_env(struct rtci_file *file, bool create, bool sync)
     return rc;
 }
 
-int rtci_file_open(struct rtci_file *file, const char *path, uint64_t map_bytes, bool create,
-                   bool sync)
+static bool choose_in_place(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bool yes = fd >= 0 && can_reserve(fd);
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+int rtci_file_open(struct rtci_file *file, const char *path, uint64_t map_bytes,
+                   enum rtci_file_mode mode)
 {
     struct stat st;
     size_t len = strlen(path);
     if (len >= sizeof(file->path))
         return ENAMETOOLONG;
     memcpy(file->path, path, len + 1);
-    file->map_bytes = map_bytes ? map_bytes : MAP_BYTES;
-    /* A map smaller than the file would be refused. */
+    file->reserved = 0;
+    file->in_place = mode == RTCI_FILE_IN_PLACE && choose_in_place(path);
+    file->map_bytes = map_bytes ? map_bytes : file->in_place ? IN_PLACE_BYTES : MAP_BYTES;
+    /* A map smaller than the file would be refused. One in place is as long as its map was. */
     if (stat(path, &st) == 0 && (uint64_t)st.st_size > file->map_bytes)
-        file->map_bytes = (uint64_t)st.st_size * 2;
-    int rc = open_env(file, create, sync);
+        file->map_bytes = (uint64_t)st.st_size * (file->in_place ? 1 : 2);
+    int rc = open_env(file, mode);
     if (rc == ENOMEM && map_bytes == 0) {
         file->map_bytes = MAP_BYTES_LOW;
-        rc = open_env(file, create, sync);
+        rc = open_env(file, mode);
     }
     if (rc)
         return rc;
     MDB_txn *txn;
-    rc = mdb_txn_begin(file->env, NULL, create ? 0 : MDB_RDONLY, &txn);
+    rc = mdb_txn_begin(file->env, NULL, mode == RTCI_FILE_READ ? MDB_RDONLY : 0, &txn);
     if (rc == 0) {
         rc = mdb_dbi_open(txn, NULL, MDB_INTEGERKEY, &file->dbi);
         if (rc == 0)
@@ -112,7 +168,8 @@ int rtci_file_commit(struct rtci_file *file, uint64_t number, const void *data, 
 {
     for (;;) {
         MDB_txn *txn;
-        int rc = mdb_txn_begin(file->env, NULL, 0, &txn);
+        int rc = file->in_place ? reserve(file, len) : 0;
+        rc = rc ? rc : mdb_txn_begin(file->env, NULL, 0, &txn);
         if (rc)
             return rc;
         rc = rtci_file_append(file, txn, number, data, len);

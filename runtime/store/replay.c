@@ -107,7 +107,7 @@ static int replay_tables(struct replay *replay)
         if (result.readable && !result.whole)
             return say_corrupt(replay, path, "it is damaged");
     }
-    int rc = rtci_file_open(&file, path, store->map_bytes, false, false);
+    int rc = rtci_file_open(&file, path, store->map_bytes, RTCI_FILE_READ);
     if (rc == MDB_INVALID || rc == MDB_CORRUPTED)
         return say_corrupt(replay, path, mdb_strerror(rc));
     if (rc)
@@ -132,7 +132,7 @@ static int survey_one(struct replay *replay, struct source *source, bool *carefu
     if (rc)
         return say(replay, "check the journal", rc);
     source->good = result.whole ? UINT64_MAX : result.next;
-    rc = rtci_file_open(&file, path, store->map_bytes, false, false);
+    rc = rtci_file_open(&file, path, store->map_bytes, RTCI_FILE_READ);
     /* What crashed the check is not touched; its failure to open is found here again. */
     if (rc == 0 && result.readable)
         rc = rtci_file_head(&file, RTCI_FILE_JOURNAL, &head);
@@ -193,7 +193,7 @@ static int replay_journal(struct replay *replay, const struct source *source, ui
         .arg = replay->arg,
     };
     rtci_state_path(path, store->dir, "journal", source->gen);
-    int rc = rtci_file_open(&file, path, store->map_bytes, false, false);
+    int rc = rtci_file_open(&file, path, store->map_bytes, RTCI_FILE_READ);
     if (rc)
         return say(replay, "open the journal", rc);
     rc = rtci_file_walk(&file, &walk);
@@ -261,7 +261,7 @@ static int open_for_writing(struct replay *replay)
                                     &none);
     } else {
         rtci_state_path(path, store->dir, "journal", store->gen);
-        rc = rtci_file_open(&store->journal, path, store->map_bytes, true, store->sync_each);
+        rc = rtci_file_open(&store->journal, path, store->map_bytes, rtci_store_mode(store));
     }
     return rc ? say(replay, "write the journal", rc) : 0;
 }

@@ -61,6 +61,11 @@ int rtci_store_open(const struct rtci_store_config *config, struct rtci_store **
     return 0;
 }
 
+enum rtci_file_mode rtci_store_mode(const struct rtci_store *store)
+{
+    return store->sync_each ? RTCI_FILE_SYNCED : RTCI_FILE_IN_PLACE;
+}
+
 int rtci_store_new_journal(struct rtci_store *store, uint64_t gen, bool cut,
                            struct rtci_file *ret_old)
 {
@@ -75,7 +80,7 @@ int rtci_store_new_journal(struct rtci_store *store, uint64_t gen, bool cut,
     rtci_state_path(path, store->dir, "journal", gen);
     snprintf(tmp, sizeof(tmp), "%.*s.new", (int)strlen(path) - 4, path);
     unlink(tmp);
-    int rc = rtci_file_open(&file, tmp, store->map_bytes, true, store->sync_each);
+    int rc = rtci_file_open(&file, tmp, store->map_bytes, rtci_store_mode(store));
     if (rc == 0)
         rc = rtci_file_commit(&file, 0, &head, sizeof(head));
     if (rc == 0 && rename(tmp, path) < 0)
@@ -107,7 +112,7 @@ static int reopen(struct rtci_store *store)
     uint64_t last;
     rtci_file_close(&store->journal);
     rtci_state_path(path, store->dir, "journal", store->gen);
-    int rc = rtci_file_open(&store->journal, path, store->map_bytes, true, store->sync_each);
+    int rc = rtci_file_open(&store->journal, path, store->map_bytes, rtci_store_mode(store));
     if (rc == 0)
         rc = rtci_file_last(&store->journal, &last);
     if (rc)

@@ -1,6 +1,7 @@
 /* The head's durable state: LMDB files in the state directory.
  *
- *   journal/  one record per loop turn; NOSYNC, no WRITEMAP, no locks (one process owns it).
+ *   journal/  one record per loop turn; NOSYNC, no locks (one process owns it); through the map
+ *             where the file system can promise the room, without system calls then.
  *             What was appended before a kill -9 is there afterwards.
  *   tables/   what was alive at the last fold, synced.
  *
