@@ -164,6 +164,7 @@ static void forget_later(struct other *o)
 /* One that takes nothing more ends in the next turn: the actions of this one are going out. */
 static void send_now(struct rtci_members *m, uint32_t node, const struct rtci_buf *buf)
 {
+    m->daemon->sent_far |= buf->len != 0;
     if (!buf->len || rtci_hub_send(m->hub, node, buf->data, buf->len) != RTC_E_AGAIN)
         return;
     m->others[node].drowned = true;

@@ -76,7 +76,9 @@ struct rtci_daemon {
     uint64_t now_ns;
     bool stopping, stop_now, stopped;
     uint64_t stop_ns, logs_ns;
-    uint32_t spin_hits, busy_turns;
+    bool sent_far;          /* since the last sleep, something to another host */
+    uint32_t spin_hits[2];  /* how well spinning pays, without and with that */
+    uint32_t busy_turns;
     uint32_t net_event, direct_event; /* descriptors that were readable, by bit */
     /* In a cluster */
     uint32_t number; /* of this node; 1 on the head's host */

@@ -104,21 +104,23 @@ static bool readable(const struct rtci_daemon *d)
     return false;
 }
 
-/* A short spin before sleeping, as long as it pays more often than not. */
+/* A short spin before sleeping, as long as it pays more often than not. What a process of this host
+ * was told is answered soon, what went to another host is not: each has its own record. */
 static bool spin(struct rtci_daemon *d)
 {
-    if (d->spin_hits < 64 && (d->spin_hits++ & 15))
+    uint32_t *hits = &d->spin_hits[d->sent_far];
+    if (*hits < 64 && ((*hits)++ & 15))
         return false;
     uint64_t until = rtci_daemon_now() + SPIN_NS;
     do {
         for (int i = 0; i < 32; i++) {
             if (readable(d)) {
-                d->spin_hits += d->spin_hits < 256 ? 16 : 0;
+                *hits += *hits < 256 ? 16 : 0;
                 return true;
             }
         }
     } while (rtci_daemon_now() < until);
-    d->spin_hits -= d->spin_hits / 4;
+    *hits -= *hits / 4;
     return false;
 }
 
@@ -132,6 +134,7 @@ bool rtci_daemon_sleep(struct rtci_daemon *d, bool busy, uint64_t deadline_ns)
         if (rtci_daemon_pending(d))
             timeout = 0;
     }
+    d->sent_far = false;
     rtci_daemon_wait(d, timeout);
     for (uint32_t i = 0; i < d->n_tokens; i++) {
         if (d->process[d->tokens[i]].chan)

@@ -76,6 +76,7 @@ static void send_up(struct worker *w)
             break;
         at += part;
     }
+    w->daemon.sent_far |= at != 0;
     if (at) /* an empty one has no data */
         memmove(buf->data, buf->data + at, buf->len - at);
     buf->len -= at;
