@@ -5,16 +5,17 @@
  * for each return and node. After a restart of the head the homes of results are not known until
  * their nodes have told what they hold: what they tell are copies too, and a node finds its own by
  * the id. A value is lost when no living node has it; that is found when it is asked for, so a node
- * that comes back late makes it whole again.
+ * that comes back late makes it whole again. One that comes back with a new session was not away.
  */
 #include <stdio.h>
 
 #include "runtime/core/head_internal.h"
 
+/* One that begins a new session has what it had: it only has not said its hello yet. */
 static bool is_alive(struct rtci_head_core *core, uint32_t number)
 {
     const struct node *node = head_node(core, number);
-    return number && node && node->state != RTCI_NODE_DEAD && node->hello;
+    return number && node && node->state != RTCI_NODE_DEAD && node->known;
 }
 
 static uint32_t *copy_find(struct rtci_head_core *core, struct entry *entry, uint32_t kind,

@@ -151,6 +151,7 @@ struct node {
     char name[64];
     bool suspect, draining;
     bool again;      /* the head had it before this session: what it tells is compared with that */
+    bool known;      /* it said hello, in this session or in one before: what it has is there */
     bool holds_told; /* what it holds is told whole before it is ready */
     bool leaving;    /* it was told to end */
     uint32_t ghosts; /* first of the attempts on it that are tried elsewhere too */

@@ -102,7 +102,7 @@ void head_hello(struct rtci_head_core *core, uint32_t number, const struct rtci_
     struct node *node = &core->nodes[number];
     if (node->hello)
         return;
-    node->hello = true;
+    node->hello = node->known = true;
     node->holds_told = rec->rec.flags & RTCI_HELLO_AGAIN;
     node->cpu = (int64_t)rec->cpu;
     node->gpu = (int64_t)rec->gpu;

@@ -431,6 +431,26 @@ static void pull_failed(struct head *head, uint32_t node, uint32_t source)
     to_head(head, node, &rec);
 }
 
+/* The client's record `seq`: a task that needs the put. */
+static void submit(struct head *head, uint32_t client, uint64_t seq)
+{
+    struct {
+        struct rtci_wrap wrap;
+        struct rtci_shape shape;
+        struct rtci_spec spec;
+        struct rtci_id ref;
+    } rec = {.wrap = {.rec = {sizeof(rec), RTCI_R_FROM_CLIENT, 0}, .client = client},
+             .shape = {.rec = {sizeof(rec.shape), RTCI_R_SHAPE, 0}, .cpu = 10000},
+             .spec = {.rec = {sizeof(rec.spec) + sizeof(rec.ref), RTCI_R_SUBMIT, 0},
+                      .seq = seq,
+                      .client = client,
+                      .n_returns = 1,
+                      .n_refs = 1},
+             .ref = {1, 1, 0}};
+    turn(head);
+    to_head(head, client, &rec);
+}
+
 static void where_it_lies(void **state)
 {
     (void)state;
@@ -486,21 +506,7 @@ static void when_it_is_lost(void **state)
         (const struct rtci_fail *)((const char *)done + rtci_done_returns(done)->offset);
     assert_memory_equal(fail + 1, "the object lay on node 1 (b)", 28);
     /* What needs it fails with that story. */
-    struct {
-        struct rtci_wrap wrap;
-        struct rtci_shape shape;
-        struct rtci_spec spec;
-        struct rtci_id ref;
-    } rec = {.wrap = {.rec = {sizeof(rec), RTCI_R_FROM_CLIENT, 0}, .client = 1},
-             .shape = {.rec = {sizeof(rec.shape), RTCI_R_SHAPE, 0}, .cpu = 10000},
-             .spec = {.rec = {sizeof(rec.spec) + sizeof(rec.ref), RTCI_R_SUBMIT, 0},
-                      .seq = 2,
-                      .client = 1,
-                      .n_returns = 1,
-                      .n_refs = 1},
-             .ref = {1, 1, 0}};
-    turn(&head);
-    to_head(&head, 1, &rec);
+    submit(&head, 1, 2);
     done = told(&head, 1, RTCI_R_RESULT, 1);
     assert_true(done && done->seq == 2 && done->status == RTC_E_LOST);
     say_ids(&head, 3, RTCI_R_PULLED, 1); /* one was on its way: it is whole again */
@@ -509,13 +515,36 @@ static void when_it_is_lost(void **state)
     rtci_head_core_destroy(head.core);
 }
 
+/* Its daemon was started again: until it has said its hello its objects are there all the same. */
+static void home_begins_anew(void **state)
+{
+    (void)state;
+    struct head head;
+    head_start(&head, 3);
+    head_put(&head);
+    rtci_head_core_node_up(head.core, 1, 1, 2, &head.actions);
+    rtci_head_core_node_down(head.core, 1, 2, 1, "its cable was cut", &head.actions);
+    const struct rtci_done *done = want(&head, 3);
+    assert_int_equal(done->status, 0);
+    const struct rtci_resolved *row = rtci_done_returns(done);
+    assert_true(row->kind == RTCI_KIND_REMOTE && row->offset == 1);
+    submit(&head, 3, 1);
+    assert_non_null(told(&head, 3, RTCI_R_TASK, 0));
+    assert_null(told(&head, 3, RTCI_R_RESULT, 3));
+    rtci_head_core_node_down(head.core, 1, 1, 2, "its lease ended", &head.actions);
+    assert_int_equal(want(&head, 3)->status, RTC_E_LOST);
+    rtci_head_actions_fini(&head.actions);
+    rtci_head_core_destroy(head.core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(result_waits),    cmocka_unit_test(failed_pull_asks_again),
-        cmocka_unit_test(tasks_wait),      cmocka_unit_test(room),
-        cmocka_unit_test(freed_meanwhile), cmocka_unit_test(restart),
-        cmocka_unit_test(where_it_lies),   cmocka_unit_test(when_it_is_lost),
+        cmocka_unit_test(result_waits),     cmocka_unit_test(failed_pull_asks_again),
+        cmocka_unit_test(tasks_wait),       cmocka_unit_test(room),
+        cmocka_unit_test(freed_meanwhile),  cmocka_unit_test(restart),
+        cmocka_unit_test(where_it_lies),    cmocka_unit_test(when_it_is_lost),
+        cmocka_unit_test(home_begins_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
