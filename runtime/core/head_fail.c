@@ -215,9 +215,7 @@ static int line_len(const char *text, uint32_t len)
 
 void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost)
 {
-    uint32_t claimed = lost->claimed.client ? head_find(core, lost->claimed) : 0;
-    if (claimed && head_ghost_is(head_entry(core, claimed), node, lost->claimed_attempt))
-        head_ghost_dead(core, claimed); /* it is being tried again already */
+    head_ghosts_lost(core, node, lost);
     if (!lost->slot || lost->slot >= core->n_slots || !core->slots[lost->slot].used ||
         core->slots[lost->slot].node != node)
         return;

@@ -124,6 +124,20 @@ void head_ghost_dead(struct rtci_head_core *core, uint32_t index)
     head_cancel_children_on(core, index, RTCI_CANCEL_FORCE, number, true);
 }
 
+/* Their executor is dead: the one that it had begun is, and the others will not begin. */
+void head_ghosts_lost(struct rtci_head_core *core, uint32_t number,
+                      const struct rtci_slot_lost *lost)
+{
+    uint32_t claimed = lost->claimed.client ? head_find(core, lost->claimed) : 0;
+    if (claimed && head_ghost_is(head_entry(core, claimed), number, lost->claimed_attempt))
+        head_ghost_dead(core, claimed);
+    for (uint32_t at = core->nodes[number].ghosts, next; at && lost->slot; at = next) {
+        next = head_entry(core, at)->ghost_next;
+        if (head_entry(core, at)->ghost_slot == lost->slot)
+            head_ghost_clear(core, at);
+    }
+}
+
 void head_ghosts_end(struct rtci_head_core *core, uint32_t number)
 {
     while (core->nodes[number].ghosts)

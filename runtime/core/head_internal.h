@@ -410,6 +410,7 @@ void head_ghost_dead(struct rtci_head_core *core, uint32_t index);
 void head_ghost_stop(struct rtci_head_core *core, uint32_t index);
 void head_ghosts_return(struct rtci_head_core *core, uint32_t number);
 void head_ghosts_settle(struct rtci_head_core *core, uint32_t number);
+void head_ghosts_lost(struct rtci_head_core *core, uint32_t number, const struct rtci_slot_lost *lost);
 void head_ghosts_end(struct rtci_head_core *core, uint32_t number);
 
 /* head_kv.c */

@@ -229,6 +229,38 @@ static void suspect_then_new_session(void **state)
     play_end(&p);
 }
 
+static void say_lost(struct play *p, uint32_t slot)
+{
+    struct rtci_slot_lost *lost = play_say(p, RTCI_R_SLOT_LOST, sizeof(*lost));
+    lost->slot = slot;
+    lost->signal = 9;
+    lost->code = RTC_E_CRASHED;
+}
+
+/* An executor dies with a task that it had not begun, then its daemon, whose next tells of both
+ * once more: by then the task stands elsewhere, and its completion there is no late one. */
+static void told_twice_of_a_death(void **state)
+{
+    (void)state;
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 1);
+    play_many(&p, 1, 0);
+    uint32_t slot = play_told(&p, 2, RTCI_R_TASK, 1)->slot;
+    say_lost(&p, slot);
+    play_turn(&p, 2);
+    assert_int_equal(play_told(&p, 2, RTCI_R_TASK, 1)->attempt, 1);
+    assert_int_not_equal(play_told(&p, 2, RTCI_R_TASK, 1)->slot, slot);
+    play_up(&p, 2);
+    play_hello(&p, 1, 0);
+    play_held(&p, slot, p.executor[2], 1, 1, false);
+    say_lost(&p, slot);
+    play_ready(&p, 2);
+    assert_int_equal(play_told(&p, 2, RTCI_R_TASK, 1)->attempt, 1);
+    assert_int_equal(play_entry(&p, 1)->ghost_node, 0);
+    play_end(&p);
+}
+
 /* A drained node gets nothing new, gives back what has not begun, and is told to leave, once. */
 static void drain(void **state)
 {
@@ -350,6 +382,7 @@ int main(void)
         cmocka_unit_test(lease_ends),
         cmocka_unit_test(drain),
         cmocka_unit_test(suspect_then_new_session),
+        cmocka_unit_test(told_twice_of_a_death),
         cmocka_unit_test(leave),
         cmocka_unit_test(late_hello),
         cmocka_unit_test(path),
