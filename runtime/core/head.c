@@ -174,8 +174,6 @@ static void on_blocked(struct rtci_head_core *core, const struct rtci_ids *ids)
     }
 }
 
-/* Large values of a completion that came second are of no use, unless they are those of the first.
- */
 static void drop_values(struct rtci_head_core *core, uint32_t node, const struct rtci_done *done)
 {
     for (uint32_t i = 0; i < done->n_returns; i++) {
@@ -187,12 +185,12 @@ static void drop_values(struct rtci_head_core *core, uint32_t node, const struct
 static void on_done(struct rtci_head_core *core, uint32_t node, const struct rtci_done *done)
 {
     uint32_t index = head_find(core, (struct rtci_id){done->seq, done->client, 0});
-    const struct entry *entry = index ? head_entry(core, index) : NULL;
+    struct entry *entry = index ? head_entry(core, index) : NULL;
     if (!entry)
         drop_values(core, node, done);
     else if (!head_terminal(entry))
         head_done(core, index, done, node);
-    else if (entry->kind == ENTRY_TASK && entry->flags & EF_HOME && entry->node != node)
+    else if (entry->kind == ENTRY_TASK && head_copies_second(core, entry, node, done))
         drop_values(core, node, done);
 }
 

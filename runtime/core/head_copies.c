@@ -197,6 +197,20 @@ void head_copies_home(struct rtci_head_core *core, uint32_t index, uint32_t node
     }
 }
 
+/* Large values of a completion that came second are of no use, unless they are those of the first.
+ * Where these lie is not known after a restart, but of which attempt they are; and a node has one
+ * value of an id, so that what it told of may be the first's. */
+bool head_copies_second(struct rtci_head_core *core, struct entry *entry, uint32_t node,
+                        const struct rtci_done *done)
+{
+    if (entry->result->status || entry->flags & EF_HOME)
+        return entry->result->status || entry->node != node;
+    bool told = false;
+    for (uint32_t i = 0; i < n_values(entry); i++)
+        told |= lies_on(core, entry, i, node);
+    return !told && done->attempt != entry->result->attempt;
+}
+
 /* Every node that has values of the entry deletes them. `node`: if nothing is known of a home. */
 void head_copies_free(struct rtci_head_core *core, struct entry *entry, uint32_t node)
 {

@@ -322,6 +322,9 @@ void head_copies_story(struct rtci_head_core *core, const struct entry *entry, c
 bool head_copies_wait(struct rtci_head_core *core, const struct client *client, uint32_t index);
 uint64_t head_bytes_at(struct rtci_head_core *core, const struct rtci_spec *spec, uint32_t node);
 void head_copies_home(struct rtci_head_core *core, uint32_t index, uint32_t node);
+/* The task has ended before: are the values of this completion of no use? */
+bool head_copies_second(struct rtci_head_core *core, struct entry *entry, uint32_t node,
+                        const struct rtci_done *done);
 void head_copies_free(struct rtci_head_core *core, struct entry *entry, uint32_t node);
 void head_copies_held(struct rtci_head_core *core, uint32_t node, struct rtci_id id);
 void head_copies_drop(struct rtci_head_core *core, uint32_t node, struct rtci_id id);

@@ -170,6 +170,69 @@ static void second_attempt(bool ghost, bool resumes)
     play_end(&p);
 }
 
+/* A completion whose value lies in the arena of the node. */
+static void done_large(struct play *p, uint32_t node, uint64_t seq, uint32_t attempt)
+{
+    size_t at = play_from(p, p->executor[node]);
+    struct rtci_done *out = play_say(p, RTCI_R_DONE, sizeof(*out) + sizeof(struct rtci_resolved));
+    out->seq = seq;
+    out->client = DRIVER;
+    out->attempt = attempt;
+    out->n_returns = 1;
+    struct rtci_resolved *row = (struct rtci_resolved *)(out + 1);
+    *row = (struct rtci_resolved){.kind = RTCI_KIND_ARENA, .size = RTCI_MIB};
+    play_wrapped(p, at);
+    play_turn(p, node);
+}
+
+/* The second to end leaves its value in an arena: it goes, also when the head was started again and
+ * has not heard yet where the first one's lies, and when the first had none. That one stays. */
+static void second_value(bool fails, bool restarts)
+{
+    struct play p;
+    play_begin(&p, 0);
+    play_node(&p, 2, 1);
+    play_many(&p, 1, 1);
+    play_node(&p, 3, 1);
+    suspend(&p, 2);
+    uint32_t slot = play_told(&p, 3, RTCI_R_TASK, 1)->slot;
+    resume(&p, 2);
+    if (fails) {
+        struct rtci_slot_lost *lost = play_say(&p, RTCI_R_SLOT_LOST, sizeof(*lost));
+        *lost = (struct rtci_slot_lost){
+            .rec = lost->rec, .slot = slot, .claimed = {1, DRIVER, 0}, .claimed_attempt = 2};
+        play_turn(&p, 3);
+        assert_int_equal(play_entry(&p, 1)->state, RTCI_TASK_FAILED);
+    } else {
+        done_large(&p, 3, 1, 2);
+        assert_int_equal(play_entry(&p, 1)->state, RTCI_TASK_DONE);
+    }
+    for (uint32_t node = 1; node <= 3 && restarts; node++) {
+        if (node == 1)
+            play_restart(&p, 1000 * MS);
+        play_up(&p, node);
+        play_hello(&p, node > 1, 0);
+        if (node == 1)
+            play_survivor(&p, DRIVER, RTCI_ROLE_DRIVER);
+        play_survivor(&p, p.executor[node], RTCI_ROLE_EXECUTOR);
+        play_turn(&p, node);
+    }
+    done_large(&p, 2, 1, 1);
+    assert_int_equal(play_count(&p, 2, RTCI_R_OBJECT_FREE, 0), 1);
+    if (!fails) {
+        done_large(&p, 3, 1, 2); /* stood in its ring */
+        assert_int_equal(play_count(&p, 3, RTCI_R_OBJECT_FREE, 0), 0);
+    }
+    play_end(&p);
+}
+
+static void second_values(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        second_value(i & 1, i & 2);
+}
+
 static void second_attempts(void **state)
 {
     (void)state;
@@ -379,6 +442,7 @@ int main(void)
         cmocka_unit_test(reconcile_holds),
         cmocka_unit_test(blip),
         cmocka_unit_test(second_attempts),
+        cmocka_unit_test(second_values),
         cmocka_unit_test(lease_ends),
         cmocka_unit_test(drain),
         cmocka_unit_test(suspect_then_new_session),
