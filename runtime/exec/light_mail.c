@@ -135,7 +135,7 @@ static int send_on(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_lig
     if (RTCI_UNLIKELY(before < 0))
         return (int)before;
     struct rtci_light_actor *self = ctx->self;
-    if (self && RTCI_UNLIKELY(before >= 16) && !ctx->full.gen && to.index != self->index) {
+    if (self && !ctx->full.gen && to.index != self->index) {
         /* The block may be another's by now; then it is some bound, and muting looks again. */
         struct rtci_light_actor *a = rtci_light_find(ctx->light, to);
         if (before >= atomic_load_explicit(&a->mail_max, memory_order_relaxed))

@@ -431,6 +431,10 @@ static const struct row rows[] = {
     {"worker_program", "ms", bench_worker_program, NULL, false},
     {"worker_memory", "MB", bench_worker_memory, NULL, false},
     {"fault_node", "ms", bench_fault_node, NULL, false},
+    {"light_pingpong", "ns", bench_light_pingpong, NULL, false},
+    {"light_count", "1/s", bench_light_count, NULL, false},
+    {"light_create", "1/s", bench_light_create, NULL, false},
+    {"light_memory", "B", bench_light_memory, NULL, false},
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 

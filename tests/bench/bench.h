@@ -36,6 +36,11 @@ double bench_worker_join(void);      /* ms */
 double bench_worker_program(void);   /* ms: a driver of 5 MB, to a node that has not seen it */
 double bench_worker_memory(void);    /* MB: keeper and daemon of a worker without executors */
 double bench_fault_node(void);       /* ms */
+/* light.c: light actors in this process. */
+double bench_light_pingpong(void); /* ns */
+double bench_light_count(void);    /* 1/s */
+double bench_light_create(void);   /* 1/s */
+double bench_light_memory(void);   /* B */
 int bench_as_stranger(struct rtc *rtc);
 /* The programs that these rows start: `rtc-bench --as first|client|idle|stranger`. */
 int bench_as(struct rtc *rtc, const char *what);
