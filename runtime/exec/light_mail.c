@@ -15,9 +15,7 @@ static int64_t enter(struct rtci_light_actor *a, uint32_t gen, uint32_t limit)
         if (RTCI_LIGHT_GEN(word) != gen)
             return RTC_E_NOT_FOUND;
         /* A bound read here belongs to this life when the exchange below finds the same one. */
-        uint32_t most = limit
-                            ? limit
-                            : atomic_load_explicit(&a->mail_max, memory_order_relaxed);
+        uint32_t most = limit ? limit : atomic_load_explicit(&a->mail_max, memory_order_relaxed);
         if (RTCI_UNLIKELY(RTCI_LIGHT_COUNT(word) >= most))
             return RTC_E_AGAIN;
     } while (!atomic_compare_exchange_weak(&a->word, &word, word + 1));

@@ -55,7 +55,8 @@ bool rtci_light_mute(struct rtci_light_ctx *ctx, struct rtci_light_actor *a)
         if (first)
             first->wait_prev = a;
         atomic_store(&r->waiters, a);
-        /* Either it sees the new waiter when it has worked messages off, or this sees that it has. */
+        /* Either it sees the new waiter when it has worked messages off, or this sees that it has.
+         */
         uint32_t max = atomic_load_explicit(&r->mail_max, memory_order_relaxed);
         if (RTCI_LIGHT_COUNT(rtci_light_unpin(r)) <= rtci_light_low(max))
             release(ctx, r, a);

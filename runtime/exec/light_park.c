@@ -1,4 +1,5 @@
-/* Threads of the pool that find nothing: they look around for a little while, then sleep on a futex.
+/* Threads of the pool that find nothing: they look around for a little while, then sleep on a
+ * futex.
  *
  * No wake-up is lost: who adds work first adds it, then looks whether somebody sleeps; who goes to
  * sleep first says so, then looks once more whether there is work. Few are needed: while one thread
@@ -87,8 +88,7 @@ void rtci_light_wake_all(struct rtci_light *light)
 static void note_turns(struct rtci_light_ctx *ctx)
 {
     for (uint32_t i = 0; i < ctx->light->n_threads; i++)
-        ctx->seen[i] =
-            atomic_load_explicit(&ctx->light->workers[i].turns, memory_order_relaxed);
+        ctx->seen[i] = atomic_load_explicit(&ctx->light->workers[i].turns, memory_order_relaxed);
 }
 
 /* How long to sleep. idle_lock is held, and this thread is among those that sleep. */

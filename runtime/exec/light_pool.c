@@ -154,8 +154,7 @@ static bool enter_table(struct rtci_light *light, struct rtci_light_actor *a)
     if (!atomic_load_explicit(&light->pages[page], memory_order_acquire)) {
         pthread_mutex_lock(&light->table_lock);
         if (!light->pages[page]) {
-            struct rtci_light_actor *_Atomic *entries =
-                calloc(RTCI_LIGHT_PAGE, sizeof(*entries));
+            struct rtci_light_actor *_Atomic *entries = calloc(RTCI_LIGHT_PAGE, sizeof(*entries));
             atomic_store_explicit(&light->pages[page], entries, memory_order_release);
             if (entries)
                 atomic_fetch_add_explicit(&light->bytes, RTCI_LIGHT_PAGE * sizeof(*entries),

@@ -17,7 +17,8 @@ static bool ring_push(struct rtci_light_ring *ring, struct rtci_light_actor *a)
     return true;
 }
 
-/* By anyone. An entry is only overwritten when the head is beyond it, and then the exchange fails. */
+/* By anyone. An entry is only overwritten when the head is beyond it, and then the exchange fails.
+ */
 static struct rtci_light_actor *ring_pop(struct rtci_light_ring *ring)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
@@ -80,7 +81,8 @@ static void add_ready(struct rtci_light *light, struct rtci_light_actor *a)
 {
     if (light->n_ready == light->cap_ready) {
         size_t cap = light->cap_ready ? light->cap_ready * 2 : 64;
-        struct rtci_light_actor **ready = realloc(light->ready, cap * sizeof(struct rtci_light_actor *));
+        struct rtci_light_actor **ready =
+            realloc(light->ready, cap * sizeof(struct rtci_light_actor *));
         RTCI_ASSERT(ready);
         light->ready = ready;
         light->cap_ready = cap;
@@ -118,8 +120,7 @@ void rtci_light_schedule(struct rtci_light_ctx *ctx, struct rtci_light_actor *a)
         rtci_light_yield(ctx, a);
         return;
     }
-    struct rtci_light_actor *before =
-        atomic_exchange_explicit(&ctx->slot, a, memory_order_acq_rel);
+    struct rtci_light_actor *before = atomic_exchange_explicit(&ctx->slot, a, memory_order_acq_rel);
     if (before)
         rtci_light_yield(ctx, before);
     else if (RTCI_UNLIKELY(atomic_load_explicit(&ctx->light->deaf, memory_order_relaxed)))
@@ -145,7 +146,8 @@ static struct rtci_light_actor *next_of_own(struct rtci_light_ctx *ctx)
 }
 
 /* Half of another's queue, at most a quarter of a ring. */
-static struct rtci_light_actor *steal_from(struct rtci_light_ctx *ctx, struct rtci_light_ctx *victim)
+static struct rtci_light_actor *steal_from(struct rtci_light_ctx *ctx,
+                                           struct rtci_light_ctx *victim)
 {
     struct rtci_light_actor *a = ring_pop(&victim->ring);
     if (!a) {

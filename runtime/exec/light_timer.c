@@ -1,4 +1,5 @@
-/* Timers of light actors: one heap for the engine. Whichever thread looks first sends what is due. */
+/* Timers of light actors: one heap for the engine. Whichever thread looks first sends what is due.
+ */
 #include <stdlib.h>
 #include <time.h>
 

@@ -1,5 +1,5 @@
-/* Light actors: Savina's ping-pong, counting actor and fork-join create with their default sizes, on
- * the engine inside this process, two threads. Every message goes through a mailbox. */
+/* Light actors: Savina's ping-pong, counting actor and fork-join create with their default sizes,
+ * on the engine inside this process, two threads. Every message goes through a mailbox. */
 #include <malloc.h>
 #include <math.h>
 #include <pthread.h>
@@ -67,9 +67,7 @@ static int ping_receive(struct rtci_light_ctx *ctx, void *state, struct rtci_lig
     struct ping *ping = state;
     switch (msg->tag) {
     case START: memcpy(&ping->pong, msg->data, sizeof(ping->pong)); /* fallthrough */
-    case ROUND:
-        ping->left--;
-        return rtci_light_tell(ctx, ping->pong, PING, NULL, 0);
+    case ROUND: ping->left--; return rtci_light_tell(ctx, ping->pong, PING, NULL, 0);
     default: break;
     }
     if (ping->left > 0)
