@@ -186,7 +186,10 @@ static int act(struct person *person, struct rtci_light_ctx *ctx)
     rtci_light_id id = id_of(world, whom);
     if (!id.gen)
         return 0;
-    switch (rng_below(&person->rng, 64)) {
+    uint32_t what = rng_below(&person->rng, 64);
+    if (what >= 1 && what <= 5 && rng_below(&person->rng, 8))
+        what = 63; /* deaths and links are rarer, or nobody is left soon */
+    switch (what) {
     case 0: make_person(world, ctx, rng_next(&person->rng)); return 0;
     case 1: rtci_light_kill(ctx, id); return 0;
     case 2: rtci_light_stop(ctx, id); return 0;
