@@ -137,6 +137,18 @@ static void park(struct rtci_light_ctx *ctx)
     pthread_mutex_unlock(&light->idle_lock);
 }
 
+/* Who ends it with success as the last lets another look whether there is more, or watch the clock.
+ */
+static void end_search(struct rtci_light_ctx *ctx, bool found)
+{
+    struct rtci_light *light = ctx->light;
+    ctx->searching = false;
+    bool last = atomic_fetch_sub(&light->n_searching, 1) == 1;
+    if (found && last && atomic_load(&light->n_idle) &&
+        (!atomic_load(&light->sentinel) || rtci_light_work_visible(light)))
+        rtci_light_notify(light);
+}
+
 /* What others have. At most half of the threads look for it at a time. */
 static struct rtci_light_actor *search(struct rtci_light_ctx *ctx)
 {
@@ -160,11 +172,7 @@ static struct rtci_light_actor *search(struct rtci_light_ctx *ctx)
         ctx->spin = ctx->spin * 2 < SPIN_MAX ? ctx->spin * 2 : SPIN_MAX;
     else if (!a)
         ctx->spin = ctx->spin > 8 ? ctx->spin / 2 : 4;
-    ctx->searching = false;
-    bool last = atomic_fetch_sub(&light->n_searching, 1) == 1;
-    if (a && last && atomic_load(&light->n_idle) &&
-        (!atomic_load(&light->sentinel) || rtci_light_work_visible(light)))
-        rtci_light_notify(light);
+    end_search(ctx, a != NULL);
     return a;
 }
 
@@ -176,6 +184,8 @@ void *rtci_light_worker(void *arg)
         struct rtci_light_actor *a = rtci_light_next(ctx);
         if (!a)
             a = search(ctx);
+        else if (RTCI_UNLIKELY(ctx->searching)) /* was woken to search, but has work of its own */
+            end_search(ctx, true);
         if (a) {
             rtci_light_turn(ctx, a);
             continue;

@@ -111,11 +111,13 @@ static bool handle(struct rtci_light_ctx *ctx, struct rtci_light_actor *a,
     return true;
 }
 
-/* Works messages off. True when the actor dies; how many there were is in *ret_done. */
+/* Works messages off. True when the actor dies. */
 static bool work(struct rtci_light_ctx *ctx, struct rtci_light_actor *a,
-                 struct rtci_light_down *why, uint32_t *ret_done)
+                 struct rtci_light_down *why)
 {
-    uint32_t limit = RTCI_LIGHT_BATCH, n = 0;
+    uint32_t limit = RTCI_LIGHT_BATCH, n = 0, uncounted = 0;
+    /* Of a small mailbox each message is counted off at once, of a large one many together. */
+    uint32_t many = atomic_load_explicit(&a->mail_max, memory_order_relaxed) / 8;
     uint64_t begin = 0;
     if (ctx->light->stepped) /* turns of all lengths */
         limit = 1 + (uint32_t)(ctx->seed >> 40) % 8;
@@ -133,6 +135,10 @@ static bool work(struct rtci_light_ctx *ctx, struct rtci_light_actor *a,
         if (!msg)
             break;
         n++;
+        if (++uncounted > many) {
+            rtci_light_worked(ctx, a, uncounted);
+            uncounted = 0;
+        }
         dies = handle(ctx, a, msg, why);
         if (RTCI_UNLIKELY(ctx->full.gen))
             break;
@@ -144,7 +150,9 @@ static bool work(struct rtci_light_ctx *ctx, struct rtci_light_actor *a,
                 break;
         }
     }
-    *ret_done = n;
+    if (uncounted)
+        rtci_light_worked(ctx, a, uncounted);
+    atomic_store_explicit(&ctx->n_messages, ctx->n_messages + n, memory_order_relaxed);
     return dies;
 }
 
@@ -157,11 +165,8 @@ void rtci_light_turn(struct rtci_light_ctx *ctx, struct rtci_light_actor *a)
         return;
     }
     struct rtci_light_down why = {.who = rtci_light_id_of(a)};
-    uint32_t done;
     ctx->self = a;
-    bool dies = work(ctx, a, &why, &done);
-    atomic_store_explicit(&ctx->n_messages, ctx->n_messages + done, memory_order_relaxed);
-    rtci_light_worked(ctx, a, done);
+    bool dies = work(ctx, a, &why);
     if (dies) {
         ctx->full = (rtci_light_id){0, 0};
         rtci_light_die(ctx, a, &why);
