@@ -9,7 +9,7 @@
 #include "runtime/exec/light.h"
 
 #define RTCI_LIGHT_BATCH      64    /* messages of one turn */
-#define RTCI_LIGHT_TURN_NS    100000 /* of a turn, looked at every 8 messages */
+#define RTCI_LIGHT_TURN_NS    100000 /* of a turn, looked at every 16 messages */
 #define RTCI_LIGHT_LIFO       32    /* turns in a row from the slot */
 #define RTCI_LIGHT_RING       1024  /* actors in a thread's run queue */
 #define RTCI_LIGHT_THREADS    64
@@ -38,22 +38,25 @@ struct rtci_light_calls;
 /* Blocks are made once and used again: index, table entry and word last until the engine ends, so a
  * stale id may look at the word at any time. */
 struct rtci_light_actor {
+    /* What senders write; its own thread looks here once a turn. */
     _Atomic uint64_t word;
-    _Atomic uintptr_t in;                   /* last message pushed; bit 0: idle, who pushes wakes */
-    struct rtci_light_msg *_Atomic stub;    /* a message's link: stands before the first message */
-    _Atomic uint64_t killed_by;             /* 0: nobody */
+    _Atomic uintptr_t in;                     /* last message pushed; bit 0: idle, who pushes wakes */
     _Atomic uint32_t refs, mail_max;
-    struct rtci_light_actor *run_next;      /* in the list of what was put in from outside */
-    struct rtci_light_msg *out;             /* the message at hand or the one before the next */
-    const struct rtci_light_class *class;
+    struct rtci_light_actor *run_next;        /* in the list of what was put in from outside */
     struct rtci_light_actor *_Atomic waiters; /* senders muted by this one; mute_lock */
     struct rtci_light_actor *wait_next, *wait_prev, *muted_by;
-    struct rtci_light_msg *watches;         /* whom to tell of its death: copies of their messages */
+    /* What its own thread uses for each message. */
+    struct rtci_light_msg *out;             /* the message at hand, or the one before the next */
+    const struct rtci_light_class *class;
+    struct rtci_light_msg *_Atomic stub;    /* a message's link: stands before the first message */
+    _Atomic uint64_t killed_by;             /* 0: nobody */
+    struct rtci_light_msg *watches;         /* whom to tell of its death */
     struct rtci_light_calls *calls;         /* what it waits for */
     void *large;                            /* the state, when it does not fit behind this */
     uint32_t index;
     uint8_t size_class, status;
 };
+_Static_assert(offsetof(struct rtci_light_actor, out) == 64, "senders and owner share no line");
 _Static_assert(sizeof(struct rtci_light_actor) == 128, "two cache lines, then the state");
 
 /* Pools: each context has two stacks of blocks; full ones go to a depot that all share, from where
@@ -167,7 +170,8 @@ static inline uint64_t rtci_light_pack(rtci_light_id id)
 }
 static inline rtci_light_id rtci_light_id_of(const struct rtci_light_actor *a)
 {
-    return (rtci_light_id){a->index, RTCI_LIGHT_GEN(atomic_load_explicit(&a->word, memory_order_relaxed))};
+    uint64_t word = atomic_load_explicit(&a->word, memory_order_relaxed);
+    return (rtci_light_id){a->index, RTCI_LIGHT_GEN(word)};
 }
 static inline void *rtci_light_state(struct rtci_light_actor *a)
 {
@@ -181,12 +185,42 @@ static inline uint32_t rtci_light_low(uint32_t mail_max)
 /* ---- light_pool.c ---- */
 void rtci_light_depots_init(struct rtci_light *light);
 void rtci_light_depot_fini(struct rtci_light_depot *depot);
-struct rtci_light_msg *rtci_light_msg_new(struct rtci_light_ctx *ctx);
-void rtci_light_msg_free(struct rtci_light_ctx *ctx, struct rtci_light_msg *msg);
+struct rtci_light_msg *rtci_light_msg_fetch(struct rtci_light_ctx *ctx);
+void rtci_light_msg_give(struct rtci_light_ctx *ctx, struct rtci_light_msg *msg);
 /* A control block with room for a state of that size behind it; its word and index are kept. */
 struct rtci_light_actor *rtci_light_block_new(struct rtci_light_ctx *ctx, size_t state_size);
 void rtci_light_block_free(struct rtci_light_ctx *ctx, struct rtci_light_actor *a);
 struct rtci_light_actor *rtci_light_find(struct rtci_light *light, rtci_light_id id);
+
+#define RTCI_LIGHT_MSG_STACK 128
+/* Only its owner writes it; statistics read it. */
+static inline void rtci_light_count(struct rtci_light_cache *cache, int64_t n)
+{
+    int64_t out = atomic_load_explicit(&cache->out, memory_order_relaxed);
+    atomic_store_explicit(&cache->out, out + n, memory_order_relaxed);
+}
+static inline struct rtci_light_msg *rtci_light_msg_new(struct rtci_light_ctx *ctx)
+{
+    if (RTCI_UNLIKELY(ctx->outside || !ctx->messages.now.n))
+        return rtci_light_msg_fetch(ctx);
+    struct rtci_light_link *link = ctx->messages.now.first;
+    ctx->messages.now.first = link->next;
+    ctx->messages.now.n--;
+    rtci_light_count(&ctx->messages, 1);
+    return (struct rtci_light_msg *)link;
+}
+static inline void rtci_light_msg_free(struct rtci_light_ctx *ctx, struct rtci_light_msg *msg)
+{
+    if (RTCI_UNLIKELY(ctx->outside || ctx->messages.now.n == RTCI_LIGHT_MSG_STACK)) {
+        rtci_light_msg_give(ctx, msg);
+        return;
+    }
+    struct rtci_light_link *link = (struct rtci_light_link *)msg;
+    link->next = ctx->messages.now.first;
+    ctx->messages.now.first = link;
+    ctx->messages.now.n++;
+    rtci_light_count(&ctx->messages, -1);
+}
 
 /* ---- light_mail.c ---- */
 /* A message enters when fewer than `limit` wait. The count before, or an error; the message stays

@@ -17,7 +17,7 @@ static void depot_init(struct rtci_light_depot *depot, uint32_t size, uint32_t o
     pthread_mutex_init(&depot->lock, NULL);
     depot->size = size;
     depot->offset = offset;
-    depot->per_stack = size <= 64 ? 128 : size <= 512 ? 32 : 8;
+    depot->per_stack = size <= 64 ? RTCI_LIGHT_MSG_STACK : size <= 512 ? 32 : 8;
 }
 
 void rtci_light_depots_init(struct rtci_light *light)
@@ -35,13 +35,6 @@ void rtci_light_depot_fini(struct rtci_light_depot *depot)
         free(chunk);
     }
     pthread_mutex_destroy(&depot->lock);
-}
-
-/* Only its owner writes it; statistics read it. */
-static void count(struct rtci_light_cache *cache, int64_t n)
-{
-    int64_t out = atomic_load_explicit(&cache->out, memory_order_relaxed);
-    atomic_store_explicit(&cache->out, out + n, memory_order_relaxed);
 }
 
 /* A stack of blocks never used before. The lock is held. */
@@ -95,7 +88,7 @@ static void *take(struct rtci_light *light, struct rtci_light_depot *depot,
     struct rtci_light_link *link = cache->now.first;
     cache->now.first = link->next;
     cache->now.n--;
-    count(cache, 1);
+    rtci_light_count(cache, 1);
     return (char *)link - depot->offset;
 }
 
@@ -117,10 +110,10 @@ static void give(struct rtci_light_depot *depot, struct rtci_light_cache *cache,
     link->next = cache->now.first;
     cache->now.first = link;
     cache->now.n++;
-    count(cache, -1);
+    rtci_light_count(cache, -1);
 }
 
-struct rtci_light_msg *rtci_light_msg_new(struct rtci_light_ctx *ctx)
+struct rtci_light_msg *rtci_light_msg_fetch(struct rtci_light_ctx *ctx)
 {
     bool fresh = false;
     if (!ctx->outside)
@@ -131,7 +124,7 @@ struct rtci_light_msg *rtci_light_msg_new(struct rtci_light_ctx *ctx)
     return msg;
 }
 
-void rtci_light_msg_free(struct rtci_light_ctx *ctx, struct rtci_light_msg *msg)
+void rtci_light_msg_give(struct rtci_light_ctx *ctx, struct rtci_light_msg *msg)
 {
     if (ctx->outside)
         pthread_mutex_lock(&ctx->lock);
@@ -189,14 +182,14 @@ static struct rtci_light_actor *block_of(struct rtci_light_ctx *ctx, uint8_t siz
     /* All of a new stack get their entries at once: later it cannot be told which are new. */
     uint32_t n = cache->now.n;
     cache->now.n = 0;
-    count(cache, -1);
+    rtci_light_count(cache, -1);
     struct rtci_light_link *rest = cache->now.first;
     cache->now.first = NULL;
     for (uint32_t i = 0; i <= n; i++) {
         struct rtci_light_link *next = rest ? rest->next : NULL;
         if (enter_table(light, a)) {
             a->size_class = size_class;
-            count(cache, 1);
+            rtci_light_count(cache, 1);
             give(&light->blocks[size_class], cache, a);
         }
         a = rest ? (void *)((char *)rest - light->blocks[size_class].offset) : NULL;

@@ -142,7 +142,7 @@ static bool work(struct rtci_light_ctx *ctx, struct rtci_light_actor *a,
         dies = handle(ctx, a, msg, why);
         if (RTCI_UNLIKELY(ctx->full.gen))
             break;
-        if (n % 8 == 0 && !ctx->light->stepped) {
+        if (n % 16 == 0 && !ctx->light->stepped) {
             uint64_t now = rtci_light_now(ctx->light);
             if (!begin)
                 begin = now;
