@@ -83,7 +83,7 @@ static void test_wakes(void **state)
             assert_int_equal(rtci_light_call_outside(rtci_light_outside(light), ids[0], ECHO, NULL,
                                                      0, gate_pass, &gate),
                              0);
-            gate_spin(i + 1, i % 1000);
+            gate_spin(i + 1, i * 7919 % 30000); /* any moment of going to sleep */
         }
         gate_wait(20000);
         rtci_light_end(light);
