@@ -114,7 +114,7 @@ struct rtci_light_stats {
 };
 
 int rtci_light_start(const struct rtci_light_config *config, struct rtci_light **ret) RTCI_MUST_USE;
-/* Ends the threads after the messages they are at, then kills all actors. Nobody else may call then. */
+/* Ends the threads after the turns they are at, then kills all actors. Nobody else may call then. */
 void rtci_light_end(struct rtci_light *light);
 struct rtci_light_ctx *rtci_light_outside(struct rtci_light *light);
 void rtci_light_stats(struct rtci_light *light, struct rtci_light_stats *ret);

@@ -22,14 +22,11 @@ static int64_t enter(struct rtci_light_actor *a, uint32_t gen, uint32_t limit)
     return RTCI_LIGHT_COUNT(word);
 }
 
-int64_t rtci_light_deliver(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_light_msg *msg,
-                           uint32_t limit)
+static int64_t push(struct rtci_light_ctx *ctx, struct rtci_light_actor *a, uint32_t gen,
+                    struct rtci_light_msg *msg, uint32_t limit)
 {
-    struct rtci_light_actor *a = rtci_light_find(ctx->light, to);
-    if (!a)
-        return RTC_E_NOT_FOUND;
-    int64_t before = enter(a, to.gen, limit);
-    if (before < 0)
+    int64_t before = enter(a, gen, limit);
+    if (RTCI_UNLIKELY(before < 0))
         return before;
     atomic_store_explicit(&msg->next, NULL, memory_order_relaxed);
     uintptr_t prev = atomic_exchange_explicit(&a->in, (uintptr_t)msg, memory_order_acq_rel);
@@ -38,6 +35,13 @@ int64_t rtci_light_deliver(struct rtci_light_ctx *ctx, rtci_light_id to, struct 
     if (prev & 1)
         rtci_light_schedule(ctx, a);
     return before;
+}
+
+int64_t rtci_light_deliver(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_light_msg *msg,
+                           uint32_t limit)
+{
+    struct rtci_light_actor *a = rtci_light_find(ctx->light, to);
+    return a ? push(ctx, a, to.gen, msg, limit) : RTC_E_NOT_FOUND;
 }
 
 struct rtci_light_actor *rtci_light_pin(struct rtci_light *light, rtci_light_id id)
@@ -129,16 +133,16 @@ struct rtci_light_msg *rtci_light_msg_of(struct rtci_light_ctx *ctx, uint8_t kin
 /* Sends what an actor or a thread outside means; the engine's own go to rtci_light_deliver. */
 static int send_on(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_light_msg *msg)
 {
-    int64_t before = rtci_light_deliver(ctx, to, msg, ctx->self ? RTCI_LIGHT_MAIL_HARD : 0);
+    struct rtci_light_actor *a = rtci_light_find(ctx->light, to), *self = ctx->self;
+    if (!a)
+        return RTC_E_NOT_FOUND;
+    int64_t before = push(ctx, a, to.gen, msg, self ? RTCI_LIGHT_MAIL_HARD : 0);
     if (RTCI_UNLIKELY(before < 0))
         return (int)before;
-    struct rtci_light_actor *self = ctx->self;
-    if (self && !ctx->full.gen && to.index != self->index) {
-        /* The block may be another's by now; then it is some bound, and muting looks again. */
-        struct rtci_light_actor *a = rtci_light_find(ctx->light, to);
-        if (before >= atomic_load_explicit(&a->mail_max, memory_order_relaxed))
-            ctx->full = to;
-    }
+    /* The block may be another's by now; then this is some bound, and muting looks again. */
+    if (self && self != a && !ctx->full.gen &&
+        RTCI_UNLIKELY(before >= atomic_load_explicit(&a->mail_max, memory_order_relaxed)))
+        ctx->full = to;
     return 0;
 }
 

@@ -98,9 +98,9 @@ void rtci_light_watch_msg(struct rtci_light_ctx *ctx, struct rtci_light_actor *a
 {
     switch (msg->kind) {
     case RTCI_LIGHT_LINK:
-        if (find(a, RTCI_LIGHT_LINK, msg->from, 0))
-            return;
-        /* fallthrough */
+        RTCI_ASSERT(find(a, RTCI_LIGHT_LINK, msg->from, 0) ||
+                    add_entry(ctx, a, RTCI_LIGHT_LINK, msg->from, 0));
+        return;
     case RTCI_LIGHT_WATCH:
     case RTCI_LIGHT_WATCH_OUTSIDE:
         RTCI_ASSERT(add_entry(ctx, a, msg->kind, msg->from, msg->token));

@@ -62,15 +62,20 @@ struct ping {
     int64_t left;
 };
 
+static int ping_once(struct rtci_light_ctx *ctx, struct ping *ping)
+{
+    ping->left--;
+    return rtci_light_tell(ctx, ping->pong, PING, NULL, 0);
+}
+
 static int ping_receive(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
 {
     struct ping *ping = state;
-    switch (msg->tag) {
-    case START: memcpy(&ping->pong, msg->data, sizeof(ping->pong)); /* fallthrough */
-    case ROUND: ping->left--; return rtci_light_tell(ctx, ping->pong, PING, NULL, 0);
-    default: break;
-    }
-    if (ping->left > 0)
+    if (msg->tag == START)
+        memcpy(&ping->pong, msg->data, sizeof(ping->pong));
+    if (msg->tag != PONG)
+        return ping_once(ctx, ping);
+    if (ping->left > 0) /* as Savina's does, through the own mailbox */
         return rtci_light_tell(ctx, rtci_light_self(ctx), ROUND, NULL, 0);
     rtci_light_stop(ctx, ping->pong);
     done(0);
