@@ -33,6 +33,12 @@
 #define RTCI_LABELS_MAX     16
 #define RTCI_EXEC_EXTRA_MAX 64   /* executors beyond the CPUs, for tasks blocked in get */
 
+/* Actors, placement groups */
+#define RTCI_BUNDLES_MAX        1024                    /* of one group */
+#define RTCI_ACTOR_BACKOFF_NS   (100 * RTCI_NS_PER_MS)  /* before a restart, doubling … */
+#define RTCI_ACTOR_BACKOFF_MAX_NS (10 * RTCI_NS_PER_S)  /* … up to this; forgotten after as long */
+#define RTCI_ACTOR_STOP_NS      (30 * RTCI_NS_PER_S)    /* a graceful stop is then a kill */
+
 /* Durable key-value store */
 #define RTCI_KV_KEY_MAX   1024
 #define RTCI_KV_VALUE_MAX (512 * RTCI_KIB)

@@ -15,7 +15,7 @@
 #include <rtc/error.h>
 
 #include "runtime/base/bounds.h"
-#include "runtime/wire/wire.h"
+#include "runtime/wire/actor.h"
 
 #define PADDED(n) (((uint64_t)(n) + 7u) & ~(uint64_t)7u)
 
@@ -48,11 +48,11 @@ static bool row_ok(const struct rtci_rec *rec, const struct rtci_resolved *row, 
             return true;
         return row->n_refs == 0 && fail_ok((const char *)rec, row->offset, row->size);
     case RTCI_KIND_ARENA: /* the ids inside do not stand here: done_ok() */
-        return arena_range_ok(row->offset, row->size);
+        return rec->type != RTCI_R_ACTOR_REPLY && arena_range_ok(row->offset, row->size);
     case RTCI_KIND_ABSENT: return true;
-    case RTCI_KIND_REMOTE: /* only the head says it, in a RESULT or TASK */
-        return rec->type != RTCI_R_DONE && row->offset && row->offset <= RTCI_NODES_MAX &&
-               row->size <= INT64_MAX;
+    case RTCI_KIND_REMOTE: /* only the head says it, in a RESULT, TASK or ACTOR_START */
+        return rec->type != RTCI_R_DONE && rec->type != RTCI_R_ACTOR_REPLY && row->offset &&
+               row->offset <= RTCI_NODES_MAX && row->size <= INT64_MAX;
     default: return false;
     }
 }
@@ -72,18 +72,20 @@ static bool args_ok(const struct rtci_spec *spec)
     return true;
 }
 
-static bool spec_ok(const struct rtci_rec *rec)
+/* In line where it comes once per task, with what it is told there. */
+static inline __attribute__((always_inline)) bool spec_ok(const struct rtci_rec *rec,
+                                                          uint32_t name_max, bool resolved)
 {
     const struct rtci_spec *spec = (const struct rtci_spec *)rec;
     if (rec->size < sizeof(*spec))
         return false;
     if (spec->n_refs > RTCI_REFS_MAX || spec->n_args > RTCI_ARGS_MAX ||
-        spec->data_size > RTCI_RECORD_MAX || spec->name_len > RTCI_NAME_MAX ||
+        spec->data_size > RTCI_RECORD_MAX || spec->name_len > name_max ||
         spec->n_returns > RTCI_RETURNS_MAX || spec->retries < -1)
         return false;
     /* The counts are small now: the sum fits. */
     size_t size = rtci_spec_size(spec);
-    if (RTCI_LIKELY(rec->type == RTCI_R_SUBMIT))
+    if (!resolved)
         return size == rec->size && args_ok(spec);
     uint64_t begin = size + (uint64_t)spec->n_refs * sizeof(struct rtci_resolved);
     if (begin > rec->size || !args_ok(spec))
@@ -94,6 +96,11 @@ static bool spec_ok(const struct rtci_rec *rec)
             return false;
     }
     return true;
+}
+
+bool rtci_check_spec(const struct rtci_rec *rec, uint32_t name_max, bool resolved)
+{
+    return spec_ok(rec, name_max, resolved);
 }
 
 static bool done_ok(const struct rtci_rec *rec)
@@ -223,7 +230,7 @@ static bool query_ok(const struct rtci_rec *rec)
 {
     const struct rtci_query *query = (const struct rtci_query *)rec;
     return rec->size == sizeof(*query) && query->what >= RTCI_Q_STATUS &&
-           query->what <= RTCI_Q_FLUSH;
+           query->what <= RTCI_Q_LAST;
 }
 
 static bool named_ok(const struct rtci_rec *rec)
@@ -342,7 +349,11 @@ __attribute__((noinline)) static bool other_ok(const struct rtci_rec *rec)
     case RTCI_R_SLOT_HELD: return TAIL_OK(rtci_slot_held, n, sizeof(struct rtci_held));
     case RTCI_R_RETURNED: return TAIL_OK(rtci_returned, n, sizeof(struct rtci_held));
     case RTCI_R_SLOT_LOST: return TAIL_OK(rtci_slot_lost, log_len, 1);
-    default: return fixed_ok(rec);
+    case RTCI_R_ACTOR_REPLY: return done_ok(rec);
+    default:
+        if (rec->type >= RTCI_R_ACTOR_CREATE && rec->type <= RTCI_R_GROUP_IS)
+            return rtci_check_actor(rec);
+        return fixed_ok(rec);
     }
 }
 
@@ -358,7 +369,7 @@ int64_t rtci_wire_check(const void *data, size_t len)
     } else if (RTCI_UNLIKELY(rec->size > RTCI_RECORD_MAX)) {
         ok = false;
     } else if (rec->type == RTCI_R_SUBMIT || rec->type == RTCI_R_TASK) {
-        ok = spec_ok(rec);
+        ok = spec_ok(rec, RTCI_NAME_MAX, rec->type == RTCI_R_TASK);
     } else if (rec->type == RTCI_R_DONE || rec->type == RTCI_R_RESULT) {
         ok = done_ok(rec);
     } else {

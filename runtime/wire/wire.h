@@ -77,7 +77,25 @@
     X(88, PROGRAM, "N>H, H>N: the answer; struct rtci_program")                                    \
     X(89, LEAVE, "N>H: this node ends; H>N: it has nothing left and shall end; header only")       \
     X(90, PEER_WANT, "N>H: who and where is that node; struct rtci_slot_msg, slot = node")         \
-    X(91, PEER, "H>N: the answer, said to both of them; struct rtci_peer_at")
+    X(91, PEER, "H>N: the answer, said to both of them; struct rtci_peer_at")                      \
+    X(92, ACTOR_CREATE, "C>N>H: struct rtci_spec with struct rtci_actor_options")                  \
+    X(93, ACTOR_WHERE, "C>N>H: where does it live; struct rtci_actor_where")                       \
+    X(94, ACTOR_IS, "H>N>C: the answer; struct rtci_actor_is")                                     \
+    X(95, ACTOR_START, "H>N>C: be this actor; struct rtci_spec as in a TASK")                      \
+    X(96, ACTOR_UP, "C>N>H: its constructor is done; struct rtci_actor_up")                        \
+    X(97, ACTOR_FAILED, "C>N>H: its constructor failed; struct rtci_actor_failed")                 \
+    X(98, ACTOR_STOP, "C>N>H, H>N>C: end after what is in the mailbox; struct rtci_actor_end")     \
+    X(99, ACTOR_KILL, "C>N>H, H>N: end now; struct rtci_actor_end")                                \
+    X(100, ACTOR_MONITOR, "C>N>H: tell me of its death; struct rtci_actor_monitor")                \
+    X(101, ACTOR_DEMONITOR, "C>N>H: do not, or: I have heard; struct rtci_actor_monitor")          \
+    X(102, ACTOR_LINK, "C>N>H: two die together; struct rtci_actor_link")                          \
+    X(103, ACTOR_DOWN, "H>N>C: a monitored one is dead; struct rtci_actor_down")                   \
+    X(104, ACTOR_CALL, "C>N>N>C: struct rtci_spec with struct rtci_call")                          \
+    X(105, ACTOR_REPLY, "C>N>N>C: struct rtci_done")                                               \
+    X(106, GROUP_CREATE, "C>N>H: reserve bundles of resources; struct rtci_group_create")          \
+    X(107, GROUP_REMOVE, "C>N>H: give them back; struct rtci_group_remove")                        \
+    X(108, GROUP_WHERE, "C>N>H: tell me when it is ready; struct rtci_group_remove")               \
+    X(109, GROUP_IS, "H>N>C: the answer to these; struct rtci_group_is")
 
 enum rtci_rec_type {
 #define X(value, name, text) RTCI_R_##name = (value),
@@ -130,7 +148,9 @@ struct rtci_shape {
     uint32_t node;     /* for RTCI_PLACE_NODE* */
     uint32_t flags;    /* RTCI_SHAPE_* */
     uint32_t pad;
+    struct rtci_id group; /* placement group to draw from, client 0 = none; index: which bundle, or … */
 };
+#define RTCI_ANY_BUNDLE 0xffffffffu
 #define RTCI_SHAPE_FAIL_INFEASIBLE 1u /* error at once when no node can ever fulfil it */
 
 struct rtci_function {
@@ -303,8 +323,9 @@ struct rtci_kv { /* then: ns, key, value, unpadded between, padded at the end. S
 };
 enum rtci_query_what {
     RTCI_Q_STATUS = 1, RTCI_Q_NODES, RTCI_Q_TASKS, RTCI_Q_OBJECTS, RTCI_Q_JOBS, RTCI_Q_WHY,
-    RTCI_Q_FLUSH,
+    RTCI_Q_FLUSH, RTCI_Q_ACTORS, RTCI_Q_GROUPS,
 };
+#define RTCI_Q_LAST RTCI_Q_GROUPS
 struct rtci_query {
     struct rtci_rec rec;
     uint64_t request;
@@ -456,7 +477,8 @@ struct rtci_held { /* one task found in an executor's ring after a restart */
 struct rtci_slot_held { /* struct rtci_held[n] follow */
     struct rtci_rec rec;
     uint32_t slot, client, job, n;
-    uint32_t blocked, shape_client, shape, pad;
+    uint32_t blocked, shape_client, shape;
+    uint32_t actor; /* 1: the one held is an actor, its attempt the incarnation */
 };
 struct rtci_slot_lost { /* strings: log (last lines) follows */
     struct rtci_rec rec;

@@ -56,7 +56,46 @@ static const uint32_t value_kinds[] = {RTCI_KIND_INLINE, RTCI_KIND_INLINE, RTCI_
 /* Only the head says that a value lies elsewhere. */
 static uint32_t value_kind(struct rng *rng, uint16_t type)
 {
-    return value_kinds[rng_below(rng, type == RTCI_R_TASK || type == RTCI_R_RESULT ? 5 : 4)];
+    bool head = type == RTCI_R_TASK || type == RTCI_R_RESULT || type == RTCI_R_ACTOR_START;
+    if (type == RTCI_R_ACTOR_REPLY)
+        return RTCI_KIND_INLINE;
+    return value_kinds[rng_below(rng, head ? 5 : 4)];
+}
+
+static size_t make_options(struct rng *rng, struct rtci_actor_options *options)
+{
+    memset(options, 0, sizeof(*options));
+    options->max_restarts = (int32_t)rng_below(rng, 4) - 1;
+    options->max_task_retries = (int32_t)rng_below(rng, 4) - 1;
+    options->flags = rng_below(rng, 4);
+    options->ns_len = (uint16_t)rng_below(rng, 3);
+    options->name_len = (uint16_t)rng_below(rng, 3);
+    fill(rng, (uint8_t *)(options + 1), options->ns_len + options->name_len);
+    return sizeof(*options) + options->ns_len + options->name_len;
+}
+
+/* What stands in the place of the name: its size; written when `at` is given. */
+static size_t make_tail(struct rng *rng, uint16_t type, void *at)
+{
+    struct {
+        struct rtci_actor_options options;
+        uint8_t strings[8];
+    } options;
+    struct rtci_call call = {.order = 1, .node = 1 + rng_below(rng, 3)};
+    struct rng again = *rng;
+    bool actor = type != RTCI_R_ACTOR_CALL;
+    size_t size = actor ? make_options(&again, &options.options) : sizeof(call);
+    if (!at)
+        return size;
+    call.actor = make_id(rng);
+    call.client = 1 + rng_below(rng, 5);
+    memcpy(at, actor ? (void *)&options : (void *)&call, size);
+    return size;
+}
+
+static bool has_tail(uint16_t type)
+{
+    return type == RTCI_R_ACTOR_CREATE || type == RTCI_R_ACTOR_START || type == RTCI_R_ACTOR_CALL;
 }
 
 static size_t make_spec(struct rng *rng, uint16_t type, uint8_t *at)
@@ -71,6 +110,12 @@ static size_t make_spec(struct rng *rng, uint16_t type, uint8_t *at)
     if (rng_below(rng, 4) == 0) {
         spec->flags = RTCI_SPEC_NAMED;
         spec->name_len = rng_below(rng, 40);
+    }
+    struct rng tail = {rng_next(rng)};
+    if (has_tail(type)) {
+        spec->flags = type == RTCI_R_ACTOR_CALL ? RTCI_SPEC_CALL : RTCI_SPEC_ACTOR;
+        struct rng twice = tail;
+        spec->name_len = (uint32_t)make_tail(&twice, type, NULL);
     }
     struct rtci_id *refs = (struct rtci_id *)(spec + 1);
     for (uint32_t i = 0; i < spec->n_refs; i++)
@@ -87,7 +132,9 @@ static size_t make_spec(struct rng *rng, uint16_t type, uint8_t *at)
     size_t end = rtci_spec_size(spec);
     fill(rng, (uint8_t *)(args + spec->n_args),
          end - (size_t)((uint8_t *)(args + spec->n_args) - at));
-    if (type == RTCI_R_SUBMIT)
+    if (has_tail(type))
+        make_tail(&tail, type, (char *)rtci_spec_name(spec));
+    if (type != RTCI_R_TASK && type != RTCI_R_ACTOR_START)
         return end;
     struct rtci_resolved *rows = (struct rtci_resolved *)(at + end);
     end += spec->n_refs * sizeof(*rows);
@@ -159,6 +206,10 @@ static size_t make_shape(struct rng *rng, uint8_t *at)
     shape->n_custom = (uint16_t)rng_below(rng, 3);
     shape->n_labels = (uint16_t)rng_below(rng, 3);
     shape->placement = rng_below(rng, 4);
+    if (!rng_below(rng, 4)) {
+        shape->group = make_id(rng);
+        shape->group.index = rng_below(rng, 2) ? RTCI_ANY_BUNDLE : rng_below(rng, 3);
+    }
     return make_resources(rng, at, sizeof(*shape), shape->n_custom, shape->n_labels);
 }
 
@@ -275,12 +326,26 @@ static size_t make_range(struct rng *rng, uint8_t *at)
     return sizeof(*range);
 }
 
+/* Of the records of actors and groups, which are numbered as they came: who says them. */
+static bool is_said(uint16_t type)
+{
+    return type < 32 ||
+           (type >= RTCI_R_ACTOR_CREATE && type <= RTCI_R_GROUP_WHERE && type != RTCI_R_ACTOR_IS &&
+            type != RTCI_R_ACTOR_START && type != RTCI_R_ACTOR_DOWN);
+}
+
+static bool is_told(uint16_t type)
+{
+    return (type >= 32 && type < 64) || type == RTCI_R_ACTOR_IS || type == RTCI_R_ACTOR_DOWN ||
+           type == RTCI_R_GROUP_IS;
+}
+
 /* A type that this wrapping carries: what clients say, or what they are told. */
 static uint16_t inner_type(struct rng *rng, uint16_t wrap)
 {
     for (;;) {
         uint16_t type = record_types[rng_below(rng, (uint32_t)n_record_types)];
-        if (type < 64 && (type < 32) == (wrap == RTCI_R_FROM_CLIENT))
+        if (wrap == RTCI_R_FROM_CLIENT ? is_said(type) : is_told(type))
             return type;
     }
 }
@@ -302,8 +367,85 @@ static size_t make_peer(struct rng *rng, void *at)
     return sizeof(*peer);
 }
 
+static size_t make_group(struct rng *rng, uint8_t *at)
+{
+    struct rtci_group_create *group = (struct rtci_group_create *)at;
+    group->request = rng_next(rng);
+    group->id = make_id(rng);
+    group->strategy = rng_below(rng, 4);
+    group->n_bundles = rng_below(rng, 5);
+    struct rtci_bundle *bundles = (struct rtci_bundle *)(group + 1);
+    uint32_t customs = 0;
+    for (uint32_t i = 0; i < group->n_bundles; i++) {
+        bundles[i] = (struct rtci_bundle){.cpu = 5000 * rng_below(rng, 4),
+                                          .n_custom = rng_below(rng, 8) ? 0 : 1};
+        customs += bundles[i].n_custom;
+    }
+    return make_resources(rng, at, sizeof(*group) + group->n_bundles * sizeof(*bundles), customs,
+                          0);
+}
+
+static size_t make_actor(struct rng *rng, uint16_t type, uint8_t *at)
+{
+    switch (type) {
+    case RTCI_R_ACTOR_CREATE:
+    case RTCI_R_ACTOR_START:
+    case RTCI_R_ACTOR_CALL: return make_spec(rng, type, at);
+    case RTCI_R_ACTOR_REPLY: return make_done(rng, at);
+    case RTCI_R_ACTOR_WHERE: {
+        struct rtci_actor_where *where = (struct rtci_actor_where *)at;
+        where->request = rng_next(rng);
+        where->id = make_id(rng);
+        where->flags = rng_below(rng, 2);
+        where->name_len = (uint16_t)rng_below(rng, 3);
+        return make_text(rng, at, sizeof(*where), where->name_len);
+    }
+    case RTCI_R_ACTOR_IS:
+        ((struct rtci_actor_is *)at)->id = make_id(rng);
+        ((struct rtci_actor_is *)at)->flags = rng_below(rng, 2);
+        return sizeof(struct rtci_actor_is);
+    case RTCI_R_ACTOR_UP:
+        ((struct rtci_actor_up *)at)->id = make_id(rng);
+        ((struct rtci_actor_up *)at)->incarnation = 1;
+        return sizeof(struct rtci_actor_up);
+    case RTCI_R_ACTOR_FAILED:
+        ((struct rtci_actor_failed *)at)->id = make_id(rng);
+        ((struct rtci_actor_failed *)at)->incarnation = 1;
+        ((struct rtci_actor_failed *)at)->code = -12;
+        ((struct rtci_actor_failed *)at)->text_len = 9;
+        return make_text(rng, at, sizeof(struct rtci_actor_failed), 9);
+    case RTCI_R_ACTOR_STOP:
+    case RTCI_R_ACTOR_KILL:
+        ((struct rtci_actor_end *)at)->id = make_id(rng);
+        ((struct rtci_actor_end *)at)->flags = rng_below(rng, 2);
+        ((struct rtci_actor_end *)at)->slot = 1 + rng_below(rng, 5);
+        return sizeof(struct rtci_actor_end);
+    case RTCI_R_ACTOR_MONITOR:
+    case RTCI_R_ACTOR_DEMONITOR:
+        ((struct rtci_actor_monitor *)at)->monitor = rng_below(rng, 4);
+        ((struct rtci_actor_monitor *)at)->id = make_id(rng);
+        return sizeof(struct rtci_actor_monitor);
+    case RTCI_R_ACTOR_LINK:
+        ((struct rtci_actor_link *)at)->a = make_id(rng);
+        ((struct rtci_actor_link *)at)->b = make_id(rng);
+        ((struct rtci_actor_link *)at)->op = rng_below(rng, 2);
+        return sizeof(struct rtci_actor_link);
+    case RTCI_R_ACTOR_DOWN: return sizeof(struct rtci_actor_down);
+    case RTCI_R_GROUP_CREATE: return make_group(rng, at);
+    case RTCI_R_GROUP_REMOVE:
+    case RTCI_R_GROUP_WHERE:
+        ((struct rtci_group_remove *)at)->id = make_id(rng);
+        return sizeof(struct rtci_group_remove);
+    default: /* GROUP_IS */
+        ((struct rtci_group_is *)at)->n = rng_below(rng, 5);
+        return RTCI_ALIGN8(sizeof(struct rtci_group_is) + 4 * ((struct rtci_group_is *)at)->n);
+    }
+}
+
 static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
 {
+    if (type >= RTCI_R_ACTOR_CREATE)
+        return make_actor(rng, type, at);
     switch (type) {
     case RTCI_R_SUBMIT:
     case RTCI_R_TASK: return make_spec(rng, type, at);
@@ -330,7 +472,7 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
         return sizeof(struct rtci_alloc);
     case RTCI_R_GRANT: return sizeof(struct rtci_grant);
     case RTCI_R_QUERY:
-        ((struct rtci_query *)at)->what = RTCI_Q_STATUS + rng_below(rng, RTCI_Q_FLUSH);
+        ((struct rtci_query *)at)->what = RTCI_Q_STATUS + rng_below(rng, RTCI_Q_LAST);
         ((struct rtci_query *)at)->limit = rng_below(rng, 100);
         return sizeof(struct rtci_query);
     case RTCI_R_CREDIT: return sizeof(struct rtci_credit);

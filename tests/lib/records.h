@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "runtime/wire/wire.h"
+#include "runtime/wire/actor.h"
 #include "tests/lib/rng.h"
 
 extern const uint16_t record_types[];

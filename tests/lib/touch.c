@@ -35,7 +35,8 @@ static uint64_t touch_spec(const struct rtci_spec *spec)
         else
             total += sum(data + arg.offset, arg.size);
     }
-    for (uint32_t i = 0; spec->rec.type == RTCI_R_TASK && i < spec->n_refs; i++)
+    bool resolved = spec->rec.type == RTCI_R_TASK || spec->rec.type == RTCI_R_ACTOR_START;
+    for (uint32_t i = 0; resolved && i < spec->n_refs; i++)
         total += touch_row((const char *)spec, &rtci_task_resolved(spec)[i]);
     return total;
 }
@@ -47,6 +48,29 @@ uint64_t record_touch(const void *record)
     switch (rec->type) {
     case RTCI_R_SUBMIT:
     case RTCI_R_TASK: return total + touch_spec(record);
+    case RTCI_R_ACTOR_CALL:
+        return total + touch_spec(record) + rtci_spec_call(record)->actor.client;
+    case RTCI_R_ACTOR_CREATE:
+    case RTCI_R_ACTOR_START: {
+        const struct rtci_actor_options *options = rtci_spec_options(record);
+        return total + touch_spec(record) +
+               sum(rtci_options_ns(options), options->ns_len) +
+               sum(rtci_options_name(options), options->name_len);
+    }
+    case RTCI_R_ACTOR_IS:
+        return total + strlen(((const struct rtci_actor_is *)record)->cause.text);
+    case RTCI_R_ACTOR_DOWN:
+        return total + strlen(((const struct rtci_actor_down *)record)->cause.text);
+    case RTCI_R_GROUP_CREATE: {
+        const struct rtci_group_create *group = record;
+        const struct rtci_bundle *bundles = (const struct rtci_bundle *)(group + 1);
+        const struct rtci_custom *custom = (const struct rtci_custom *)(bundles + group->n_bundles);
+        for (uint32_t i = 0; i < group->n_bundles; i++)
+            for (uint32_t k = 0; k < bundles[i].n_custom; k++)
+                total += strlen((custom++)->name);
+        return total;
+    }
+    case RTCI_R_ACTOR_REPLY:
     case RTCI_R_DONE:
     case RTCI_R_RESULT: {
         const struct rtci_done *done = record;

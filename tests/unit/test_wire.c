@@ -81,7 +81,8 @@ static void test_exact_length(void **state)
         ((struct rtci_rec *)at)->size += 8;
         int64_t rc = check_exact(at, size + 8);
         /* Rows name their bytes themselves; slack behind them is harmless. */
-        if (type == RTCI_R_TASK || type == RTCI_R_DONE || type == RTCI_R_RESULT)
+        if (type == RTCI_R_TASK || type == RTCI_R_DONE || type == RTCI_R_RESULT ||
+            type == RTCI_R_ACTOR_START || type == RTCI_R_ACTOR_REPLY)
             assert_int_equal(rc, (int64_t)size + 8);
         else
             assert_int_equal(rc, RTC_E_PROTOCOL);
@@ -149,6 +150,20 @@ static void test_overflows(void **state)
         record_make(&rng, RTCI_R_PUT, at);
         put->size = UINT64_MAX - counts[i] + 1;
         assert_int_equal(check_exact(at, put->rec.size), RTC_E_PROTOCOL);
+        record_make(&rng, RTCI_R_ACTOR_CREATE, at);
+        spec->name_len = counts[i];
+        assert_int_equal(check_exact(at, spec->rec.size), RTC_E_PROTOCOL);
+        record_make(&rng, RTCI_R_ACTOR_CREATE, at);
+        ((struct rtci_actor_options *)rtci_spec_name(spec))->name_len = (uint16_t)counts[i];
+        assert_int_equal(check_exact(at, spec->rec.size), RTC_E_PROTOCOL);
+        struct rtci_group_create *group = (struct rtci_group_create *)at;
+        record_make(&rng, RTCI_R_GROUP_CREATE, at);
+        group->n_bundles = counts[i];
+        assert_int_equal(check_exact(at, group->rec.size), RTC_E_PROTOCOL);
+        record_make(&rng, RTCI_R_GROUP_CREATE, at);
+        group->n_bundles = 1;
+        ((struct rtci_bundle *)(group + 1))->n_custom = counts[i];
+        assert_int_equal(check_exact(at, group->rec.size), RTC_E_PROTOCOL);
     }
 }
 

@@ -1,0 +1,227 @@
+/* Records of actors and of placement groups. wire.h has the rest, and the map of all numbers.
+ *
+ * An actor is named by the id of its creation: {client, seq, 0} of the creator's task sequence. A
+ * handle is that id: HOLD, DROP, RELEASE, and the ids contained in values count handles as they count
+ * references. Among the references of a task a handle is never waited for.
+ */
+#ifndef RTCI_WIRE_ACTOR_H
+#define RTCI_WIRE_ACTOR_H
+
+#include "runtime/wire/wire.h"
+
+/* ---- Creation and calls: a struct rtci_spec whose "name" is one of these, with its flag set ---- */
+#define RTCI_SPEC_ACTOR 16u /* ACTOR_CREATE, ACTOR_START: struct rtci_actor_options, ns, name */
+#define RTCI_SPEC_CALL  32u /* ACTOR_CALL: struct rtci_call */
+
+enum rtci_actor_flags {
+    RTCI_ACTOR_DETACHED = 1u,      /* outlives its driver and its handles */
+    RTCI_ACTOR_GET_IF_EXISTS = 2u, /* when the name is taken, ACTOR_WHERE tells of who has it */
+    RTCI_ACTOR_LIGHT = 4u,         /* shares a process; known to its host only unless named */
+    RTCI_ACTOR_MAILBOX_FAIL = 8u,  /* a full mailbox refuses calls; else callers wait */
+    RTCI_ACTOR_SAVES = 16u,        /* it has save and load */
+};
+/* ACTOR_CREATE: function = hash of the class, shape and arguments as in a SUBMIT. ACTOR_START: as in
+ * a TASK; attempt = its incarnation. Then: ns, name, unpadded between. */
+struct rtci_actor_options {
+    int32_t max_restarts;     /* -1 = for ever */
+    int32_t max_task_retries; /* of its calls; for its callers */
+    uint32_t flags;           /* enum rtci_actor_flags */
+    uint32_t mailbox;         /* calls in it at most; 0 = the default */
+    uint32_t threads;         /* calls at a time; 0 = 1 */
+    uint16_t ns_len;          /* 0 = the creator's */
+    uint16_t name_len;        /* 0 = it has none */
+};
+
+/* ACTOR_CALL: client and seq name the call's result, function = hash of the method. Routed by nodes
+ * from the caller's process to that of the actor; the head's core never sees one. */
+struct rtci_call {
+    struct rtci_id actor;
+    uint64_t order;       /* of this caller's calls to this actor, counts from 1 */
+    uint32_t node;        /* where it goes: of ACTOR_IS */
+    uint32_t client;      /* … and to whom: the executor's number */
+    uint32_t incarnation; /* of the actor, as the caller knows it */
+    uint32_t caller_node; /* where the answer goes; the caller's node fills it in */
+};
+/* ACTOR_REPLY: struct rtci_done; client = the caller, attempt = the caller's node. Flags: */
+#define RTCI_REPLY_NEVER_RAN 1u /* the error says that no part of the call was executed */
+#define RTCI_REPLY_UNKNOWN   2u /* … that nobody knows */
+#define RTCI_REPLY_MORE      4u /* a value of a stream: others follow */
+
+/* ---- Life ---- */
+enum rtci_cause_kind {
+    RTCI_CAUSE_NONE,        /* it lives */
+    RTCI_CAUSE_EXIT,        /* its process exited */
+    RTCI_CAUSE_SIGNAL,      /* … was killed by a signal */
+    RTCI_CAUSE_OOM,         /* … because memory ran out */
+    RTCI_CAUSE_NODE_LOST,   /* its node was lost */
+    RTCI_CAUSE_KILLED,      /* by a client */
+    RTCI_CAUSE_STOPPED,     /* by a client, after what was in its mailbox */
+    RTCI_CAUSE_CONSTRUCTOR, /* its constructor failed, or could not begin */
+    RTCI_CAUSE_START,       /* no process could be started for it */
+    RTCI_CAUSE_HANDLES,     /* the last handle is gone */
+    RTCI_CAUSE_JOB,         /* its job ended */
+    RTCI_CAUSE_LINK,        /* an actor that it is linked to died */
+    RTCI_CAUSE_NAME,        /* its name is taken: by `other` */
+    RTCI_CAUSE_GROUP,       /* its placement group was removed */
+    RTCI_CAUSE_UNKNOWN,     /* there is no such actor (any more) */
+    RTCI_CAUSE_COUNT
+};
+struct rtci_cause {
+    uint32_t kind;       /* enum rtci_cause_kind */
+    int32_t code;        /* RTC_E_*, for calls to it */
+    int32_t user_code;   /* CONSTRUCTOR: what it returned */
+    int32_t exit_status; /* -1 = did not exit */
+    int32_t signal;      /* 0 = none */
+    uint32_t node;       /* where it was */
+    uint32_t pid;
+    uint32_t client;     /* KILLED, STOPPED: by whom */
+    struct rtci_id other;/* NAME, LINK: which */
+    char text[192];      /* ends with a NUL */
+};
+
+struct rtci_actor_where { /* ACTOR_WHERE; ns, name follow: when there is a name, it counts */
+    struct rtci_rec rec;
+    uint64_t request;
+    struct rtci_id id;
+    uint32_t flags; /* RTCI_WHERE_* */
+    uint16_t ns_len, name_len;
+};
+#define RTCI_WHERE_NOWAIT 1u /* answer at once, whatever its state */
+struct rtci_actor_is { /* ACTOR_IS */
+    struct rtci_rec rec;
+    uint64_t request;
+    struct rtci_id id;    /* by name: of who has it; client 0 = none */
+    int32_t status;       /* 0, RTC_E_NOT_FOUND */
+    uint32_t state;       /* enum rtci_actor_state */
+    uint32_t incarnation;
+    uint32_t node, client;/* ALIVE: where calls go */
+    uint32_t flags;       /* RTCI_IS_* */
+    int32_t max_task_retries;
+    uint32_t options;     /* enum rtci_actor_flags */
+    struct rtci_cause cause;
+};
+#define RTCI_IS_HELD 1u /* the id is held for this client now, as with the answer to SUBSCRIBE */
+
+struct rtci_actor_up { /* ACTOR_UP: the constructor is done; may be repeated with what has changed */
+    struct rtci_rec rec;
+    struct rtci_id id;
+    uint32_t incarnation;
+    uint32_t pending; /* calls in its mailbox */
+};
+struct rtci_actor_failed { /* ACTOR_FAILED: the constructor returned an error; text follows */
+    struct rtci_rec rec;
+    struct rtci_id id;
+    uint32_t incarnation;
+    int32_t code, user_code;
+    uint32_t text_len;
+};
+struct rtci_actor_end { /* ACTOR_STOP, ACTOR_KILL */
+    struct rtci_rec rec;
+    struct rtci_id id;
+    uint32_t flags;       /* RTCI_END_* */
+    uint32_t slot;        /* H>N */
+    uint32_t incarnation; /* H>N */
+    uint32_t pad;
+};
+#define RTCI_END_NO_RESTART 1u
+
+/* A monitor is named by its client. Every one ends with exactly one DOWN, or by DEMONITOR; the client
+ * answers a DOWN with DEMONITOR, and drops one that it has seen (after a restart it comes again). */
+struct rtci_actor_monitor { /* ACTOR_MONITOR, ACTOR_DEMONITOR */
+    struct rtci_rec rec;
+    uint64_t monitor;
+    struct rtci_id id;
+};
+struct rtci_actor_link { /* ACTOR_LINK: when one of them dies badly, so does the other */
+    struct rtci_rec rec;
+    struct rtci_id a, b;
+    uint32_t op; /* 1 = link, 0 = undo */
+    uint32_t pad;
+};
+struct rtci_actor_down { /* ACTOR_DOWN: it is dead and will not be restarted */
+    struct rtci_rec rec;
+    uint64_t monitor;
+    struct rtci_id id;
+    uint32_t incarnation;
+    uint32_t pad;
+    struct rtci_cause cause;
+};
+
+/* Row of QUERY ACTORS. */
+struct rtci_row_actor {
+    struct rtci_id id;
+    uint32_t job, state; /* enum rtci_actor_state */
+    uint32_t node, pid, client;
+    uint32_t incarnation, restarts, pending;
+    uint64_t created_ns, since_ns; /* in this state */
+    char name[64], ns[64], function[64];
+    char why[192]; /* what it waits for; why it died */
+};
+
+/* ---- Placement groups ---- */
+enum rtci_strategy {
+    RTCI_GROUP_PACK,
+    RTCI_GROUP_SPREAD,
+    RTCI_GROUP_STRICT_PACK,
+    RTCI_GROUP_STRICT_SPREAD
+};
+struct rtci_bundle {
+    uint32_t cpu, gpu; /* 1/10,000 */
+    uint64_t gpu_mem, mem;
+    uint32_t n_custom; /* of the struct rtci_custom[] behind all bundles, in their order */
+    uint32_t pad;
+};
+struct rtci_group_create { /* GROUP_CREATE: struct rtci_bundle[], then struct rtci_custom[] */
+    struct rtci_rec rec;
+    uint64_t request;
+    struct rtci_id id; /* of the creator's sequence */
+    uint32_t strategy; /* enum rtci_strategy */
+    uint32_t n_bundles;
+};
+struct rtci_group_remove { /* GROUP_REMOVE, GROUP_WHERE: answered when it is ready, or cannot be */
+    struct rtci_rec rec;
+    uint64_t request;
+    struct rtci_id id;
+};
+struct rtci_group_is { /* GROUP_IS: ready, or why not; uint32_t[n], the nodes of its bundles, follow */
+    struct rtci_rec rec;
+    uint64_t request;
+    struct rtci_id id;
+    int32_t status;
+    uint32_t state; /* enum rtci_group_state */
+    uint32_t n;
+    uint32_t pad;
+    char text[192];
+};
+/* Row of QUERY GROUPS. */
+struct rtci_row_group {
+    struct rtci_id id;
+    uint32_t job, state, strategy, bundles, placed, slots;
+    uint64_t created_ns;
+    char why[192];
+};
+
+/* What an ACTOR_CREATE, ACTOR_START or ACTOR_CALL says beside its arguments. */
+static inline const struct rtci_actor_options *rtci_spec_options(const struct rtci_spec *spec)
+{
+    return (const struct rtci_actor_options *)rtci_spec_name(spec);
+}
+static inline const char *rtci_options_ns(const struct rtci_actor_options *options)
+{
+    return (const char *)(options + 1);
+}
+static inline const char *rtci_options_name(const struct rtci_actor_options *options)
+{
+    return rtci_options_ns(options) + options->ns_len;
+}
+static inline const struct rtci_call *rtci_spec_call(const struct rtci_spec *spec)
+{
+    return (const struct rtci_call *)rtci_spec_name(spec);
+}
+
+/* check_actor.c: a record of these; its size is checked to be inside. */
+bool rtci_check_actor(const struct rtci_rec *rec);
+/* check.c: the part before the name, and all of a TASK or ACTOR_START. */
+bool rtci_check_spec(const struct rtci_rec *rec, uint32_t name_max, bool resolved);
+
+#endif
