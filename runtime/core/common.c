@@ -17,6 +17,16 @@ const char *rtci_task_state_name(uint32_t state)
     return state < RTCI_TASK_STATE_COUNT ? names[state] : "?";
 }
 
+const char *rtci_actor_state_name(uint32_t state)
+{
+    static const char *const names[] = {
+#define X(name, text, next) text,
+        RTCI_ACTOR_STATE_MAP(X)
+#undef X
+    };
+    return state < RTCI_ACTOR_STATE_COUNT ? names[state] : "?";
+}
+
 void core_grow(void *array, uint32_t *cap, uint32_t n, size_t size)
 {
     if (n < *cap)

@@ -18,7 +18,7 @@
 
 #include "runtime/base/bounds.h"
 #include "runtime/base/buf.h"
-#include "runtime/wire/wire.h"
+#include "runtime/wire/actor.h"
 
 /* ---- States. X(NAME, "text", allowed next states as a mask of RTCI_TS_BIT) ---- */
 #define RTCI_TS_BIT(s) (1u << RTCI_TASK_##s)
@@ -54,7 +54,31 @@ enum rtci_node_state {
     RTCI_NODE_DRAINING /* it runs what it has, then is told to leave */
 };
 
+/* ---- Actors. As for tasks ---- */
+#define RTCI_AS_BIT(s) (1u << RTCI_ACTOR_##s)
+#define RTCI_ACTOR_STATE_MAP(X)                                                                    \
+    X(CREATED, "created", RTCI_AS_BIT(PENDING) | RTCI_AS_BIT(DEAD))                                \
+    X(PENDING, "pending", RTCI_AS_BIT(STARTING) | RTCI_AS_BIT(DEAD))                               \
+    X(STARTING, "starting",                                                                        \
+      RTCI_AS_BIT(ALIVE) | RTCI_AS_BIT(PENDING) | RTCI_AS_BIT(RESTARTING) | RTCI_AS_BIT(DEAD))     \
+    X(ALIVE, "alive", RTCI_AS_BIT(RESTARTING) | RTCI_AS_BIT(DEAD))                                 \
+    X(RESTARTING, "restarting", RTCI_AS_BIT(STARTING) | RTCI_AS_BIT(DEAD))                         \
+    X(DEAD, "dead", 0u)
+
+enum rtci_actor_state {
+#define X(name, text, next) RTCI_ACTOR_##name,
+    RTCI_ACTOR_STATE_MAP(X)
+#undef X
+    RTCI_ACTOR_STATE_COUNT
+};
+enum rtci_group_state {
+    RTCI_GROUP_PENDING, /* not all of its bundles are placed: none is, or a node was lost */
+    RTCI_GROUP_READY,
+    RTCI_GROUP_REMOVED
+};
+
 const char *rtci_task_state_name(uint32_t state);
+const char *rtci_actor_state_name(uint32_t state);
 
 /* ======================= Head core ======================= */
 struct rtci_head_core;
@@ -130,6 +154,7 @@ void rtci_head_core_check(const struct rtci_head_core *core);
 struct rtci_head_stats {
     uint64_t tasks_alive, tasks_waiting, tasks_ready, tasks_leased, tasks_done_total,
         tasks_failed_total, tasks_retried_total, clients, jobs, nodes, objects, kv_keys, kv_bytes;
+    uint64_t actors, groups; /* those alone that are not dead or removed */
     uint64_t bytes_alive; /* of specs, results, values: what a snapshot would hold */
 };
 void rtci_head_core_stats(const struct rtci_head_core *core, struct rtci_head_stats *ret_stats);

@@ -15,7 +15,8 @@ int rtci_head_core_create(const struct rtci_head_config *config, struct rtci_hea
         core->config.tasks_max = RTCI_TASKS_MAX;
     core->now_ns = config->now_ns;
     core->n_entries = core->n_edges = core->n_slots = core->n_clients = core->n_jobs = 1;
-    core->n_nodes = 1;
+    core->n_nodes = core->n_actors = core->n_names = core->n_monitors = 1;
+    core->actors_due_ns = UINT64_MAX;
     core->unstick_ns = UINT64_MAX;
     HEAD_GROW(core->entries, core->cap_entries, 1);
     HEAD_GROW(core->edges, core->cap_edges, 1);
@@ -23,6 +24,9 @@ int rtci_head_core_create(const struct rtci_head_config *config, struct rtci_hea
     HEAD_GROW(core->clients, core->cap_clients, 1);
     HEAD_GROW(core->jobs, core->cap_jobs, 1);
     HEAD_GROW(core->nodes, core->cap_nodes, 1);
+    HEAD_GROW(core->actors, core->cap_actors, 1);
+    HEAD_GROW(core->names, core->cap_names, 1);
+    HEAD_GROW(core->monitors, core->cap_monitors, 1);
     *ret_core = core;
     return 0;
 }
@@ -69,6 +73,7 @@ void rtci_head_core_destroy(struct rtci_head_core *core)
         free(core->nameds[i].name);
         free(core->nameds[i].subs);
     }
+    head_actor_names_fini(core);
     free(core->entries);
     free(core->edges);
     free(core->clients);
@@ -194,6 +199,25 @@ static void on_done(struct rtci_head_core *core, uint32_t node, const struct rtc
         drop_values(core, node, done);
 }
 
+/* What clients say of actors. */
+static void on_actor_record(struct rtci_head_core *core, struct client *client,
+                            const struct rtci_rec *rec)
+{
+    const void *at = rec;
+    switch (rec->type) {
+    case RTCI_R_ACTOR_CREATE: head_actor_create(core, client, at); break;
+    case RTCI_R_ACTOR_WHERE: head_actor_where(core, client, at); break;
+    case RTCI_R_ACTOR_UP: head_actor_up(core, client, at); break;
+    case RTCI_R_ACTOR_FAILED: head_actor_failed(core, client, at); break;
+    case RTCI_R_ACTOR_STOP:
+    case RTCI_R_ACTOR_KILL: head_actor_end(core, client, at); break;
+    case RTCI_R_ACTOR_MONITOR: head_monitor(core, client, at); break;
+    case RTCI_R_ACTOR_DEMONITOR: head_demonitor(core, client, at); break;
+    case RTCI_R_ACTOR_LINK: head_link(core, at); break;
+    default: break;
+    }
+}
+
 static void on_client_record(struct rtci_head_core *core, uint32_t node, uint32_t number,
                              const struct rtci_rec *rec)
 {
@@ -242,7 +266,7 @@ static void on_client_record(struct rtci_head_core *core, uint32_t node, uint32_
         head_cordon(core, msg->slot, msg->op);
         break;
     }
-    default: break; /* UNBLOCKED and what the node handles */
+    default: on_actor_record(core, client, rec); break; /* and what the node handles */
     }
 }
 
@@ -287,7 +311,8 @@ static void on_node_record(struct rtci_head_core *core, uint32_t node, const str
         const struct rtci_cancel *started = at;
         uint32_t index = head_find(core, started->id);
         struct entry *entry = index ? head_entry(core, index) : NULL;
-        if (entry && entry->state == RTCI_TASK_LEASED && entry->attempt == started->attempt) {
+        if (entry && entry->kind == ENTRY_TASK && entry->state == RTCI_TASK_LEASED &&
+            entry->attempt == started->attempt) {
             head_move(core, index, RTCI_TASK_RUNNING);
             entry->started_ns = core->now_ns;
         }
@@ -359,6 +384,7 @@ void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
         core->recovering = false;
     actions->deadline_ns = core->recovering ? core->hold_until_ns : UINT64_MAX;
     head_deadlines(core);
+    head_actors_tick(core);
     head_strays(core);
     head_copies_settle(core);
     if (!core->recovering) {
@@ -388,4 +414,5 @@ void rtci_head_core_recovered(struct rtci_head_core *core, uint64_t now_ns, uint
     core->replaying = false;
     core->recovering = core->sweep = true;
     core->hold_until_ns = now_ns + hold_ns;
+    head_actors_recovered(core);
 }

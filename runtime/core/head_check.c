@@ -25,6 +25,40 @@ static void check_slots(const struct rtci_head_core *core)
     }
 }
 
+/* An actor is dead exactly when its entry is, and has its place alone. */
+static void check_actors(const struct rtci_head_core *core)
+{
+    uint32_t living = 0, named = 0, names = 0, watched = 0, unfired = 0;
+    for (uint32_t i = 1; i < core->n_actors; i++) {
+        const struct actor *actor = &core->actors[i];
+        if (!actor->entry)
+            continue;
+        const struct entry *entry = &core->entries[actor->entry];
+        bool placed = actor->state == RTCI_ACTOR_STARTING || actor->state == RTCI_ACTOR_ALIVE;
+        RTCI_ASSERT(entry->kind == ENTRY_ACTOR && entry->parent == i);
+        RTCI_ASSERT((actor->state == RTCI_ACTOR_DEAD) == head_terminal(entry));
+        RTCI_IMPLIES(entry->slot, placed && core->slots[entry->slot].node == actor->node);
+        RTCI_IMPLIES(placed && !entry->slot, core->actors_adrift || core->replaying);
+        RTCI_IMPLIES(actor->n_waits, actor->state < RTCI_ACTOR_DEAD);
+        RTCI_IMPLIES(actor->ends, placed);
+        RTCI_IMPLIES(actor->state == RTCI_ACTOR_DEAD, !actor->named && !actor->monitors);
+        living += actor->state != RTCI_ACTOR_DEAD;
+        named += actor->named;
+        for (uint32_t at = actor->monitors; at; at = core->monitors[at].next) {
+            RTCI_ASSERT(core->monitors[at].used && !core->monitors[at].fired);
+            watched++;
+        }
+    }
+    for (uint32_t i = 1; i < core->n_names; i++) {
+        names += core->names[i].name != NULL;
+        RTCI_IMPLIES(core->names[i].name,
+                     core->actors[core->entries[core->names[i].entry].parent].named);
+    }
+    for (uint32_t i = 1; i < core->n_monitors; i++)
+        unfired += core->monitors[i].used && !core->monitors[i].fired;
+    RTCI_ASSERT(living == core->stats.actors && named == names && watched == unfired);
+}
+
 static void check_classes(const struct rtci_head_core *core)
 {
     uint64_t ready = 0;
@@ -41,6 +75,7 @@ static void check_classes(const struct rtci_head_core *core)
         }
         for (uint32_t at = cls->slot_head; at; at = core->slots[at].cls_next) {
             RTCI_ASSERT(core->slots[at].used && core->slots[at].cls == c + 1);
+            RTCI_IMPLIES(cls->actor, core->slots[at].inflight == 1);
             slots++;
         }
         RTCI_ASSERT(n == cls->n_ready && slots == cls->n_slots);
@@ -122,6 +157,7 @@ void rtci_head_core_check(const struct rtci_head_core *core)
 {
     check_slots(core);
     check_classes(core);
+    check_actors(core);
     check_nodes(core);
     check_entries(core);
     for (uint32_t i = 0; i < core->n_heap; i++)

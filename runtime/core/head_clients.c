@@ -79,6 +79,7 @@ static void on_survivor(struct rtci_head_core *core, uint32_t node,
     }
     client->credit = (int64_t)RTCI_CREDIT_BYTES;
     answer(core, node, rec->token, client->number, client->job, 0);
+    head_monitors_again(core, client);
     push_again(core, client);
     head_flush_undelivered(core,
                            client); /* no credit may come any more for what was pushed before */
@@ -124,19 +125,34 @@ void head_client_new(struct rtci_head_core *core, uint32_t node, const struct rt
     answer(core, node, rec->token, number, job, 0);
 }
 
-static void end_job(struct rtci_head_core *core, uint32_t job)
+static void end_job(struct rtci_head_core *core, uint32_t number)
 {
-    if (!core->jobs[job].alive)
+    struct job *job = &core->jobs[number];
+    if (!job->alive)
         return;
-    core->jobs[job].alive = false;
+    job->alive = false;
     core->stats.jobs--;
-    head_program_forget(&core->jobs[job]);
-    head_named_job_end(core, job);
+    struct job *origin = job->origin ? &core->jobs[job->origin] : NULL;
+    if (origin && --origin->detached == 0 && !origin->alive)
+        head_program_forget(origin);
+    if (!job->detached)
+        head_program_forget(job);
+    head_named_job_end(core, number);
     for (uint32_t node = 1; node < core->n_nodes; node++) {
         struct rtci_job_end *out = head_out(core, node, RTCI_R_JOB_END, sizeof(*out));
         if (out)
-            out->job = job;
+            out->job = number;
     }
+}
+
+/* An actor ends with its job, unless it is detached: then it is a job of its own. */
+static void end_actor(struct rtci_head_core *core, uint32_t index)
+{
+    struct rtci_cause cause;
+    if (rtci_spec_options(head_entry(core, index)->spec)->flags & RTCI_ACTOR_DETACHED)
+        return;
+    head_cause(&cause, RTCI_CAUSE_JOB, RTC_E_JOB_ENDED, "its job ended");
+    head_actor_dies(core, index, &cause);
 }
 
 /* Fails what has not ended and drops what the client held. */
@@ -153,14 +169,18 @@ static void drop_entries(struct rtci_head_core *core, struct client *client, boo
         if (!index)
             continue;
         struct entry *entry = head_entry(core, index);
+        bool detached = entry->kind == ENTRY_ACTOR && !head_terminal(entry) &&
+                        rtci_spec_options(entry->spec)->flags & RTCI_ACTOR_DETACHED;
         entry->holds = 0;
         entry->flags &= (uint16_t)~EF_UNDELIVERED;
-        if (cancel) { /* the job ends: nobody else's references keep what is its own */
+        if (cancel && !detached) { /* the job ends: nobody else's references keep what is its own */
             head_edges_free(core, &entry->ext_edges);
             entry->ext = 0;
         }
         if (entry->kind == ENTRY_TASK && !head_terminal(entry) && cancel)
             head_cancel(core, index, RTCI_CANCEL_FORCE | HEAD_CANCEL_NOW);
+        else if (entry->kind == ENTRY_ACTOR && !head_terminal(entry) && cancel)
+            end_actor(core, index);
         else
             head_entry_try_free(core, index);
     }
@@ -174,15 +194,19 @@ void head_client_gone(struct rtci_head_core *core, uint32_t number)
     client->alive = false;
     core->stats.clients--;
     head_trace(core, "client %u gone", number);
+    head_monitors_forget(core, client);
     drop_entries(core, client, client->role != RTCI_ROLE_EXECUTOR);
-    if (client->role == RTCI_ROLE_EXECUTOR)
-        return;
+    if (client->role != RTCI_ROLE_EXECUTOR)
+        head_job_end(core, client->job);
+}
+
+void head_job_end(struct rtci_head_core *core, uint32_t job)
+{
     for (uint32_t i = 1; i < core->n_clients; i++) { /* nested tasks of the job's executors */
-        struct client *other = core->clients[i];
-        if (other && other->job == client->job && other != client)
-            drop_entries(core, other, true);
+        if (core->clients[i] && core->clients[i]->job == job)
+            drop_entries(core, core->clients[i], true);
     }
-    end_job(core, client->job);
+    end_job(core, job);
 }
 
 /* After a restart: what was being cancelled because its job ended is as if it had never run. */
@@ -214,7 +238,7 @@ static uint32_t class_of(struct rtci_head_core *core, uint32_t job, const struct
     want.shape.n_labels = (uint16_t)n_labels;
     for (uint32_t i = 0; i < core->n_classes; i++) {
         struct cls *cls = core->classes[i];
-        if (cls->job == job && !cls->command &&
+        if (cls->job == job && !cls->command && !cls->actor &&
             !memcmp(&cls->shape, &want.shape, sizeof(want.shape)) &&
             !memcmp(cls->custom, want.custom, sizeof(want.custom)) &&
             !memcmp(cls->labels, want.labels, sizeof(want.labels)))
@@ -247,6 +271,27 @@ uint32_t head_command_class(struct rtci_head_core *core, uint32_t number)
     core->classes[core->n_classes] = twin;
     cls->twin = ++core->n_classes;
     return cls->twin;
+}
+
+/* An actor keeps its slot, and nothing else is put there. */
+uint32_t head_actor_class(struct rtci_head_core *core, uint32_t number)
+{
+    struct cls *cls = core->classes[number - 1];
+    if (cls->actors)
+        return cls->actors;
+    HEAD_GROW(core->classes, core->cap_classes, core->n_classes);
+    struct cls *twin = calloc(1, sizeof(*twin));
+    RTCI_ASSERT(twin);
+    twin->job = cls->job;
+    twin->shape = cls->shape;
+    memcpy(twin->custom, cls->custom, sizeof(twin->custom));
+    memcpy(twin->labels, cls->labels, sizeof(twin->labels));
+    twin->shape_client = cls->shape_client;
+    twin->shape_number = cls->shape_number;
+    twin->actor = true;
+    core->classes[core->n_classes] = twin;
+    cls->actors = ++core->n_classes;
+    return cls->actors;
 }
 
 void head_shape(struct rtci_head_core *core, struct client *client, const struct rtci_shape *shape)

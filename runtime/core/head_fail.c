@@ -213,6 +213,56 @@ static int line_len(const char *text, uint32_t len)
     return (int)(end ? end - text : len);
 }
 
+static void lost_text(const struct rtci_slot_lost *lost, uint32_t node, char *text)
+{
+    if (lost->code == RTC_E_NO_REGISTER)
+        snprintf(text, RTCI_ERROR_TEXT_MAX,
+                 "its executor (pid %u) did not reach rtc_init() in %llu s: call "
+                 "it at the top of main()",
+                 lost->pid, (unsigned long long)(RTCI_EXEC_REGISTER_NS / RTCI_NS_PER_S));
+    else if (lost->code == RTC_E_OS && lost->log_len)
+        snprintf(text, RTCI_ERROR_TEXT_MAX, "its executor could not be started on node %u: %.*s", node,
+                 line_len((const char *)(lost + 1), lost->log_len), (const char *)(lost + 1));
+    else if (lost->code == RTC_E_OS)
+        snprintf(text, RTCI_ERROR_TEXT_MAX, "its executor could not be started on node %u (errno %d)",
+                 node, lost->exit_status);
+    else if (lost->code == RTC_E_PROTOCOL)
+        snprintf(text, RTCI_ERROR_TEXT_MAX,
+                 "its executor (pid %u on node %u) wrote nonsense into the memory that it shares "
+                 "with the daemon, and was killed: the task, or a library in it, writes where it "
+                 "must not",
+                 lost->pid, node);
+    else if (lost->signal)
+        snprintf(text, RTCI_ERROR_TEXT_MAX, "its executor (pid %u on node %u) was killed by signal %d%s",
+                 lost->pid, node, lost->signal,
+                 lost->signal == 11  ? " (a bad access or a stack overflow)"
+                 : lost->signal == 6 ? " (abort)"
+                                     : "");
+    else
+        snprintf(text, RTCI_ERROR_TEXT_MAX,
+                 "its executor (pid %u on node %u) exited with status %d in the middle of it",
+                 lost->pid, node, lost->exit_status);
+}
+
+static void actor_slot_lost(struct rtci_head_core *core, uint32_t number, uint32_t node,
+                            const struct rtci_slot_lost *lost)
+{
+    struct rtci_cause cause;
+    char text[RTCI_ERROR_TEXT_MAX];
+    bool crashed = !lost->code || lost->code == RTC_E_PROTOCOL;
+    uint32_t kind = lost->code == RTC_E_OOM                                         ? RTCI_CAUSE_OOM
+                    : lost->code == RTC_E_NO_REGISTER || lost->code == RTC_E_OS ? RTCI_CAUSE_START
+                    : lost->signal ? RTCI_CAUSE_SIGNAL
+                                   : RTCI_CAUSE_EXIT;
+    lost_text(lost, node, text);
+    head_cause(&cause, kind, crashed ? RTC_E_CRASHED : lost->code, text);
+    cause.exit_status = lost->exit_status;
+    cause.signal = lost->signal;
+    cause.pid = lost->pid;
+    cause.node = node;
+    head_actor_lost(core, core->slots[number].head, &cause);
+}
+
 void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_lost *lost)
 {
     head_ghosts_lost(core, node, lost);
@@ -220,35 +270,13 @@ void head_slot_lost(struct rtci_head_core *core, uint32_t node, const struct rtc
         core->slots[lost->slot].node != node)
         return;
     uint32_t number = lost->slot;
+    if (head_class(core, core->slots[number].cls)->actor) {
+        actor_slot_lost(core, number, node, lost);
+        return;
+    }
     core->slots[number].draining = true; /* nothing more into it */
     char text[RTCI_ERROR_TEXT_MAX];
-    if (lost->code == RTC_E_NO_REGISTER)
-        snprintf(text, sizeof(text),
-                 "its executor (pid %u) did not reach rtc_init() in %llu s: call "
-                 "it at the top of main()",
-                 lost->pid, (unsigned long long)(RTCI_EXEC_REGISTER_NS / RTCI_NS_PER_S));
-    else if (lost->code == RTC_E_OS && lost->log_len)
-        snprintf(text, sizeof(text), "its executor could not be started on node %u: %.*s", node,
-                 line_len((const char *)(lost + 1), lost->log_len), (const char *)(lost + 1));
-    else if (lost->code == RTC_E_OS)
-        snprintf(text, sizeof(text), "its executor could not be started on node %u (errno %d)",
-                 node, lost->exit_status);
-    else if (lost->code == RTC_E_PROTOCOL)
-        snprintf(text, sizeof(text),
-                 "its executor (pid %u on node %u) wrote nonsense into the memory that it shares "
-                 "with the daemon, and was killed: the task, or a library in it, writes where it "
-                 "must not",
-                 lost->pid, node);
-    else if (lost->signal)
-        snprintf(text, sizeof(text), "its executor (pid %u on node %u) was killed by signal %d%s",
-                 lost->pid, node, lost->signal,
-                 lost->signal == 11  ? " (a bad access or a stack overflow)"
-                 : lost->signal == 6 ? " (abort)"
-                                     : "");
-    else
-        snprintf(text, sizeof(text),
-                 "its executor (pid %u on node %u) exited with status %d in the middle of it",
-                 lost->pid, node, lost->exit_status);
+    lost_text(lost, node, text);
     bool crashed = !lost->code || lost->code == RTC_E_PROTOCOL;
     struct rtci_fail fail = {.code = crashed ? RTC_E_CRASHED : lost->code,
                              .exit_status = lost->exit_status,
@@ -296,6 +324,10 @@ void head_returned(struct rtci_head_core *core, uint32_t node, const struct rtci
             head_ghost_clear(core, index);
         if (entry->slot != ret->slot || entry->attempt != held[i].attempt)
             continue;
+        if (entry->kind == ENTRY_ACTOR) {
+            head_actor_returned(core, index);
+            return;
+        }
         if (entry->state == RTCI_TASK_CANCELLING) {
             head_cancelled(core, index);
             continue;
@@ -363,6 +395,11 @@ void head_slot_held(struct rtci_head_core *core, uint32_t node, const struct rtc
     const struct rtci_held *row = (const struct rtci_held *)(held + 1);
     uint32_t number = held->slot;
     bool used = number && number < core->n_slots && core->slots[number].used;
+    bool actor = used && head_class(core, core->slots[number].cls)->actor;
+    if (actor || held->actor || (held->n && head_actor_find(core, row->id))) {
+        head_actor_held(core, node, held);
+        return;
+    }
     bool known = used && core->slots[number].node == node;
     uint32_t cls = known ? core->slots[number].cls : class_held(core, held);
     if (!number || number > 1000000 || !cls || (used && !known)) {

@@ -55,7 +55,8 @@ void head_ghost_note(struct rtci_head_core *core, uint32_t index, uint32_t node,
 void head_ghost_make(struct rtci_head_core *core, uint32_t index)
 {
     struct entry *entry = head_entry(core, index);
-    bool may = entry->spec->retries < 0 || entry->failures < (uint32_t)entry->spec->retries;
+    bool may = entry->kind == ENTRY_TASK &&
+               (entry->spec->retries < 0 || entry->failures < (uint32_t)entry->spec->retries);
     bool placed = entry->state == RTCI_TASK_LEASED || entry->state == RTCI_TASK_RUNNING;
     if (!may || !placed || entry->ghost_node)
         return;

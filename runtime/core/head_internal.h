@@ -5,10 +5,11 @@
 
 #include <rtc/error.h>
 #include "runtime/base/bounds.h"
+#include "runtime/base/map.h"
 #include "runtime/core/core.h"
 #include "runtime/core/grow.h"
 
-enum entry_kind { ENTRY_TASK = 1, ENTRY_PUT = 2 };
+enum entry_kind { ENTRY_TASK = 1, ENTRY_PUT = 2, ENTRY_ACTOR = 3 };
 
 enum entry_flags {
     EF_UNDELIVERED = 1u,  /* stands in the undelivered list of its creator */
@@ -25,7 +26,8 @@ enum entry_flags {
     EF_HOME = 2048u,      /* its large values lie on `node`, at the offsets of their rows */
 };
 
-/* A task, or an object that was put. */
+/* A task, an object that was put, or an actor: then its state as a task says where it stands in the
+ * queues and slots, and it is the only one in its slot as long as it lives (head_actors.c). */
 struct entry {
     uint64_t seq;
     uint32_t client;   /* number */
@@ -43,7 +45,7 @@ struct entry {
     uint32_t next, prev; /* ready queue of the class, or tasks of the slot */
     uint32_t und_next;   /* undelivered list */
     uint32_t child, sib_next, sib_prev; /* children that are not terminal */
-    uint32_t parent;
+    uint32_t parent;   /* of an actor: its place in core->actors */
     uint32_t generation; /* of the index: edges of a former entry mean nothing to the next */
     uint32_t attempt; /* of the current or last execution; counts from 1 */
     uint32_t failures; /* attempts that ended badly */
@@ -92,6 +94,7 @@ struct client {
     uint32_t *shapes; /* class index + 1 */
     uint32_t n_shapes;
     int64_t credit;
+    uint32_t monitors; /* first of its own */
     uint32_t und_head, und_tail; /* terminal entries not pushed yet for lack of credit */
     struct rtci_buf shape_recs;  /* SHAPE records, for snapshots */
     char name[64];
@@ -105,6 +108,7 @@ struct bucket {
 struct cls {
     uint32_t job;
     bool command;
+    bool actor; /* its slots have one actor each, for as long as that lives */
     struct rtci_shape shape;
     struct rtci_custom custom[RTCI_CUSTOM_MAX];
     struct rtci_label labels[RTCI_LABELS_MAX];
@@ -119,6 +123,7 @@ struct cls {
     uint32_t cursor;     /* where the search for a node goes on */
     uint32_t active_at;  /* place in the active list + 1 */
     uint32_t twin;       /* the class of commands of this shape */
+    uint32_t actors;     /* … of actors */
     uint64_t search_ns;  /* when it looks through the nodes again though none changed */
     bool noticed, infeasible;
     uint32_t shape_client, shape_number;
@@ -168,7 +173,56 @@ struct job {
     uint64_t done, failed;
     char name[64], ns[64];
     struct rtci_program *program; /* when its node has told; asked for by other nodes */
-    uint32_t *program_waits, n_program_waits, cap_program_waits;
+    struct program_wait *program_waits;
+    uint32_t n_program_waits, cap_program_waits;
+    uint32_t origin;   /* of a detached actor's: the one that created it, which has the program */
+    uint32_t detached; /* such jobs of this one, that are alive */
+};
+struct program_wait {
+    uint32_t node, job;
+};
+
+/* ---- Actors ---- */
+enum actor_ends {
+    AE_STOP = 1u,       /* told to end after its mailbox; `cause` says by whom */
+    AE_KILL = 2u,       /* told to end at once */
+    AE_NO_RESTART = 4u, /* … for good */
+    AE_MOVE = 8u,       /* told to stop because its node is drained: it goes on elsewhere */
+};
+struct actor {
+    uint32_t entry;   /* its id, spec, incarnation (attempt), slot; 0 = free */
+    uint8_t state;    /* enum rtci_actor_state */
+    uint8_t ends;     /* enum actor_ends */
+    bool named;       /* the name is its own */
+    bool idle;        /* it stands in core->actors_idle */
+    bool due;         /* it stands in core->actors_due, for due_ns: its restart, or its kill */
+    uint32_t job;     /* its own when it is detached */
+    uint32_t node, client, pid; /* where it is, or was last */
+    uint32_t restarts, failures; /* in all; since it last lived for a while */
+    uint32_t pending;
+    uint64_t created_ns, since_ns, due_ns;
+    struct rtci_cause cause; /* DEAD: why; before: why it ended last, or will */
+    struct sub *waits;       /* who asked where it is; newer_than: by its name */
+    uint32_t n_waits, cap_waits;
+    uint32_t monitors; /* first */
+    uint32_t next_free;
+};
+struct actor_name {
+    char *name; /* ns, NUL, name; NULL = free */
+    uint32_t len, entry;
+    uint32_t next; /* of the same hash; of the free ones */
+};
+struct monitor {
+    uint32_t client;
+    bool used, fired; /* fired: the DOWN was sent, and is not answered yet */
+    uint64_t number;
+    struct rtci_id id;
+    uint32_t incarnation;
+    uint32_t next, client_next; /* of the actor, while it lives; of the client */
+    struct rtci_cause cause;
+};
+struct link {
+    struct rtci_id a, b;
 };
 
 struct function {
@@ -264,6 +318,21 @@ struct rtci_head_core {
     uint32_t copy_turn; /* of several nodes that have an object, the next one */
     bool losses;        /* some value may be lost: tasks are looked at before they become ready */
     bool settled;       /* all nodes have told what they hold */
+    struct actor *actors;
+    uint32_t n_actors, cap_actors, free_actor;
+    uint32_t *actors_idle; /* entries without handles, to be looked at */
+    uint32_t n_actors_idle, cap_actors_idle;
+    uint32_t *actors_due;
+    uint32_t n_actors_due, cap_actors_due;
+    uint64_t actors_due_ns; /* the first of them; UINT64_MAX = none */
+    bool actors_adrift; /* some lived before the head was restarted, and their node has not told yet */
+    struct actor_name *names;
+    uint32_t n_names, cap_names, free_name;
+    struct rtci_map name_by_hash;
+    struct monitor *monitors;
+    uint32_t n_monitors, cap_monitors, free_monitor;
+    struct link *links;
+    uint32_t n_links, cap_links;
 };
 
 #define HEAD_GROW(array, cap, n) core_grow(&(array), &(cap), (n), sizeof(*(array)))
@@ -287,6 +356,12 @@ void head_fail_simple(struct rtci_head_core *core, uint32_t index, uint32_t stat
 void head_make_ready(struct rtci_head_core *core, uint32_t index, bool front);
 const char *head_function_name(struct rtci_head_core *core, const struct entry *entry, size_t *len);
 bool head_terminal(const struct entry *entry);
+void head_children_leave(struct rtci_head_core *core, uint32_t index);
+/* Pins its references, counts those to be waited for; returns one that failed, or 0. A reference that
+ * is none fails it: *ret_bad. */
+uint32_t head_submit_refs(struct rtci_head_core *core, const struct client *client, uint32_t index,
+                          bool *ret_bad);
+void head_fail_dependant(struct rtci_head_core *core, uint32_t index, uint32_t dep);
 void head_free_copy(struct rtci_head_core *core, uint32_t node, struct rtci_id id);
 
 /* head_refs.c */
@@ -342,6 +417,8 @@ void head_shape(struct rtci_head_core *core, struct client *client, const struct
 void head_function(struct rtci_head_core *core, const struct rtci_function *function);
 struct client *head_client_make(struct rtci_head_core *core, uint32_t number);
 uint32_t head_command_class(struct rtci_head_core *core, uint32_t number);
+uint32_t head_actor_class(struct rtci_head_core *core, uint32_t number);
+void head_job_end(struct rtci_head_core *core, uint32_t job); /* and all that is its */
 uint32_t head_job_make(struct rtci_head_core *core, uint32_t number);
 
 /* head_slots.c */
@@ -416,6 +493,70 @@ void head_ghosts_settle(struct rtci_head_core *core, uint32_t number);
 void head_ghosts_lost(struct rtci_head_core *core, uint32_t number, const struct rtci_slot_lost *lost);
 void head_ghosts_end(struct rtci_head_core *core, uint32_t number);
 
+/* head_actors.c: creation, places, ends. `index` is that of the entry. */
+static inline struct actor *head_actor(struct rtci_head_core *core, uint32_t index)
+{
+    return &core->actors[core->entries[index].parent];
+}
+uint32_t head_actor_find(struct rtci_head_core *core, struct rtci_id id); /* its entry; 0 */
+void head_actor_create(struct rtci_head_core *core, struct client *client,
+                       const struct rtci_spec *spec);
+void head_actor_ready(struct rtci_head_core *core, uint32_t index, bool front);
+void head_actor_sent(struct rtci_head_core *core, uint32_t index, uint32_t slot);
+void head_actor_up(struct rtci_head_core *core, const struct client *client,
+                   const struct rtci_actor_up *up);
+void head_actor_failed(struct rtci_head_core *core, const struct client *client,
+                       const struct rtci_actor_failed *failed);
+/* Its process, or its node, is gone. It is restarted or dies. */
+void head_actor_lost(struct rtci_head_core *core, uint32_t index, const struct rtci_cause *cause);
+void head_actor_returned(struct rtci_head_core *core, uint32_t index); /* it never began there */
+void head_actor_dies(struct rtci_head_core *core, uint32_t index, const struct rtci_cause *cause);
+/* What a task of its kind would fail of. */
+void head_actor_fails(struct rtci_head_core *core, uint32_t index, const struct rtci_fail *fail,
+                      const char *text);
+bool head_actor_unused(struct rtci_head_core *core, uint32_t index); /* may be freed */
+void head_actor_free(struct rtci_head_core *core, uint32_t index);
+void head_cause(struct rtci_cause *cause, uint32_t kind, int code, const char *text);
+struct jactor;
+void head_actor_replay(struct rtci_head_core *core, uint32_t client, const struct jactor *at);
+
+/* head_actor_ends.c: stopping, killing, coming back, timers */
+void head_actor_end(struct rtci_head_core *core, const struct client *client,
+                    const struct rtci_actor_end *end);
+void head_actor_kill(struct rtci_head_core *core, uint32_t index, const struct rtci_cause *cause,
+                     uint32_t ends);
+void head_actor_stop(struct rtci_head_core *core, uint32_t index, const struct rtci_cause *cause,
+                     uint32_t ends);
+void head_actor_due(struct rtci_head_core *core, uint32_t index, uint64_t at_ns);
+void head_actor_drain(struct rtci_head_core *core, uint32_t slot);
+void head_actor_held(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_held *held);
+void head_actors_settle(struct rtci_head_core *core, uint32_t node);
+void head_actors_recovered(struct rtci_head_core *core);
+void head_actors_tick(struct rtci_head_core *core);
+
+/* head_actor_names.c: names, and where actors are */
+void head_actor_name_take(struct rtci_head_core *core, uint32_t index);
+void head_actor_name_drop(struct rtci_head_core *core, uint32_t index);
+/* Who has the name of this one: its entry; 0. */
+uint32_t head_actor_name_holder(struct rtci_head_core *core, uint32_t index);
+void head_actor_where(struct rtci_head_core *core, struct client *client,
+                      const struct rtci_actor_where *where);
+void head_actor_tell(struct rtci_head_core *core, uint32_t index); /* those who wait */
+void head_actor_names_fini(struct rtci_head_core *core);
+void head_actor_row(struct rtci_head_core *core, uint32_t index, struct rtci_row_actor *row);
+
+/* head_actor_watch.c: monitors and links */
+void head_monitor(struct rtci_head_core *core, struct client *client,
+                  const struct rtci_actor_monitor *rec);
+void head_demonitor(struct rtci_head_core *core, struct client *client,
+                    const struct rtci_actor_monitor *rec);
+void head_monitor_set(struct rtci_head_core *core, const struct monitor *monitor);
+void head_monitors_fire(struct rtci_head_core *core, uint32_t index);
+void head_monitors_again(struct rtci_head_core *core, const struct client *client);
+void head_monitors_forget(struct rtci_head_core *core, struct client *client);
+void head_link(struct rtci_head_core *core, const struct rtci_actor_link *rec);
+void head_links_end(struct rtci_head_core *core, uint32_t index);
+
 /* head_kv.c */
 void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec);
 void head_kv_set(struct rtci_head_core *core, const char *key, uint32_t key_len, uint32_t ns_len,
@@ -441,6 +582,7 @@ void head_program(struct rtci_head_core *core, uint32_t node, const struct rtci_
 void head_program_forget(struct job *job);
 /* The node came back, maybe with another daemon: what it told is asked anew. */
 void head_programs_again(struct rtci_head_core *core, uint32_t node);
+void head_program_keep(struct rtci_head_core *core, uint32_t job); /* it will be asked for */
 void head_log(struct rtci_head_core *core, const struct rtci_notice *line);
 
 /* head_query.c */
@@ -455,6 +597,17 @@ void head_j_attempt(struct rtci_head_core *core, const struct entry *entry);
 void head_j_cancel(struct rtci_head_core *core, const struct entry *entry);
 void head_j_named(struct rtci_head_core *core, const struct named *named);
 void head_j_kv(struct rtci_head_core *core, const struct kv *kv, bool present);
+/* An actor as it is now: with `client` {its creator}, in this order after its ACTOR_CREATE. */
+struct jactor {
+    uint64_t seq, created_ns;
+    uint32_t incarnation, restarts, failures, node, job;
+    uint8_t state, ends, named, pad;
+    uint32_t client, pid;
+    struct rtci_cause cause;
+};
+void head_j_actor(struct rtci_head_core *core, const struct actor *actor);
+void head_j_monitor(struct rtci_head_core *core, const struct monitor *monitor);
+void head_j_link(struct rtci_head_core *core, const struct link *link, bool on);
 void head_j_node_hold(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids,
                       bool hold);
 

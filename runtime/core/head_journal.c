@@ -17,7 +17,10 @@ enum jtype {
     J_NAMED,
     J_KV,
     J_HOLD,
-    J_CANCEL
+    J_CANCEL,
+    J_ACTOR,
+    J_MONITOR,
+    J_LINK
 };
 
 struct jrec {
@@ -31,7 +34,7 @@ struct jclient {
     char name[64];
 };
 struct jjob {
-    uint32_t number, driver, node, pad;
+    uint32_t number, driver, node, origin;
     uint64_t id_hi, id_lo, started_ns;
     char name[64], ns[64];
 };
@@ -70,7 +73,7 @@ static void put_client(struct rtci_buf *buf, const struct client *client)
 
 static void put_job(struct rtci_buf *buf, const struct job *job)
 {
-    struct jjob at = {job->number, job->driver,     job->node, 0,  job->id_hi,
+    struct jjob at = {job->number, job->driver,     job->node, job->origin,  job->id_hi,
                       job->id_lo,  job->started_ns, {0},       {0}};
     memcpy(at.name, job->name, sizeof(at.name));
     memcpy(at.ns, job->ns, sizeof(at.ns));
@@ -97,6 +100,35 @@ static void put_named(struct rtci_buf *buf, const struct named *named)
     char *out = jput(buf, J_NAMED, 0, 0, sizeof(at) + named->len);
     memcpy(out, &at, sizeof(at));
     memcpy(out + sizeof(at), named->name, named->len);
+}
+
+static void put_actor(struct rtci_head_core *core, struct rtci_buf *buf, const struct actor *actor)
+{
+    const struct entry *entry = head_entry(core, actor->entry);
+    struct jactor at = {.seq = entry->seq,
+                        .created_ns = actor->created_ns,
+                        .incarnation = entry->attempt,
+                        .restarts = actor->restarts,
+                        .failures = actor->failures,
+                        .node = actor->node,
+                        .job = actor->job,
+                        .state = actor->state,
+                        .ends = actor->ends,
+                        .named = actor->named,
+                        .client = actor->client,
+                        .pid = actor->pid,
+                        .cause = actor->cause};
+    memcpy(jput(buf, J_ACTOR, entry->client, 0, sizeof(at)), &at, sizeof(at));
+}
+
+static void put_monitor(struct rtci_buf *buf, const struct monitor *monitor)
+{
+    memcpy(jput(buf, J_MONITOR, monitor->client, 0, sizeof(*monitor)), monitor, sizeof(*monitor));
+}
+
+static void put_link(struct rtci_buf *buf, const struct link *link, bool on)
+{
+    memcpy(jput(buf, J_LINK, 0, on, sizeof(*link)), link, sizeof(*link));
 }
 
 static void put_kv(struct rtci_buf *buf, const struct kv *kv, bool present)
@@ -157,6 +189,24 @@ void head_j_kv(struct rtci_head_core *core, const struct kv *kv, bool present)
         put_kv(journal(core), kv, present);
 }
 
+void head_j_actor(struct rtci_head_core *core, const struct actor *actor)
+{
+    if (journal(core))
+        put_actor(core, journal(core), actor);
+}
+
+void head_j_monitor(struct rtci_head_core *core, const struct monitor *monitor)
+{
+    if (journal(core))
+        put_monitor(journal(core), monitor);
+}
+
+void head_j_link(struct rtci_head_core *core, const struct link *link, bool on)
+{
+    if (journal(core))
+        put_link(journal(core), link, on);
+}
+
 void head_j_node_hold(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids,
                       bool hold)
 {
@@ -178,6 +228,7 @@ static void replay_wire(struct rtci_head_core *core, uint32_t number, const stru
         return;
     switch (rec->type) {
     case RTCI_R_SUBMIT: head_submit(core, client, at); break;
+    case RTCI_R_ACTOR_CREATE: head_actor_create(core, client, at); break;
     case RTCI_R_RELEASE: head_release(core, client, at); break;
     case RTCI_R_SHAPE: head_shape(core, client, at); break;
     case RTCI_R_PUT:
@@ -220,6 +271,10 @@ static void replay_job(struct rtci_head_core *core, const struct jjob *at)
     struct job *job = &core->jobs[number];
     job->driver = at->driver;
     job->node = at->node;
+    if (at->origin && at->origin != number && at->origin < core->n_jobs && !job->origin) {
+        job->origin = at->origin;
+        core->jobs[at->origin].detached += job->alive;
+    }
     job->id_hi = at->id_hi;
     job->id_lo = at->id_lo;
     job->started_ns = at->started_ns;
@@ -237,6 +292,36 @@ static void replay_cancel(struct rtci_head_core *core, struct rtci_id id, uint32
         (uint16_t)(EF_CANCEL | (mode & RTCI_CANCEL_FORCE ? EF_FORCE : 0) |
                    (mode & RTCI_CANCEL_DEADLINE ? EF_DEADLINE : 0));
     head_cancel_later(core, index, mode & (RTCI_CANCEL_FORCE | RTCI_CANCEL_DEADLINE));
+}
+
+/* Records of actors have a fixed length. */
+static int replay_actors(struct rtci_head_core *core, const struct jrec *rec, size_t len)
+{
+    struct jactor actor;
+    struct monitor monitor;
+    struct rtci_actor_link link = {.op = rec->arg};
+    switch (rec->type) {
+    case J_ACTOR:
+        if (len < sizeof(actor))
+            return RTC_E_CORRUPT;
+        memcpy(&actor, rec + 1, sizeof(actor));
+        head_actor_replay(core, rec->client, &actor);
+        return 0;
+    case J_MONITOR:
+        if (len < sizeof(monitor))
+            return RTC_E_CORRUPT;
+        memcpy(&monitor, rec + 1, sizeof(monitor));
+        monitor.client = rec->client;
+        head_monitor_set(core, &monitor);
+        return 0;
+    case J_LINK:
+        if (len < sizeof(struct link))
+            return RTC_E_CORRUPT;
+        memcpy(&link.a, rec + 1, sizeof(link.a) + sizeof(link.b));
+        head_link(core, &link);
+        return 0;
+    default: return RTC_E_CORRUPT;
+    }
 }
 
 static int replay_one(struct rtci_head_core *core, const struct jrec *rec)
@@ -303,7 +388,7 @@ static int replay_one(struct rtci_head_core *core, const struct jrec *rec)
             return RTC_E_CORRUPT;
         head_hold(core, rec->client, NULL, (const struct rtci_ids *)body, rec->arg);
         return 0;
-    default: return RTC_E_CORRUPT;
+    default: return replay_actors(core, rec, len);
     }
 }
 
@@ -352,8 +437,13 @@ static void put_wire(struct snap *snap, uint32_t client, const struct rtci_rec *
     flush(snap, RTCI_MIB / 2);
 }
 
-static void put_entry(struct snap *snap, const struct entry *entry)
+static void put_entry(struct rtci_head_core *core, struct snap *snap, const struct entry *entry)
 {
+    if (entry->kind == ENTRY_ACTOR) {
+        put_wire(snap, entry->client, &entry->spec->rec, RTCI_R_ACTOR_CREATE);
+        put_actor(core, &snap->buf, &core->actors[entry->parent]);
+        return;
+    }
     if (entry->put)
         put_wire(snap, entry->client, &entry->put->rec,
                  entry->put->kind == RTCI_KIND_ARENA ? RTCI_R_SEAL : RTCI_R_PUT);
@@ -433,6 +523,17 @@ static void snapshot_clients(struct rtci_head_core *core, struct snap *snap)
     }
 }
 
+static void snapshot_watch(struct rtci_head_core *core, struct snap *snap)
+{
+    for (uint32_t i = 1; i < core->n_monitors; i++) {
+        if (core->monitors[i].used)
+            put_monitor(&snap->buf, &core->monitors[i]);
+        flush(snap, RTCI_MIB / 2);
+    }
+    for (uint32_t i = 0; i < core->n_links; i++)
+        put_link(&snap->buf, &core->links[i], true);
+}
+
 int rtci_head_core_snapshot(struct rtci_head_core *core,
                             int (*emit)(void *arg, const void *data, size_t len), void *arg)
 {
@@ -448,7 +549,7 @@ int rtci_head_core_snapshot(struct rtci_head_core *core,
     }
     qsort(order, n, sizeof(*order), by_order);
     for (uint32_t i = 0; i < n && !snap.rc; i++)
-        put_entry(&snap, order[i]);
+        put_entry(core, &snap, order[i]);
     for (uint32_t i = 0; i < n && !snap.rc; i++)
         put_result(&snap, order[i]);
     for (uint32_t b = 0; b < core->n_kv_blocks; b++) {
@@ -477,6 +578,7 @@ int rtci_head_core_snapshot(struct rtci_head_core *core,
             jput(&snap.buf, J_CLIENT_GONE, i, 0, 0);
         flush(&snap, RTCI_MIB / 2);
     }
+    snapshot_watch(core, &snap);
     flush(&snap, 0);
     rtci_buf_fini(&snap.buf);
     free(order);

@@ -154,8 +154,13 @@ static void settle_tasks(struct rtci_head_core *core, uint32_t number)
 static void settle(struct rtci_head_core *core, uint32_t number)
 {
     head_ghosts_settle(core, number);
+    head_actors_settle(core, number);
     for (uint32_t at = core->nodes[number].slots, next; at; at = next) {
         next = core->slots[at].node_next;
+        if (head_class(core, core->slots[at].cls)->actor) {
+            core->slots[at].reported = false;
+            continue;
+        }
         settle_tasks(core, at);
         struct slot *slot = &core->slots[at];
         bool reported = slot->reported;
@@ -176,7 +181,9 @@ static void reopen(struct rtci_head_core *core, uint32_t number)
         next = core->slots[at].node_next;
         struct slot *slot = &core->slots[at];
         slot->draining = node->cordoned || (slot->draining && !slot->inflight);
-        if (node->draining)
+        if (node->draining && head_class(core, slot->cls)->actor)
+            head_actor_drain(core, at);
+        else if (node->draining)
             head_recall(core, at, 0);
         head_slot_check(core, at);
     }
@@ -253,13 +260,20 @@ void rtci_head_core_set_path(struct rtci_head_core *core, uint32_t number, enum 
 
 /* ---- Ending ---- */
 
-/* `left`: by its own will, so that what had not begun is known: all but the first of each slot. */
-static void end_tasks(struct rtci_head_core *core, uint32_t slot, uint32_t number, const char *text,
+/* True when the slot is gone too. `left`: by its own will, so that what had not begun is known: all but the first of each slot. */
+static bool end_tasks(struct rtci_head_core *core, uint32_t slot, uint32_t number, const char *text,
                       bool left)
 {
     while (core->slots[slot].head) {
         uint32_t index = left ? core->slots[slot].tail : core->slots[slot].head;
         struct entry *entry = head_entry(core, index);
+        if (entry->kind == ENTRY_ACTOR) {
+            struct rtci_cause cause;
+            head_cause(&cause, RTCI_CAUSE_NODE_LOST, RTC_E_NODE_LOST, text);
+            cause.node = number;
+            head_actor_lost(core, index, &cause); /* and with it its slot */
+            return true;
+        }
         if (left && entry->state == RTCI_TASK_LEASED && index != core->slots[slot].head) {
             head_slot_take(core, index);
             entry->attempt--;
@@ -269,6 +283,7 @@ static void end_tasks(struct rtci_head_core *core, uint32_t slot, uint32_t numbe
         struct rtci_fail fail = {.code = RTC_E_NODE_LOST, .exit_status = -1, .node = number};
         head_attempt_failed(core, index, &fail, text, NULL, 0);
     }
+    return false;
 }
 
 void head_node_end(struct rtci_head_core *core, uint32_t number, const char *cause, bool left)
@@ -286,8 +301,8 @@ void head_node_end(struct rtci_head_core *core, uint32_t number, const char *cau
         uint32_t slot = core->nodes[number].slots;
         head_unhungry(core, slot);
         core->slots[slot].draining = true; /* not refilled by what ends in it */
-        end_tasks(core, slot, number, text, left);
-        head_slot_release(core, slot, false);
+        if (!end_tasks(core, slot, number, text, left))
+            head_slot_release(core, slot, false);
     }
     for (uint32_t i = 1; i < core->n_clients; i++) {
         struct client *client = core->clients[i];
@@ -323,7 +338,9 @@ void head_cordon(struct rtci_head_core *core, uint32_t number, uint32_t op)
         next = core->slots[at].node_next;
         head_unhungry(core, at);
         core->slots[at].draining = node->cordoned;
-        if (node->draining)
+        if (node->draining && head_class(core, core->slots[at].cls)->actor)
+            head_actor_drain(core, at);
+        else if (node->draining)
             head_recall(core, at, 0);
         head_slot_check(core, at);
     }

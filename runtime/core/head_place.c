@@ -182,7 +182,7 @@ static void drain_other(struct rtci_head_core *core, struct cls *cls)
     uint32_t victim = 0, most = 0;
     for (uint32_t i = 0; i < core->n_classes; i++) {
         struct cls *other = core->classes[i];
-        if (other == cls || !other->n_slots)
+        if (other == cls || !other->n_slots || other->actor)
             continue;
         bool lower = other->n_ready && head_ready_priority(other) < prio;
         if (!lower && other->n_slots <= cls->n_slots)
@@ -250,9 +250,9 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
         while (cls->n_ready > idle && new_slot(core, number))
             cls = head_class(core, number);
     }
-    uint32_t n = cls->n_slots ? cls->n_slots : 1;
+    uint32_t n = cls->n_slots && !cls->actor ? cls->n_slots : 1;
     uint32_t share = (cls->n_ready + n - 1) / n + 1;
-    for (uint32_t pass = 0; pass < 2 && cls->n_ready; pass++) {
+    for (uint32_t pass = 0; pass < 2 && cls->n_ready && !cls->actor; pass++) {
         for (uint32_t at = pass ? cls->slot_head : cls->hungry, next; at && cls->n_ready;
              at = next) {
             struct slot *slot = &core->slots[at];
@@ -268,7 +268,7 @@ static void place_class(struct rtci_head_core *core, uint32_t number, bool searc
         if (cls->n_slots > 64)
             break; /* many slots: they come by being hungry */
     }
-    if (cls->n_ready && !cls->n_slots && !cls->hungry && search) {
+    if (cls->n_ready && (!cls->n_slots || cls->actor) && !cls->hungry && search) {
         bool feasible = head_feasible(core, cls);
         if (!feasible && core->n_nodes > 1)
             infeasible(core, cls);
@@ -295,7 +295,7 @@ static void balance_node(struct rtci_head_core *core, uint32_t number)
         return;
     for (uint32_t i = 0; i < core->n_classes && i < 64; i++) {
         struct cls *cls = core->classes[i];
-        if (cls->n_ready || !cls->n_slots || !head_allowed(node, number, cls) ||
+        if (cls->n_ready || !cls->n_slots || cls->actor || !head_allowed(node, number, cls) ||
             head_lacking(node, cls, false))
             continue;
         if (cls->mean_ns < BALANCE_MEAN_NS) {
@@ -336,7 +336,7 @@ static void unstick(struct rtci_head_core *core)
         bool goes_on = cls->unstick_at && next->used && head_class(core, next->cls) == cls;
         uint32_t at = goes_on ? cls->unstick_at : cls->slot_head;
         bool several = false;
-        if (cls->n_ready || cls->mean_ns >= BALANCE_MEAN_NS)
+        if (cls->n_ready || cls->actor || cls->mean_ns >= BALANCE_MEAN_NS)
             continue;
         for (uint32_t looked = 0; at && looked < UNSTICK_MAX; looked++) {
             const struct slot *slot = &core->slots[at];

@@ -7,7 +7,8 @@
 
 #include "runtime/core/head_internal.h"
 
-static void tell(struct rtci_head_core *core, uint32_t node, const struct rtci_program *program)
+static void tell(struct rtci_head_core *core, uint32_t node, uint32_t job,
+                 const struct rtci_program *program)
 {
     struct rtci_program *out = head_out(core, node, RTCI_R_PROGRAM, sizeof(*out));
     if (!out)
@@ -15,6 +16,7 @@ static void tell(struct rtci_head_core *core, uint32_t node, const struct rtci_p
     struct rtci_rec rec = out->rec;
     *out = *program;
     out->rec = rec;
+    out->job = job;
 }
 
 void head_program_want(struct rtci_head_core *core, uint32_t node, const struct rtci_job_end *want)
@@ -22,29 +24,46 @@ void head_program_want(struct rtci_head_core *core, uint32_t node, const struct 
     struct job *job = want->job < core->n_jobs ? &core->jobs[want->job] : NULL;
     if (!job || !job->used || !job->alive) {
         struct rtci_program none = {.job = want->job, .status = RTC_E_JOB_ENDED};
-        tell(core, node, &none);
+        tell(core, node, want->job, &none);
         return;
     }
+    uint32_t from = job->origin ? job->origin : want->job;
+    job = &core->jobs[from]; /* of a detached actor: that of the driver which made it */
     if (job->program) {
-        tell(core, node, job->program);
+        tell(core, node, want->job, job->program);
+        return;
+    }
+    if (!job->alive) {
+        struct rtci_program none = {.job = want->job, .status = RTC_E_JOB_ENDED};
+        tell(core, node, want->job, &none);
         return;
     }
     uint32_t i = 0;
-    while (i < job->n_program_waits && job->program_waits[i] != node)
+    while (i < job->n_program_waits &&
+           (job->program_waits[i].node != node || job->program_waits[i].job != want->job))
         i++;
     if (i == job->n_program_waits) {
         HEAD_GROW(job->program_waits, job->cap_program_waits, job->n_program_waits);
-        job->program_waits[job->n_program_waits++] = node;
+        job->program_waits[job->n_program_waits++] = (struct program_wait){node, want->job};
     }
+    head_program_keep(core, from);
+}
+
+/* Asks for it, where it is not known yet: when the driver has gone it is too late. */
+void head_program_keep(struct rtci_head_core *core, uint32_t number)
+{
+    const struct job *job = &core->jobs[number];
+    if (job->program)
+        return;
     struct rtci_job_end *ask = head_out(core, job->node, RTCI_R_PROGRAM_WANT, sizeof(*ask));
     if (ask)
-        ask->job = want->job;
+        ask->job = number;
 }
 
 void head_program(struct rtci_head_core *core, uint32_t node, const struct rtci_program *program)
 {
     struct job *job = program->job < core->n_jobs ? &core->jobs[program->job] : NULL;
-    if (!job || !job->alive || job->node != node)
+    if (!job || (!job->alive && !job->detached) || job->node != node)
         return;
     if (!program->status && !job->program) {
         job->program = malloc(sizeof(*job->program));
@@ -55,7 +74,8 @@ void head_program(struct rtci_head_core *core, uint32_t node, const struct rtci_
     uint32_t n = job->n_program_waits;
     job->n_program_waits = 0;
     for (uint32_t i = 0; i < n; i++)
-        tell(core, job->program_waits[i], job->program ? job->program : program);
+        tell(core, job->program_waits[i].node, job->program_waits[i].job,
+             job->program ? job->program : program);
 }
 
 void head_program_forget(struct job *job)

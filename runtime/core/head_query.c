@@ -144,7 +144,7 @@ static void job_row(struct rtci_head_core *core, uint32_t number, struct rtci_ro
     row->tasks_failed = job->failed;
     row->started_ns = job->started_ns;
     for (uint32_t i = 0; i < core->n_classes; i++) {
-        if (core->classes[i]->job != number)
+        if (core->classes[i]->job != number || core->classes[i]->actor)
             continue;
         row->tasks_waiting += core->classes[i]->n_ready;
         for (uint32_t at = core->classes[i]->slot_head; at; at = core->slots[at].cls_next)
@@ -164,6 +164,12 @@ static void status_row(struct rtci_head_core *core, struct rtci_row_status *row)
     row->tasks_alive = core->stats.tasks_alive;
     row->tasks_ready = core->stats.tasks_ready;
     row->tasks_running = core->stats.tasks_leased;
+    for (uint32_t i = 0; i < core->n_classes; i++) {
+        if (!core->classes[i]->actor)
+            continue;
+        row->tasks_ready -= core->classes[i]->n_ready; /* they are counted with the tasks */
+        row->tasks_running -= core->classes[i]->n_slots;
+    }
     row->tasks_done_total = core->stats.tasks_done_total;
     row->tasks_failed_total = core->stats.tasks_failed_total;
     row->tasks_retried_total = core->stats.tasks_retried_total;
@@ -178,6 +184,7 @@ static bool has_row(struct rtci_head_core *core, uint32_t what, uint32_t i)
     switch (what) {
     case RTCI_Q_NODES: return core->nodes[i].state != RTCI_NODE_DEAD && core->nodes[i].hello;
     case RTCI_Q_TASKS: return core->entries[i].kind == ENTRY_TASK;
+    case RTCI_Q_ACTORS: return core->entries[i].kind == ENTRY_ACTOR;
     case RTCI_Q_OBJECTS:
         return core->entries[i].kind == ENTRY_PUT ||
                (core->entries[i].kind == ENTRY_TASK && core->entries[i].state == RTCI_TASK_DONE);
@@ -196,6 +203,7 @@ static void put_row(struct rtci_head_core *core, uint32_t what, uint32_t i, stru
         struct rtci_row_task task;
         struct rtci_row_object object;
         struct rtci_row_job job;
+        struct rtci_row_actor actor;
     } row;
     size_t size = 0;
     switch (what) {
@@ -203,6 +211,7 @@ static void put_row(struct rtci_head_core *core, uint32_t what, uint32_t i, stru
     case RTCI_Q_TASKS: task_row(core, i, &row.task), size = sizeof(row.task); break;
     case RTCI_Q_OBJECTS: object_row(core, i, &row.object), size = sizeof(row.object); break;
     case RTCI_Q_JOBS: job_row(core, i, &row.job), size = sizeof(row.job); break;
+    case RTCI_Q_ACTORS: head_actor_row(core, i, &row.actor), size = sizeof(row.actor); break;
     default: return;
     }
     rtci_buf_put(buf, &row, size);
@@ -243,9 +252,16 @@ void head_query(struct rtci_head_core *core, struct client *client, const struct
     case RTCI_Q_NODES:
     case RTCI_Q_TASKS:
     case RTCI_Q_OBJECTS:
+    case RTCI_Q_ACTORS:
     case RTCI_Q_JOBS: pages(core, client, query); break;
     case RTCI_Q_WHY: {
         uint32_t index = head_find(core, query->id);
+        if (index && head_entry(core, index)->kind == ENTRY_ACTOR) { /* told apart by its size */
+            struct rtci_row_actor row;
+            head_actor_row(core, index, &row);
+            head_reply(core, client, query->request, 0, 1, 0, none, &row, sizeof(row));
+            break;
+        }
         if (!index || head_entry(core, index)->kind != ENTRY_TASK) {
             head_reply(core, client, query->request, RTC_E_NOT_FOUND, 0, 0, none, NULL, 0);
             break;

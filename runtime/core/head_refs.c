@@ -95,7 +95,7 @@ static void release_one(struct rtci_head_core *core, struct client *client, uint
     if (entry->holds)
         return;
     entry->flags |= EF_RELEASED;
-    if (entry->kind == ENTRY_PUT || head_terminal(entry))
+    if (entry->kind != ENTRY_TASK || head_terminal(entry))
         head_entry_try_free(core, index);
 }
 
@@ -285,7 +285,7 @@ void head_want(struct rtci_head_core *core, struct client *client, const struct 
         uint32_t index = head_find(core, id[i]);
         if (RTCI_UNLIKELY(is_foreign(core, client, id[i])))
             answer_without(core, client, id[i], RTC_E_FOREIGN);
-        else if (!index)
+        else if (!index || head_entry(core, index)->kind == ENTRY_ACTOR)
             answer_without(core, client, id[i], RTC_E_LOST);
         else if (head_terminal(head_entry(core, index)))
             head_push_to(core, client, index, false);
@@ -337,7 +337,8 @@ void head_hold(struct rtci_head_core *core, uint32_t node, struct client *client
         if (!index)
             continue;
         struct entry *entry = head_entry(core, index);
-        if (hold && !core->replaying && !core->jobs[head_client(core, entry->client)->job].alive)
+        if (hold && !core->replaying && entry->kind != ENTRY_ACTOR &&
+            !core->jobs[head_client(core, entry->client)->job].alive)
             continue;
         uint32_t *at = &entry->ext_edges;
         while (*at && core->edges[*at].who != node)

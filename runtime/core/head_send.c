@@ -98,15 +98,19 @@ void head_send_task(struct rtci_head_core *core, uint32_t number, uint32_t index
     head_slot_add(core, number, index);
     entry->attempt++;
     entry->started_ns = core->now_ns;
-    struct rtci_spec *out = head_out(core, slot->node, RTCI_R_TASK, size + extra);
+    bool actor = entry->kind == ENTRY_ACTOR;
+    uint16_t type = actor ? RTCI_R_ACTOR_START : RTCI_R_TASK;
+    if (RTCI_UNLIKELY(actor))
+        head_actor_sent(core, index, number);
+    struct rtci_spec *out = head_out(core, slot->node, type, size + extra);
     if (!out)
         return; /* the node is going: node_down takes the task back */
     uint32_t whole = out->rec.size;
     memcpy(out, spec, size);
-    out->rec = (struct rtci_rec){whole, RTCI_R_TASK, 0};
+    out->rec = (struct rtci_rec){whole, type, 0};
     out->attempt = entry->attempt;
     out->slot = number;
-    out->job = head_class(core, slot->cls)->job;
+    out->job = actor ? head_actor(core, index)->job : head_class(core, slot->cls)->job;
     out->deadline_ns = entry->deadline_ns;
     out->shape = profile(head_class(core, slot->cls));
     if (spec->n_refs)

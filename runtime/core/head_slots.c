@@ -371,6 +371,8 @@ void head_slot_check(struct rtci_head_core *core, uint32_t number)
         node->state == RTCI_NODE_SUSPECT || node->state == RTCI_NODE_DEAD)
         return; /* of a node that is away: looked at when it is back */
     struct cls *cls = head_class(core, slot->cls);
+    if (RTCI_UNLIKELY(cls->actor))
+        return; /* it ends with its actor */
     if (node->cpu_free < 0 && cls->shape.cpu && !slot->draining) {
         /* A task that waited took its CPUs back: what ends first gives way. */
         head_unhungry(core, number);

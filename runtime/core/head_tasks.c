@@ -96,7 +96,7 @@ uint32_t head_entry_new(struct rtci_head_core *core, struct client *client, uint
     seq_set(client, seq, index);
     if (kind == ENTRY_TASK)
         core->stats.tasks_alive++;
-    else
+    else if (kind == ENTRY_PUT)
         core->stats.objects++;
     return index;
 }
@@ -114,6 +114,8 @@ void head_free_copy(struct rtci_head_core *core, uint32_t node, struct rtci_id i
 void head_entry_try_free(struct rtci_head_core *core, uint32_t index)
 {
     struct entry *entry = head_entry(core, index);
+    if (RTCI_UNLIKELY(entry->kind == ENTRY_ACTOR) && !head_actor_unused(core, index))
+        return;
     if (!entry->kind || !head_terminal(entry) || entry->holds || entry->pins || entry->ext ||
         entry->flags & EF_UNDELIVERED)
         return;
@@ -121,8 +123,10 @@ void head_entry_try_free(struct rtci_head_core *core, uint32_t index)
     head_edges_free(core, &entry->ext_edges);
     if (entry->kind == ENTRY_TASK)
         core->stats.tasks_alive--;
-    else
+    else if (entry->kind == ENTRY_PUT)
         core->stats.objects--;
+    else
+        head_actor_free(core, index);
     struct client *client = head_client(core, entry->client);
     seq_clear(client, entry->seq);
     head_copies_free(core, entry, client->node);
@@ -224,7 +228,7 @@ static const struct rtci_fail *failure_of(const struct entry *entry)
     return (const struct rtci_fail *)((const char *)entry->result + ret->offset);
 }
 
-static void fail_dependant(struct rtci_head_core *core, uint32_t index, uint32_t dep)
+void head_fail_dependant(struct rtci_head_core *core, uint32_t index, uint32_t dep)
 {
     const struct rtci_fail *first = failure_of(head_entry(core, dep));
     char text[RTCI_ERROR_TEXT_MAX];
@@ -258,7 +262,7 @@ bool head_fail_if_lost(struct rtci_head_core *core, uint32_t index)
         uint32_t dep = head_find(core, id);
         if (!dep || !head_copies_lost(core, head_entry(core, dep), id.index))
             continue;
-        fail_dependant(core, index, dep);
+        head_fail_dependant(core, index, dep);
         return true;
     }
     return false;
@@ -273,6 +277,50 @@ void head_make_ready(struct rtci_head_core *core, uint32_t index, bool front)
     if (entry->state != RTCI_TASK_READY)
         head_move(core, index, RTCI_TASK_READY);
     head_ready_push(core, index, front);
+    if (RTCI_UNLIKELY(entry->kind == ENTRY_ACTOR))
+        head_actor_ready(core, index, front);
+}
+
+/* Handles of actors go anywhere, and are there already. */
+static void bad_ref(struct rtci_head_core *core, uint32_t index, bool foreign)
+{
+    if (head_entry(core, index)->kind != ENTRY_TASK)
+        return;
+    head_fail_simple(core, index, RTCI_TASK_FAILED, foreign ? RTC_E_FOREIGN : RTC_E_LOST,
+                     foreign ? "an argument is a reference of another job; pass its value, or "
+                               "publish it by name"
+                             : "an argument refers to an object that does not exist (any more)");
+}
+
+uint32_t head_submit_refs(struct rtci_head_core *core, const struct client *client, uint32_t index,
+                          bool *ret_bad)
+{
+    struct entry *entry = head_entry(core, index);
+    const struct rtci_id *refs = rtci_spec_refs(entry->spec);
+    uint32_t failed = 0, n = entry->spec->n_refs;
+    head_pin(core, refs, n);
+    entry->flags |= EF_PINNED_DEPS;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t dep = head_find(core, refs[i]);
+        if (dep && head_entry(core, dep)->kind == ENTRY_ACTOR)
+            continue;
+        struct client *owner = head_client(core, refs[i].client);
+        if (!dep && core->replaying)
+            continue; /* it had been there: the task ended, or the object is lost with its host */
+        if (!dep || !owner || owner->job != client->job) {
+            *ret_bad = true;
+            bad_ref(core, index, owner && owner->job != client->job);
+            return 0;
+        }
+        struct entry *on = head_entry(core, dep);
+        if (!head_terminal(on)) {
+            entry->deps++;
+            head_edge_add(core, &on->edges, EDGE_DEP, index);
+        } else if (failure_of(on) && !failed) {
+            failed = dep;
+        }
+    }
+    return failed;
 }
 
 void head_submit(struct rtci_head_core *core, struct client *client, const struct rtci_spec *spec)
@@ -310,43 +358,24 @@ void head_submit(struct rtci_head_core *core, struct client *client, const struc
                          "its resource shape was never declared");
         return;
     }
-    const struct rtci_id *refs = rtci_spec_refs(entry->spec);
-    uint32_t bad = 0;
-    head_pin(core, refs, spec->n_refs);
-    entry = head_entry(core, index);
-    entry->flags |= EF_PINNED_DEPS;
-    for (uint32_t i = 0; i < spec->n_refs; i++) {
-        uint32_t dep = head_find(core, refs[i]);
-        struct client *owner = head_client(core, refs[i].client);
-        if (!dep && core->replaying)
-            continue; /* it had been there: the task ended, or the object is lost with its host */
-        if (!dep || !owner || owner->job != client->job) {
-            head_fail_simple(
-                core, index, RTCI_TASK_FAILED,
-                owner && owner->job != client->job ? RTC_E_FOREIGN : RTC_E_LOST,
-                owner && owner->job != client->job
-                    ? "an argument is a reference of another job; pass its value, or "
-                      "publish it by name"
-                    : "an argument refers to an object that does not exist (any more)");
-            return;
-        }
-        struct entry *on = head_entry(core, dep);
-        if (!head_terminal(on)) {
-            entry->deps++;
-            head_edge_add(core, &on->edges, EDGE_DEP, index);
-        } else if (failure_of(on) && !bad) {
-            bad = dep;
-        }
-    }
-    if (bad && !core->replaying) {
-        fail_dependant(core, index, bad);
+    bool bad = false;
+    uint32_t failed = head_submit_refs(core, client, index, &bad);
+    if (bad)
         return;
-    }
-    if (!entry->deps)
+    if (failed && !core->replaying)
+        head_fail_dependant(core, index, failed);
+    else if (!head_entry(core, index)->deps)
         head_make_ready(core, index, false);
 }
 
 /* ---- Ends ---- */
+
+/* Children outlive a parent that ended well. */
+void head_children_leave(struct rtci_head_core *core, uint32_t index)
+{
+    while (head_entry(core, index)->child)
+        unlink_parent(core, head_entry(core, index)->child);
+}
 
 static void on_terminal(struct rtci_head_core *core, uint32_t index)
 {
@@ -360,10 +389,7 @@ static void on_terminal(struct rtci_head_core *core, uint32_t index)
         head_unpin(core, rtci_spec_refs(entry->spec), entry->spec->n_refs);
         entry = head_entry(core, index);
     }
-    while (entry->child) { /* children outlive a parent that ended well */
-        uint32_t child = entry->child;
-        unlink_parent(core, child);
-    }
+    head_children_leave(core, index);
     if (entry->state == RTCI_TASK_DONE) {
         core->stats.tasks_done_total++;
         core->jobs[head_client(core, entry->client)->job].done++;
@@ -384,14 +410,14 @@ static void on_terminal(struct rtci_head_core *core, uint32_t index)
             continue;
         }
         struct entry *waiter = head_entry(core, edge.who);
-        if (waiter->generation != edge.generation || waiter->kind != ENTRY_TASK ||
+        if (waiter->generation != edge.generation || !waiter->kind || waiter->kind == ENTRY_PUT ||
             waiter->state != RTCI_TASK_WAITING || !waiter->deps)
             continue;
         waiter->deps--;
         if (failure_of(head_entry(core, index)) && core->replaying)
             continue; /* how it ended is in the journal too */
         if (failure_of(head_entry(core, index)))
-            fail_dependant(core, edge.who, index);
+            head_fail_dependant(core, edge.who, index);
         else if (!waiter->deps)
             head_make_ready(core, edge.who, false);
     }
@@ -489,6 +515,10 @@ void head_fail(struct rtci_head_core *core, uint32_t index, uint32_t state,
 {
     struct entry *entry = head_entry(core, index);
     RTCI_ASSERT(!head_terminal(entry));
+    if (entry->kind == ENTRY_ACTOR) {
+        head_actor_fails(core, index, fail, text);
+        return;
+    }
     size_t function_len, text_len = strlen(text);
     const char *function = head_function_name(core, entry, &function_len);
     if (log_len > RTCI_ERROR_LOG_MAX) {

@@ -107,6 +107,8 @@ struct rtci_actor_up { /* ACTOR_UP: the constructor is done; may be repeated wit
     struct rtci_id id;
     uint32_t incarnation;
     uint32_t pending; /* calls in its mailbox */
+    uint32_t pid;
+    uint32_t pad;
 };
 struct rtci_actor_failed { /* ACTOR_FAILED: the constructor returned an error; text follows */
     struct rtci_rec rec;
