@@ -189,6 +189,7 @@ struct rtci_node_config {
     bool store_used;              /* after a restart: memory of the arena may be there */
     bool tokens_rest;             /* a token comes again as late as possible */
     uint64_t rtt_ns;              /* see struct rtci_node_hello */
+    uint32_t number;              /* the head's for it; 0 = not known yet */
     char name[64], address[64], arch[16];
     struct rtci_custom custom[16];
     struct rtci_label labels[16];
@@ -233,12 +234,18 @@ struct rtci_client_out {  /* bytes for one client's ring */
     uint32_t token;
     struct rtci_buf buf;
 };
+struct rtci_node_out {    /* calls and answers of actors, for another node */
+    uint32_t node;
+    struct rtci_buf buf;  /* a span: rtci_node_core_node_span() there */
+};
 struct rtci_node_actions {
     struct rtci_buf to_head; /* a span */
     struct rtci_buf loop;    /* records of the head that are the loop's: PROGRAM, PROGRAM_WANT, LEAVE,
                                 JOB_END */
     struct rtci_client_out *out;
     uint32_t n_out, cap_out;
+    struct rtci_node_out *to_nodes;
+    uint32_t n_to_nodes, cap_to_nodes;
     struct rtci_node_action *act;
     uint32_t n_act, cap_act;
     uint64_t deadline_ns;
@@ -254,6 +261,7 @@ void rtci_node_core_destroy(struct rtci_node_core *core);
 /* Where other nodes may reach this one; told by the next hello. */
 void rtci_node_core_set_address(struct rtci_node_core *core, const char *address);
 void rtci_node_core_set_rtt(struct rtci_node_core *core, uint64_t rtt_ns); /* told by the next hello */
+void rtci_node_core_set_number(struct rtci_node_core *core, uint32_t number); /* when it has joined */
 const char *rtci_node_core_name(const struct rtci_node_core *core);
 
 /* First call after create, and again when the head has a new epoch: says NODE_HELLO and everything
@@ -288,6 +296,8 @@ struct rtci_survivor {
     uint32_t shape_client, shape; /* of the slot's class */
     bool program;                 /* see RTCI_NA_SPAWN */
     bool attached;                /* executor had reached rtc_init() */
+    bool actor;                   /* `held` is the actor that it is, its attempt the incarnation */
+    bool restarts;                /* … which the head may start elsewhere */
     const struct rtci_held *held; /* executor: tasks in its ring, oldest first */
     uint32_t n_held;
 };
@@ -324,6 +334,13 @@ void rtci_node_core_client_span(struct rtci_node_core *core, uint64_t now_ns, ui
 /* The client read `bytes` out of its ring since the last call. */
 void rtci_node_core_client_read(struct rtci_node_core *core, uint32_t token, uint64_t bytes,
                                 struct rtci_node_actions *actions);
+/* A span of another node's actions->to_nodes, checked record by record. */
+void rtci_node_core_node_span(struct rtci_node_core *core, uint64_t now_ns, uint32_t from,
+                              const void *span, size_t len, struct rtci_node_actions *actions);
+/* The head has not been heard for most of a lease, and may soon take this node for dead: actors that
+ * it may start elsewhere are stopped where they are. false: it is heard again. */
+void rtci_node_core_fence(struct rtci_node_core *core, bool fence,
+                          struct rtci_node_actions *actions);
 /* A span from the head. */
 void rtci_node_core_head_span(struct rtci_node_core *core, uint64_t now_ns, const void *span,
                               size_t len, struct rtci_node_actions *actions);

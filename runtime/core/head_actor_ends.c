@@ -11,8 +11,7 @@ static void tell_end(struct rtci_head_core *core, uint32_t index, uint16_t type)
     const struct entry *entry = head_entry(core, index);
     if (!entry->slot)
         return; /* it is told when its node has told of it */
-    struct rtci_actor_end *out =
-        head_out(core, core->slots[entry->slot].node, type, sizeof(*out));
+    struct rtci_actor_end *out = head_out(core, core->slots[entry->slot].node, type, sizeof(*out));
     if (!out)
         return;
     out->id = (struct rtci_id){entry->seq, entry->client, 0};
@@ -84,8 +83,7 @@ void head_actor_end(struct rtci_head_core *core, const struct client *client,
     if (stop)
         head_actor_stop(core, index, &cause, AE_STOP);
     else
-        head_actor_kill(core, index, &cause,
-                        end->flags & RTCI_END_NO_RESTART ? AE_NO_RESTART : 0);
+        head_actor_kill(core, index, &cause, end->flags & RTCI_END_NO_RESTART ? AE_NO_RESTART : 0);
 }
 
 /* Its node is drained: one that may be restarted goes on elsewhere, others keep the node. */
@@ -249,9 +247,8 @@ void head_actor_held(struct rtci_head_core *core, uint32_t node, const struct rt
     struct entry *entry = index ? head_entry(core, index) : NULL;
     struct actor *actor = index ? head_actor(core, index) : NULL;
     bool used = number < core->n_slots && core->slots[number].used;
-    bool mine = actor && is_placed(actor) && actor->node == node && number &&
-                number <= 1000000 && entry->attempt == row->attempt &&
-                (entry->slot ? entry->slot == number : !used);
+    bool mine = actor && is_placed(actor) && actor->node == node && number && number <= 1000000 &&
+                entry->attempt == row->attempt && (entry->slot ? entry->slot == number : !used);
     if (!mine) {
         struct rtci_slot_msg *out = head_out(core, node, RTCI_R_SLOT_FREE, sizeof(*out));
         if (out)

@@ -1,7 +1,7 @@
 /* Names of actors, unique within a namespace; and the answers to where an actor is.
  *
- * A name belongs to the actor that took it when it was created, until that is dead. Who asks by name
- * gets a handle: the answer is held for its node before it hears of it, as with named objects.
+ * A name belongs to the actor that took it when it was created, until that is dead. Who asks by
+ * name gets a handle: the answer is held for its node before it hears of it, as with named objects.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,8 +176,8 @@ void head_actor_where(struct rtci_head_core *core, struct client *client,
 {
     char name[NAME_SPACE];
     const char *ns = (const char *)(where + 1);
-    uint32_t len = full_name(core, client, ns, where->ns_len, ns + where->ns_len, where->name_len,
-                             name);
+    uint32_t len =
+        full_name(core, client, ns, where->ns_len, ns + where->ns_len, where->name_len, name);
     uint32_t asked = len ? holder(core, name, len) : head_actor_find(core, where->id);
     if (!asked) {
         answer_none(core, client, where->id, where->request, len != 0);
@@ -267,8 +267,8 @@ void head_actor_row(struct rtci_head_core *core, uint32_t index, struct rtci_row
     row->created_ns = actor->created_ns;
     row->since_ns = actor->since_ns;
     uint32_t ns_len = options->ns_len;
-    const char *ns = head_namespace(core, head_client(core, entry->client),
-                                    rtci_options_ns(options), &ns_len);
+    const char *ns =
+        head_namespace(core, head_client(core, entry->client), rtci_options_ns(options), &ns_len);
     size_t len;
     const char *function = head_function_name(core, entry, &len);
     copy(row->ns, sizeof(row->ns), ns, ns_len);

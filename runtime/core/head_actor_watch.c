@@ -1,7 +1,7 @@
 /* Monitors and links: who hears of an actor's death, and who dies with it.
  *
- * A monitor is named by its client. It ends with one DOWN: said when the actor is dead for good, kept
- * until the client has answered, and said again after a restart of the head, which cannot know
+ * A monitor is named by its client. It ends with one DOWN: said when the actor is dead for good,
+ * kept until the client has answered, and said again after a restart of the head, which cannot know
  * whether it was heard; the client drops what it has seen. */
 #include "runtime/core/head_internal.h"
 
@@ -16,8 +16,8 @@ static struct monitor *monitor_find(struct rtci_head_core *core, const struct cl
 
 static void tell(struct rtci_head_core *core, const struct monitor *monitor)
 {
-    struct rtci_actor_down *out = head_out_client(core, head_client(core, monitor->client),
-                                                  RTCI_R_ACTOR_DOWN, sizeof(*out));
+    struct rtci_actor_down *out =
+        head_out_client(core, head_client(core, monitor->client), RTCI_R_ACTOR_DOWN, sizeof(*out));
     if (!out)
         return;
     out->monitor = monitor->number;
@@ -37,8 +37,8 @@ static struct monitor *monitor_new(struct rtci_head_core *core, struct client *c
         HEAD_GROW(core->monitors, core->cap_monitors, number);
         core->n_monitors++;
     }
-    core->monitors[number] = (struct monitor){
-        .client = client->number, .used = true, .client_next = client->monitors};
+    core->monitors[number] =
+        (struct monitor){.client = client->number, .used = true, .client_next = client->monitors};
     client->monitors = number;
     return &core->monitors[number];
 }

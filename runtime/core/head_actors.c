@@ -2,10 +2,10 @@
  *
  * An actor is an entry like a task: it waits for its arguments, stands in the queue of a class and
  * is placed in a slot by the same code. The slot is its own: nothing else goes into it, and it ends
- * with it. Each placement is an incarnation, the attempt of its entry, counted and journalled before
- * its node hears of it; what an older one says is not listened to. A new one is placed only when the
- * node has told that the process of the last is gone, or the node itself is declared dead: at most
- * one lives.
+ * with it. Each placement is an incarnation, the attempt of its entry, counted and journalled
+ * before its node hears of it; what an older one says is not listened to. A new one is placed only
+ * when the node has told that the process of the last is gone, or the node itself is declared dead:
+ * at most one lives.
  *
  * Invariants: an actor is dead exactly when its entry is terminal; one that starts or lives is in a
  * slot, but after a restart of the head until its node has told; who waits to be told where it is
@@ -56,8 +56,7 @@ static uint32_t actor_new(struct rtci_head_core *core)
         HEAD_GROW(core->actors, core->cap_actors, number);
         core->n_actors++;
     }
-    core->actors[number] =
-        (struct actor){.created_ns = core->now_ns, .since_ns = core->now_ns};
+    core->actors[number] = (struct actor){.created_ns = core->now_ns, .since_ns = core->now_ns};
     core->stats.actors++;
     return number;
 }
@@ -360,8 +359,8 @@ void head_actor_fails(struct rtci_head_core *core, uint32_t index, const struct 
 
 /* ---- Handles ---- */
 
-/* Nobody has a handle: a dead one may go. One that lives is told to stop, by the next tick: a handle
- * may be dropped in the middle of anything. */
+/* Nobody has a handle: a dead one may go. One that lives is told to stop, by the next tick: a
+ * handle may be dropped in the middle of anything. */
 bool head_actor_unused(struct rtci_head_core *core, uint32_t index)
 {
     const struct entry *entry = head_entry(core, index);

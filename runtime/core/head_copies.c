@@ -270,7 +270,8 @@ static void sweep(struct rtci_head_core *core)
     core->losses = true;
     for (uint32_t i = 1; i < core->n_entries; i++) {
         const struct entry *entry = &core->entries[i];
-        if (entry->kind == ENTRY_TASK && entry->state == RTCI_TASK_READY && entry->spec->n_refs)
+        if (entry->kind && entry->kind != ENTRY_PUT && entry->state == RTCI_TASK_READY &&
+            entry->spec->n_refs)
             head_fail_if_lost(core, i);
     }
 }
@@ -284,8 +285,8 @@ static void too_large(struct rtci_head_core *core, uint32_t number, struct rtci_
              id.client, (unsigned long long)id.seq, number, core->nodes[number].name);
     for (uint32_t i = 1; i < core->n_entries; i++) {
         const struct entry *entry = &core->entries[i];
-        if (entry->kind != ENTRY_TASK || !entry->slot || core->slots[entry->slot].node != number ||
-            entry->state != RTCI_TASK_LEASED)
+        if (!entry->kind || entry->kind == ENTRY_PUT || !entry->slot ||
+            core->slots[entry->slot].node != number || entry->state != RTCI_TASK_LEASED)
             continue;
         uint32_t ref = 0;
         while (ref < entry->spec->n_refs && !rtci_id_equal(rtci_spec_refs(entry->spec)[ref], id))

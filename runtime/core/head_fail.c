@@ -221,11 +221,12 @@ static void lost_text(const struct rtci_slot_lost *lost, uint32_t node, char *te
                  "it at the top of main()",
                  lost->pid, (unsigned long long)(RTCI_EXEC_REGISTER_NS / RTCI_NS_PER_S));
     else if (lost->code == RTC_E_OS && lost->log_len)
-        snprintf(text, RTCI_ERROR_TEXT_MAX, "its executor could not be started on node %u: %.*s", node,
-                 line_len((const char *)(lost + 1), lost->log_len), (const char *)(lost + 1));
+        snprintf(text, RTCI_ERROR_TEXT_MAX, "its executor could not be started on node %u: %.*s",
+                 node, line_len((const char *)(lost + 1), lost->log_len), (const char *)(lost + 1));
     else if (lost->code == RTC_E_OS)
-        snprintf(text, RTCI_ERROR_TEXT_MAX, "its executor could not be started on node %u (errno %d)",
-                 node, lost->exit_status);
+        snprintf(text, RTCI_ERROR_TEXT_MAX,
+                 "its executor could not be started on node %u (errno %d)", node,
+                 lost->exit_status);
     else if (lost->code == RTC_E_PROTOCOL)
         snprintf(text, RTCI_ERROR_TEXT_MAX,
                  "its executor (pid %u on node %u) wrote nonsense into the memory that it shares "
@@ -233,8 +234,9 @@ static void lost_text(const struct rtci_slot_lost *lost, uint32_t node, char *te
                  "must not",
                  lost->pid, node);
     else if (lost->signal)
-        snprintf(text, RTCI_ERROR_TEXT_MAX, "its executor (pid %u on node %u) was killed by signal %d%s",
-                 lost->pid, node, lost->signal,
+        snprintf(text, RTCI_ERROR_TEXT_MAX,
+                 "its executor (pid %u on node %u) was killed by signal %d%s", lost->pid, node,
+                 lost->signal,
                  lost->signal == 11  ? " (a bad access or a stack overflow)"
                  : lost->signal == 6 ? " (abort)"
                                      : "");
@@ -250,10 +252,10 @@ static void actor_slot_lost(struct rtci_head_core *core, uint32_t number, uint32
     struct rtci_cause cause;
     char text[RTCI_ERROR_TEXT_MAX];
     bool crashed = !lost->code || lost->code == RTC_E_PROTOCOL;
-    uint32_t kind = lost->code == RTC_E_OOM                                         ? RTCI_CAUSE_OOM
+    uint32_t kind = lost->code == RTC_E_OOM                                     ? RTCI_CAUSE_OOM
                     : lost->code == RTC_E_NO_REGISTER || lost->code == RTC_E_OS ? RTCI_CAUSE_START
-                    : lost->signal ? RTCI_CAUSE_SIGNAL
-                                   : RTCI_CAUSE_EXIT;
+                    : lost->signal                                              ? RTCI_CAUSE_SIGNAL
+                                                                                : RTCI_CAUSE_EXIT;
     lost_text(lost, node, text);
     head_cause(&cause, kind, crashed ? RTC_E_CRASHED : lost->code, text);
     cause.exit_status = lost->exit_status;

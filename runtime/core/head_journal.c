@@ -73,7 +73,7 @@ static void put_client(struct rtci_buf *buf, const struct client *client)
 
 static void put_job(struct rtci_buf *buf, const struct job *job)
 {
-    struct jjob at = {job->number, job->driver,     job->node, job->origin,  job->id_hi,
+    struct jjob at = {job->number, job->driver,     job->node, job->origin, job->id_hi,
                       job->id_lo,  job->started_ns, {0},       {0}};
     memcpy(at.name, job->name, sizeof(at.name));
     memcpy(at.ns, job->ns, sizeof(at.ns));

@@ -260,7 +260,8 @@ void rtci_head_core_set_path(struct rtci_head_core *core, uint32_t number, enum 
 
 /* ---- Ending ---- */
 
-/* True when the slot is gone too. `left`: by its own will, so that what had not begun is known: all but the first of each slot. */
+/* True when the slot is gone too. `left`: by its own will, so that what had not begun is known: all
+ * but the first of each slot. */
 static bool end_tasks(struct rtci_head_core *core, uint32_t slot, uint32_t number, const char *text,
                       bool left)
 {

@@ -108,7 +108,9 @@ void rtci_node_actions_clear(struct rtci_node_actions *actions)
         clear_buf(&actions->out[i].buf);
     rtci_buf_clear(&actions->trace);
     rtci_buf_clear(&actions->loop);
-    actions->n_out = 0;
+    for (uint32_t i = 0; i < actions->n_to_nodes; i++)
+        clear_buf(&actions->to_nodes[i].buf);
+    actions->n_out = actions->n_to_nodes = 0;
     actions->n_act = 0;
 }
 
@@ -116,6 +118,9 @@ void rtci_node_actions_fini(struct rtci_node_actions *actions)
 {
     for (uint32_t i = 0; i < actions->cap_out; i++)
         rtci_buf_fini(&actions->out[i].buf);
+    for (uint32_t i = 0; i < actions->cap_to_nodes; i++)
+        rtci_buf_fini(&actions->to_nodes[i].buf);
+    free(actions->to_nodes);
     free(actions->out);
     free(actions->act);
     rtci_buf_fini(&actions->to_head);
@@ -238,6 +243,7 @@ static void say_slot_held(const struct rtci_node_core *core, const struct slot *
     held->blocked = slot->blocked;
     held->shape_client = slot->shape_client;
     held->shape = slot->shape;
+    held->actor = slot->actor;
     struct rtci_held *rows = (struct rtci_held *)(held + 1);
     bool front = true;
     for (uint32_t i = 0; i < tasks->len; i++) {
@@ -317,6 +323,9 @@ static void on_head(struct rtci_node_core *core, uint64_t now_ns, const struct r
     case RTCI_R_PEER:
     case RTCI_R_LEAVE: rtci_buf_put(&actions->loop, rec, rec->size); break;
     case RTCI_R_SLOT_OPEN: node_slot_open(core, now_ns, at, actions); break;
+    case RTCI_R_ACTOR_START: node_actor_start(core, now_ns, at, actions); break;
+    case RTCI_R_ACTOR_STOP:
+    case RTCI_R_ACTOR_KILL: node_actor_end(core, now_ns, at, actions); break;
     case RTCI_R_SLOT_FREE:
     case RTCI_R_RECALL: node_slot_msg(core, now_ns, at, actions); break;
     case RTCI_R_CANCEL: node_cancel(core, now_ns, at, actions); break;

@@ -76,6 +76,9 @@ struct slot {
     bool decided; /* its first task came: it is known which program runs */
     bool told;       /* STARTED was said of the front task */
     bool recall_asked; /* the head waits for a RETURNED */
+    bool actor;        /* its one task is an actor, for as long as that lives */
+    bool restarts;     /* … and may be started elsewhere */
+    bool fenced;       /* … and is stopped, for that */
     uint64_t front_ns; /* since when the front task is the front */
     uint64_t gpus;
     struct tasks tasks;
@@ -160,6 +163,7 @@ struct rtci_node_core {
     uint32_t last_token; /* given to an executor, less RTCI_TOKEN_EXEC */
     uint32_t prestart, execs_max;
     uint32_t n_procs; /* tokens below this were used */
+    uint32_t last_node; /* where the last call to another node stands in actions->to_nodes */
     uint32_t n_execs;
     struct proc *procs; /* RTCI_CLIENTS_MAX */
     struct slot *slots;
@@ -294,6 +298,17 @@ void node_say_ids(struct rtci_node_actions *actions, uint16_t type, const struct
                   uint32_t n);
 void node_hello_holds(struct rtci_node_core *core, struct rtci_node_actions *actions);
 void node_refs_check(const struct rtci_node_core *core);
+
+/* node_actors.c */
+void node_actor_start(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
+                      struct rtci_node_actions *actions);
+void node_actor_end(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_actor_end *end,
+                    struct rtci_node_actions *actions);
+const struct rtci_held *node_actor_of(const struct slot *slot); /* NULL: it is none's */
+enum node_verdict node_actor_said(struct rtci_node_core *core, const struct proc *proc,
+                                  const struct rtci_rec *rec);
+enum node_verdict node_route(struct rtci_node_core *core, uint32_t token,
+                             const struct rtci_rec *rec, struct rtci_node_actions *actions);
 
 /* node_warm.c */
 void node_warm_init(struct rtci_node_core *core);

@@ -70,6 +70,8 @@ static void adopt_executor(struct rtci_node_core *core, uint64_t now_ns, uint32_
     slot->gpu = proc->gpu;
     slot->gpus = proc->gpus;
     slot->command = proc->command;
+    slot->actor = survivor->actor;
+    slot->restarts = survivor->restarts;
     slot->decided = true;
     slot->proc = token;
     slot->front_ns = now_ns;
@@ -347,7 +349,24 @@ static enum node_verdict on_passing(struct rtci_node_core *core, uint64_t now_ns
     case RTCI_R_QUERY:
     case RTCI_R_PUBLISH:
     case RTCI_R_SUBSCRIBE:
+    case RTCI_R_ACTOR_WHERE:
+    case RTCI_R_ACTOR_STOP:
+    case RTCI_R_ACTOR_KILL:
+    case RTCI_R_ACTOR_MONITOR:
+    case RTCI_R_ACTOR_DEMONITOR:
+    case RTCI_R_ACTOR_LINK:
+    case RTCI_R_GROUP_REMOVE:
+    case RTCI_R_GROUP_WHERE:
     case RTCI_R_CORDON: return NODE_PASS;
+    case RTCI_R_ACTOR_CREATE:
+        return ((const struct rtci_spec *)at)->client == proc->number ? NODE_PASS : NODE_BAD;
+    case RTCI_R_GROUP_CREATE:
+        return ((const struct rtci_group_create *)at)->id.client == proc->number ? NODE_PASS
+                                                                                 : NODE_BAD;
+    case RTCI_R_ACTOR_UP:
+    case RTCI_R_ACTOR_FAILED: return node_actor_said(core, proc, rec);
+    case RTCI_R_ACTOR_CALL:
+    case RTCI_R_ACTOR_REPLY: return node_route(core, token, rec, actions);
     default: return NODE_BAD;
     }
 }
@@ -426,6 +445,18 @@ static void on_reply(struct rtci_node_core *core, uint32_t token, const struct r
         node_hold_none(core, reply->id, actions);
 }
 
+/* Likewise who asked for an actor by its name. */
+static void on_actor_is(struct rtci_node_core *core, uint32_t token, const struct rtci_actor_is *is,
+                        struct rtci_node_actions *actions)
+{
+    if (!(is->flags & RTCI_IS_HELD))
+        return;
+    if (token)
+        node_hold_one(core, token, is->id, actions);
+    else
+        node_hold_none(core, is->id, actions);
+}
+
 static void tell_run(struct rtci_node_core *core, uint32_t token, const char *run, const char *end,
                      struct rtci_node_actions *actions)
 {
@@ -446,6 +477,8 @@ void node_to_client(struct rtci_node_core *core, uint64_t now_ns, const struct r
         const char *next = at + rec->size;
         if (RTCI_UNLIKELY(rec->type == RTCI_R_REPLY)) {
             on_reply(core, token, (const struct rtci_reply *)rec, actions);
+        } else if (RTCI_UNLIKELY(rec->type == RTCI_R_ACTOR_IS)) {
+            on_actor_is(core, token, (const struct rtci_actor_is *)rec, actions);
         } else if (rec->type == RTCI_R_RESULT && RTCI_UNLIKELY(node_has_remote(rec))) {
             tell_run(core, token, run, at, actions);
             run = next;

@@ -13,6 +13,11 @@
 
 #include "runtime/core/node.h"
 
+static bool is_spec(const struct rtci_rec *rec)
+{
+    return rec->type == RTCI_R_TASK || rec->type == RTCI_R_ACTOR_START;
+}
+
 static uint64_t key_b(struct rtci_id id)
 {
     return (uint64_t)id.client << 32 | id.index;
@@ -25,17 +30,16 @@ static struct rtci_resolved *rows_of(const struct rtci_rec *rec, uint32_t *ret_n
     const void *at = rec;
     const struct rtci_spec *spec = at;
     const struct rtci_done *done = at;
-    *ret_n = rec->type == RTCI_R_TASK ? spec->n_refs : done->n_returns;
-    return (struct rtci_resolved *)(rec->type == RTCI_R_TASK ? rtci_task_resolved(spec)
-                                                             : rtci_done_returns(done));
+    *ret_n = is_spec(rec) ? spec->n_refs : done->n_returns;
+    return (struct rtci_resolved *)(is_spec(rec) ? rtci_task_resolved(spec)
+                                                 : rtci_done_returns(done));
 }
 
 static struct rtci_id row_id(const struct rtci_rec *rec, uint32_t i)
 {
     const void *at = rec;
     const struct rtci_done *done = at;
-    return rec->type == RTCI_R_TASK ? rtci_spec_refs(at)[i]
-                                    : (struct rtci_id){done->seq, done->client, i};
+    return is_spec(rec) ? rtci_spec_refs(at)[i] : (struct rtci_id){done->seq, done->client, i};
 }
 
 bool node_has_remote(const struct rtci_rec *rec)

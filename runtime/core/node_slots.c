@@ -72,7 +72,7 @@ static void new_front(struct rtci_node_core *core, uint64_t now_ns, struct slot 
 {
     slot->told = false;
     slot->front_ns = now_ns;
-    if (slot->tasks.len)
+    if (slot->tasks.len && !slot->actor)
         node_wake(core, now_ns + NODE_STARTED_NS);
 }
 
@@ -315,6 +315,8 @@ void node_slot_lost(struct rtci_node_core *core, struct slot *slot, const struct
     struct rtci_slot_lost *lost = node_say(actions, RTCI_R_SLOT_LOST, sizeof(*lost) + log_len);
     uint32_t claimed =
         gone->claimed.id.client ? task_find(&slot->tasks, gone->claimed.id) : slot->tasks.len;
+    if (slot->actor)
+        claimed = 0; /* whose it is, a head that was restarted must know */
     if (claimed < slot->tasks.len) {
         lost->claimed = task_at(&slot->tasks, claimed)->id;
         lost->claimed_attempt = task_at(&slot->tasks, claimed)->attempt;
@@ -457,8 +459,8 @@ void node_slot_msg(struct rtci_node_core *core, uint64_t now_ns, const struct rt
         return;
     }
     uint32_t token = slot->proc;
-    bool busy = node_tasks_running(&slot->tasks);
-    if (busy && ready(core, slot))
+    bool busy = node_tasks_running(&slot->tasks), actor = slot->actor;
+    if (busy && ready(core, slot) && !actor)
         node_act(actions, RTCI_NA_RECALL, token)->count = 0;
     node_trace(actions, "slot %u free", slot->number);
     node_slot_free(core, (uint32_t)(slot - core->slots));
@@ -466,7 +468,9 @@ void node_slot_msg(struct rtci_node_core *core, uint64_t now_ns, const struct rt
         return;
     node_cancels_forget(core, token, NULL);
     /* Of a busy one the head wants nothing: it ends after what it runs. */
-    if (busy && core->procs[token].state == PROC_READY)
+    if (actor)
+        node_exec_end(core, now_ns, token, 9, actions);
+    else if (busy && core->procs[token].state == PROC_READY)
         node_exec_end(core, now_ns, token, 0, actions);
     else
         node_exec_idle(core, now_ns, token);
@@ -479,7 +483,8 @@ void node_started(struct rtci_node_core *core, uint64_t now_ns, struct rtci_node
 {
     for (uint32_t i = 1; i < core->n_slots; i++) {
         struct slot *slot = &core->slots[i];
-        if (!slot->number || slot->told || !node_tasks_running(&slot->tasks) || !ready(core, slot))
+        if (!slot->number || slot->told || slot->actor || !node_tasks_running(&slot->tasks) ||
+            !ready(core, slot))
             continue;
         if (now_ns < slot->front_ns + NODE_STARTED_NS) {
             node_wake(core, slot->front_ns + NODE_STARTED_NS);

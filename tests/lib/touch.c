@@ -53,12 +53,10 @@ uint64_t record_touch(const void *record)
     case RTCI_R_ACTOR_CREATE:
     case RTCI_R_ACTOR_START: {
         const struct rtci_actor_options *options = rtci_spec_options(record);
-        return total + touch_spec(record) +
-               sum(rtci_options_ns(options), options->ns_len) +
+        return total + touch_spec(record) + sum(rtci_options_ns(options), options->ns_len) +
                sum(rtci_options_name(options), options->name_len);
     }
-    case RTCI_R_ACTOR_IS:
-        return total + strlen(((const struct rtci_actor_is *)record)->cause.text);
+    case RTCI_R_ACTOR_IS: return total + strlen(((const struct rtci_actor_is *)record)->cause.text);
     case RTCI_R_ACTOR_DOWN:
         return total + strlen(((const struct rtci_actor_down *)record)->cause.text);
     case RTCI_R_GROUP_CREATE: {

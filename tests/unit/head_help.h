@@ -31,13 +31,17 @@ struct play {
     uint64_t incarnation[200];
     uint32_t executor[200]; /* by node: who its completions come from */
     uint64_t next_seq;
+    struct rtci_actor_is is; /* what was told last */
+    struct rtci_actor_down down;
+    struct rtci_group_is group_is;
+    uint32_t group_nodes[8];
 };
 
 static inline void play_note(struct play *p, uint32_t node, const struct rtci_rec *rec)
 {
     struct told told = {.node = node, .type = rec->type};
     const void *at = rec;
-    if (rec->type == RTCI_R_TASK) {
+    if (rec->type == RTCI_R_TASK || rec->type == RTCI_R_ACTOR_START) {
         const struct rtci_spec *spec = at;
         told.seq = spec->seq, told.slot = spec->slot, told.attempt = spec->attempt;
     } else if (rec->type == RTCI_R_CANCEL) {
@@ -51,6 +55,20 @@ static inline void play_note(struct play *p, uint32_t node, const struct rtci_re
         told.seq = done->seq, told.attempt = (uint32_t)-done->status;
     } else if (rec->type == RTCI_R_REPLY) {
         told.attempt = (uint32_t) - ((const struct rtci_reply *)at)->status;
+    } else if (rec->type == RTCI_R_ACTOR_STOP || rec->type == RTCI_R_ACTOR_KILL) {
+        const struct rtci_actor_end *end = at;
+        told.seq = end->id.seq, told.slot = end->slot, told.attempt = end->incarnation;
+    } else if (rec->type == RTCI_R_ACTOR_IS) {
+        p->is = *(const struct rtci_actor_is *)at;
+        told.seq = p->is.id.seq;
+    } else if (rec->type == RTCI_R_ACTOR_DOWN) {
+        p->down = *(const struct rtci_actor_down *)at;
+        told.seq = p->down.monitor;
+    } else if (rec->type == RTCI_R_GROUP_IS) {
+        p->group_is = *(const struct rtci_group_is *)at;
+        told.seq = p->group_is.id.seq;
+        for (uint32_t i = 0; i < p->group_is.n && i < 8; i++)
+            p->group_nodes[i] = ((const uint32_t *)((const struct rtci_group_is *)at + 1))[i];
     } else if (rec->type == RTCI_R_CLIENT_ID) {
         const struct rtci_client_id *id = at;
         p->last_client = id->client;
