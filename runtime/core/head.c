@@ -15,7 +15,7 @@ int rtci_head_core_create(const struct rtci_head_config *config, struct rtci_hea
         core->config.tasks_max = RTCI_TASKS_MAX;
     core->now_ns = config->now_ns;
     core->n_entries = core->n_edges = core->n_slots = core->n_clients = core->n_jobs = 1;
-    core->n_nodes = core->n_actors = core->n_names = core->n_monitors = 1;
+    core->n_nodes = core->n_actors = core->n_names = core->n_monitors = core->n_groups = 1;
     core->actors_due_ns = UINT64_MAX;
     core->unstick_ns = UINT64_MAX;
     HEAD_GROW(core->entries, core->cap_entries, 1);
@@ -26,6 +26,7 @@ int rtci_head_core_create(const struct rtci_head_config *config, struct rtci_hea
     HEAD_GROW(core->nodes, core->cap_nodes, 1);
     HEAD_GROW(core->actors, core->cap_actors, 1);
     HEAD_GROW(core->names, core->cap_names, 1);
+    HEAD_GROW(core->groups, core->cap_groups, 1);
     HEAD_GROW(core->monitors, core->cap_monitors, 1);
     *ret_core = core;
     return 0;
@@ -74,6 +75,7 @@ void rtci_head_core_destroy(struct rtci_head_core *core)
         free(core->nameds[i].subs);
     }
     head_actor_names_fini(core);
+    head_groups_fini(core);
     free(core->entries);
     free(core->edges);
     free(core->clients);
@@ -214,6 +216,9 @@ static void on_actor_record(struct rtci_head_core *core, struct client *client,
     case RTCI_R_ACTOR_MONITOR: head_monitor(core, client, at); break;
     case RTCI_R_ACTOR_DEMONITOR: head_demonitor(core, client, at); break;
     case RTCI_R_ACTOR_LINK: head_link(core, at); break;
+    case RTCI_R_GROUP_CREATE: head_group_create(core, client, at); break;
+    case RTCI_R_GROUP_REMOVE: head_group_remove(core, client, at); break;
+    case RTCI_R_GROUP_WHERE: head_group_where(core, client, at); break;
     default: break;
     }
 }
@@ -385,6 +390,7 @@ void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
     actions->deadline_ns = core->recovering ? core->hold_until_ns : UINT64_MAX;
     head_deadlines(core);
     head_actors_tick(core);
+    head_groups_adrift(core);
     head_strays(core);
     head_copies_settle(core);
     if (!core->recovering) {

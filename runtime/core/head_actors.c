@@ -16,6 +16,11 @@
 
 #include "runtime/core/head_internal.h"
 
+struct actor *head_actor(struct rtci_head_core *core, uint32_t index)
+{
+    return &core->actors[core->entries[index].parent];
+}
+
 uint32_t head_actor_find(struct rtci_head_core *core, struct rtci_id id)
 {
     uint32_t index = head_find(core, id);

@@ -59,6 +59,40 @@ static void check_actors(const struct rtci_head_core *core)
     RTCI_ASSERT(living == core->stats.actors && named == names && watched == unfired);
 }
 
+/* A group has all of its bundles or waits for those it has not; slots take no more than there is.
+ */
+static void check_groups(const struct rtci_head_core *core)
+{
+    uint32_t living = 0;
+    for (uint32_t g = 1; g < core->n_groups; g++) {
+        const struct group *group = &core->groups[g];
+        uint32_t slots = 0, placed = 0;
+        if (!group->used)
+            continue;
+        living += group->state != RTCI_GROUP_REMOVED;
+        for (uint32_t i = 0; i < group->n; i++) {
+            const struct bundle *bundle = &group->bundles[i];
+            int64_t cpu = bundle->need.cpu;
+            placed += bundle->node != 0;
+            RTCI_ASSERT(!bundle->tried);
+            for (uint32_t at = 1; at < core->n_slots; at++) {
+                const struct slot *slot = &core->slots[at];
+                if (!slot->used || slot->group != g || slot->bundle != i)
+                    continue;
+                RTCI_ASSERT(slot->node == bundle->node);
+                slots++;
+                cpu -= slot->blocked ? 0 : core->classes[slot->cls - 1]->shape.cpu;
+            }
+            RTCI_ASSERT(cpu == bundle->cpu_free);
+        }
+        RTCI_ASSERT(slots == group->n_slots);
+        RTCI_IMPLIES(group->state == RTCI_GROUP_READY, placed == group->n);
+        RTCI_IMPLIES(group->state == RTCI_GROUP_PENDING, placed < group->n && group->queued);
+        RTCI_IMPLIES(group->state == RTCI_GROUP_REMOVED, slots);
+    }
+    RTCI_ASSERT(living == core->stats.groups);
+}
+
 static void check_classes(const struct rtci_head_core *core)
 {
     uint64_t ready = 0;
@@ -95,9 +129,15 @@ static void check_nodes(const struct rtci_head_core *core)
         uint32_t blocked = 0;
         for (uint32_t at = node->slots; at; at = core->slots[at].node_next) {
             int64_t need = (int64_t)core->classes[core->slots[at].cls - 1]->shape.cpu;
+            need = core->slots[at].group ? 0 : need; /* taken with its bundle */
             cpu -= need;
             blocked += core->slots[at].blocked;
             blocked_cpu += core->slots[at].blocked ? need : 0;
+        }
+        for (uint32_t g = 1; g < core->n_groups && node->counted; g++) {
+            for (uint32_t k = 0; k < core->groups[g].n; k++)
+                cpu -=
+                    core->groups[g].bundles[k].node == i ? core->groups[g].bundles[k].need.cpu : 0;
         }
         uint32_t last = 0;
         for (uint32_t at = node->ghosts; at; at = core->entries[at].ghost_next) {
@@ -158,6 +198,7 @@ void rtci_head_core_check(const struct rtci_head_core *core)
     check_slots(core);
     check_classes(core);
     check_actors(core);
+    check_groups(core);
     check_nodes(core);
     check_entries(core);
     for (uint32_t i = 0; i < core->n_heap; i++)

@@ -206,6 +206,7 @@ void head_job_end(struct rtci_head_core *core, uint32_t job)
         if (core->clients[i] && core->clients[i]->job == job)
             drop_entries(core, core->clients[i], true);
     }
+    head_groups_job_end(core, job);
     end_job(core, job);
 }
 
@@ -249,6 +250,7 @@ static uint32_t class_of(struct rtci_head_core *core, uint32_t job, const struct
     RTCI_ASSERT(cls);
     *cls = want;
     core->classes[core->n_classes] = cls;
+    core->group_classes += shape->group.client != 0;
     return ++core->n_classes;
 }
 

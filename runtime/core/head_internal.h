@@ -8,6 +8,7 @@
 #include "runtime/base/map.h"
 #include "runtime/core/core.h"
 #include "runtime/core/grow.h"
+#include "runtime/core/head_actors.h"
 
 enum entry_kind { ENTRY_TASK = 1, ENTRY_PUT = 2, ENTRY_ACTOR = 3 };
 
@@ -138,6 +139,7 @@ struct slot {
     uint32_t node_next, node_prev;
     bool used, blocked, draining, hungry, recalling, held;
     bool reported; /* by its node, which came back and is not ready yet */
+    uint32_t group, bundle; /* it takes from this bundle, not from the node; group 0 = none */
 };
 
 struct node {
@@ -159,6 +161,8 @@ struct node {
     bool known;      /* it said hello, in this session or in one before: what it has is there */
     bool holds_told; /* what it holds is told whole before it is ready */
     bool leaving;    /* it was told to end */
+    bool counted;    /* what is free of it was counted: slots and bundles are taken off */
+    uint32_t group_mark, group_n; /* bundles here, of the group that is being placed */
     uint32_t ghosts; /* first of the attempts on it that are tried elsewhere too */
     char cause[96]; /* DEAD: why */
     char address[64]; /* where others may reach it */
@@ -180,49 +184,6 @@ struct job {
 };
 struct program_wait {
     uint32_t node, job;
-};
-
-/* ---- Actors ---- */
-enum actor_ends {
-    AE_STOP = 1u,       /* told to end after its mailbox; `cause` says by whom */
-    AE_KILL = 2u,       /* told to end at once */
-    AE_NO_RESTART = 4u, /* … for good */
-    AE_MOVE = 8u,       /* told to stop because its node is drained: it goes on elsewhere */
-};
-struct actor {
-    uint32_t entry;   /* its id, spec, incarnation (attempt), slot; 0 = free */
-    uint8_t state;    /* enum rtci_actor_state */
-    uint8_t ends;     /* enum actor_ends */
-    bool named;       /* the name is its own */
-    bool idle;        /* it stands in core->actors_idle */
-    bool due;         /* it stands in core->actors_due, for due_ns: its restart, or its kill */
-    uint32_t job;     /* its own when it is detached */
-    uint32_t node, client, pid; /* where it is, or was last */
-    uint32_t restarts, failures; /* in all; since it last lived for a while */
-    uint32_t pending;
-    uint64_t created_ns, since_ns, due_ns;
-    struct rtci_cause cause; /* DEAD: why; before: why it ended last, or will */
-    struct sub *waits;       /* who asked where it is; newer_than: by its name */
-    uint32_t n_waits, cap_waits;
-    uint32_t monitors; /* first */
-    uint32_t next_free;
-};
-struct actor_name {
-    char *name; /* ns, NUL, name; NULL = free */
-    uint32_t len, entry;
-    uint32_t next; /* of the same hash; of the free ones */
-};
-struct monitor {
-    uint32_t client;
-    bool used, fired; /* fired: the DOWN was sent, and is not answered yet */
-    uint64_t number;
-    struct rtci_id id;
-    uint32_t incarnation;
-    uint32_t next, client_next; /* of the actor, while it lives; of the client */
-    struct rtci_cause cause;
-};
-struct link {
-    struct rtci_id a, b;
 };
 
 struct function {
@@ -333,6 +294,16 @@ struct rtci_head_core {
     uint32_t n_monitors, cap_monitors, free_monitor;
     struct link *links;
     uint32_t n_links, cap_links;
+    struct group *groups;
+    uint32_t n_groups, cap_groups, free_group;
+    uint32_t *group_queue; /* those to be placed, oldest first */
+    uint32_t n_group_queue, cap_group_queue;
+    struct rtci_map group_by_id;
+    uint32_t group_mark, group_cursor;
+    uint32_t group_classes; /* classes whose slots are in groups */
+    bool groups_dirty;      /* one came into the queue */
+    bool groups_placed;     /* one is ready since the last pass */
+    bool groups_adrift;     /* some had a place before the head was restarted */
 };
 
 #define HEAD_GROW(array, cap, n) core_grow(&(array), &(cap), (n), sizeof(*(array)))
@@ -493,70 +464,6 @@ void head_ghosts_settle(struct rtci_head_core *core, uint32_t number);
 void head_ghosts_lost(struct rtci_head_core *core, uint32_t number, const struct rtci_slot_lost *lost);
 void head_ghosts_end(struct rtci_head_core *core, uint32_t number);
 
-/* head_actors.c: creation, places, ends. `index` is that of the entry. */
-static inline struct actor *head_actor(struct rtci_head_core *core, uint32_t index)
-{
-    return &core->actors[core->entries[index].parent];
-}
-uint32_t head_actor_find(struct rtci_head_core *core, struct rtci_id id); /* its entry; 0 */
-void head_actor_create(struct rtci_head_core *core, struct client *client,
-                       const struct rtci_spec *spec);
-void head_actor_ready(struct rtci_head_core *core, uint32_t index, bool front);
-void head_actor_sent(struct rtci_head_core *core, uint32_t index, uint32_t slot);
-void head_actor_up(struct rtci_head_core *core, const struct client *client,
-                   const struct rtci_actor_up *up);
-void head_actor_failed(struct rtci_head_core *core, const struct client *client,
-                       const struct rtci_actor_failed *failed);
-/* Its process, or its node, is gone. It is restarted or dies. */
-void head_actor_lost(struct rtci_head_core *core, uint32_t index, const struct rtci_cause *cause);
-void head_actor_returned(struct rtci_head_core *core, uint32_t index); /* it never began there */
-void head_actor_dies(struct rtci_head_core *core, uint32_t index, const struct rtci_cause *cause);
-/* What a task of its kind would fail of. */
-void head_actor_fails(struct rtci_head_core *core, uint32_t index, const struct rtci_fail *fail,
-                      const char *text);
-bool head_actor_unused(struct rtci_head_core *core, uint32_t index); /* may be freed */
-void head_actor_free(struct rtci_head_core *core, uint32_t index);
-void head_cause(struct rtci_cause *cause, uint32_t kind, int code, const char *text);
-struct jactor;
-void head_actor_replay(struct rtci_head_core *core, uint32_t client, const struct jactor *at);
-
-/* head_actor_ends.c: stopping, killing, coming back, timers */
-void head_actor_end(struct rtci_head_core *core, const struct client *client,
-                    const struct rtci_actor_end *end);
-void head_actor_kill(struct rtci_head_core *core, uint32_t index, const struct rtci_cause *cause,
-                     uint32_t ends);
-void head_actor_stop(struct rtci_head_core *core, uint32_t index, const struct rtci_cause *cause,
-                     uint32_t ends);
-void head_actor_due(struct rtci_head_core *core, uint32_t index, uint64_t at_ns);
-void head_actor_drain(struct rtci_head_core *core, uint32_t slot);
-void head_actor_held(struct rtci_head_core *core, uint32_t node, const struct rtci_slot_held *held);
-void head_actors_settle(struct rtci_head_core *core, uint32_t node);
-void head_actors_recovered(struct rtci_head_core *core);
-void head_actors_tick(struct rtci_head_core *core);
-
-/* head_actor_names.c: names, and where actors are */
-void head_actor_name_take(struct rtci_head_core *core, uint32_t index);
-void head_actor_name_drop(struct rtci_head_core *core, uint32_t index);
-/* Who has the name of this one: its entry; 0. */
-uint32_t head_actor_name_holder(struct rtci_head_core *core, uint32_t index);
-void head_actor_where(struct rtci_head_core *core, struct client *client,
-                      const struct rtci_actor_where *where);
-void head_actor_tell(struct rtci_head_core *core, uint32_t index); /* those who wait */
-void head_actor_names_fini(struct rtci_head_core *core);
-void head_actor_row(struct rtci_head_core *core, uint32_t index, struct rtci_row_actor *row);
-
-/* head_actor_watch.c: monitors and links */
-void head_monitor(struct rtci_head_core *core, struct client *client,
-                  const struct rtci_actor_monitor *rec);
-void head_demonitor(struct rtci_head_core *core, struct client *client,
-                    const struct rtci_actor_monitor *rec);
-void head_monitor_set(struct rtci_head_core *core, const struct monitor *monitor);
-void head_monitors_fire(struct rtci_head_core *core, uint32_t index);
-void head_monitors_again(struct rtci_head_core *core, const struct client *client);
-void head_monitors_forget(struct rtci_head_core *core, struct client *client);
-void head_link(struct rtci_head_core *core, const struct rtci_actor_link *rec);
-void head_links_end(struct rtci_head_core *core, uint32_t index);
-
 /* head_kv.c */
 void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec);
 void head_kv_set(struct rtci_head_core *core, const char *key, uint32_t key_len, uint32_t ns_len,
@@ -597,17 +504,6 @@ void head_j_attempt(struct rtci_head_core *core, const struct entry *entry);
 void head_j_cancel(struct rtci_head_core *core, const struct entry *entry);
 void head_j_named(struct rtci_head_core *core, const struct named *named);
 void head_j_kv(struct rtci_head_core *core, const struct kv *kv, bool present);
-/* An actor as it is now: with `client` {its creator}, in this order after its ACTOR_CREATE. */
-struct jactor {
-    uint64_t seq, created_ns;
-    uint32_t incarnation, restarts, failures, node, job;
-    uint8_t state, ends, named, pad;
-    uint32_t client, pid;
-    struct rtci_cause cause;
-};
-void head_j_actor(struct rtci_head_core *core, const struct actor *actor);
-void head_j_monitor(struct rtci_head_core *core, const struct monitor *monitor);
-void head_j_link(struct rtci_head_core *core, const struct link *link, bool on);
 void head_j_node_hold(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids,
                       bool hold);
 

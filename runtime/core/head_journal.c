@@ -7,48 +7,9 @@
 #include <stdlib.h>
 
 #include "runtime/core/head_internal.h"
+#include "runtime/core/head_journal.h"
 
-enum jtype {
-    J_WIRE = 1,
-    J_CLIENT,
-    J_CLIENT_GONE,
-    J_JOB,
-    J_ATTEMPT,
-    J_NAMED,
-    J_KV,
-    J_HOLD,
-    J_CANCEL,
-    J_ACTOR,
-    J_MONITOR,
-    J_LINK
-};
-
-struct jrec {
-    uint32_t size;
-    uint16_t type, arg16;
-    uint32_t client, arg;
-};
-struct jclient {
-    uint32_t number, node, job, role, pid, pad;
-    uint64_t last_seq;
-    char name[64];
-};
-struct jjob {
-    uint32_t number, driver, node, origin;
-    uint64_t id_hi, id_lo, started_ns;
-    char name[64], ns[64];
-};
-struct jattempt {
-    uint64_t seq;
-    uint32_t failures, attempt;
-};
-struct jnamed {
-    struct rtci_id id;
-    uint64_t version;
-    uint32_t job, len;
-};
-
-static void *jput(struct rtci_buf *buf, uint16_t type, uint32_t client, uint32_t arg, size_t body)
+void *head_jput(struct rtci_buf *buf, uint16_t type, uint32_t client, uint32_t arg, size_t body)
 {
     size_t size = RTCI_ALIGN8(sizeof(struct jrec) + body);
     struct jrec *rec = rtci_buf_add(buf, size);
@@ -63,46 +24,46 @@ static struct rtci_buf *journal(struct rtci_head_core *core)
     return core->replaying || !core->actions ? NULL : &core->actions->persist;
 }
 
-static void put_client(struct rtci_buf *buf, const struct client *client)
+void head_put_client(struct rtci_buf *buf, const struct client *client)
 {
     struct jclient at = {client->number,   client->node, client->job, client->role, client->pid, 0,
                          client->last_seq, {0}};
     memcpy(at.name, client->name, sizeof(at.name));
-    memcpy(jput(buf, J_CLIENT, client->number, 0, sizeof(at)), &at, sizeof(at));
+    memcpy(head_jput(buf, J_CLIENT, client->number, 0, sizeof(at)), &at, sizeof(at));
 }
 
-static void put_job(struct rtci_buf *buf, const struct job *job)
+void head_put_job(struct rtci_buf *buf, const struct job *job)
 {
     struct jjob at = {job->number, job->driver,     job->node, job->origin, job->id_hi,
                       job->id_lo,  job->started_ns, {0},       {0}};
     memcpy(at.name, job->name, sizeof(at.name));
     memcpy(at.ns, job->ns, sizeof(at.ns));
-    memcpy(jput(buf, J_JOB, 0, 0, sizeof(at)), &at, sizeof(at));
+    memcpy(head_jput(buf, J_JOB, 0, 0, sizeof(at)), &at, sizeof(at));
 }
 
-static void put_attempt(struct rtci_buf *buf, const struct entry *entry)
+void head_put_attempt(struct rtci_buf *buf, const struct entry *entry)
 {
     struct jattempt at = {entry->seq, entry->failures, entry->attempt};
-    memcpy(jput(buf, J_ATTEMPT, entry->client, 0, sizeof(at)), &at, sizeof(at));
+    memcpy(head_jput(buf, J_ATTEMPT, entry->client, 0, sizeof(at)), &at, sizeof(at));
 }
 
-static void put_cancel(struct rtci_buf *buf, const struct entry *entry)
+void head_put_cancel(struct rtci_buf *buf, const struct entry *entry)
 {
     uint32_t mode = (entry->flags & EF_FORCE ? RTCI_CANCEL_FORCE : 0) |
                     (entry->flags & EF_DEADLINE ? RTCI_CANCEL_DEADLINE : 0);
-    memcpy(jput(buf, J_CANCEL, entry->client, mode, sizeof(entry->seq)), &entry->seq,
+    memcpy(head_jput(buf, J_CANCEL, entry->client, mode, sizeof(entry->seq)), &entry->seq,
            sizeof(entry->seq));
 }
 
-static void put_named(struct rtci_buf *buf, const struct named *named)
+void head_put_named(struct rtci_buf *buf, const struct named *named)
 {
     struct jnamed at = {named->id, named->version, named->job, named->len};
-    char *out = jput(buf, J_NAMED, 0, 0, sizeof(at) + named->len);
+    char *out = head_jput(buf, J_NAMED, 0, 0, sizeof(at) + named->len);
     memcpy(out, &at, sizeof(at));
     memcpy(out + sizeof(at), named->name, named->len);
 }
 
-static void put_actor(struct rtci_head_core *core, struct rtci_buf *buf, const struct actor *actor)
+void head_put_actor(struct rtci_head_core *core, struct rtci_buf *buf, const struct actor *actor)
 {
     const struct entry *entry = head_entry(core, actor->entry);
     struct jactor at = {.seq = entry->seq,
@@ -118,23 +79,33 @@ static void put_actor(struct rtci_head_core *core, struct rtci_buf *buf, const s
                         .client = actor->client,
                         .pid = actor->pid,
                         .cause = actor->cause};
-    memcpy(jput(buf, J_ACTOR, entry->client, 0, sizeof(at)), &at, sizeof(at));
+    memcpy(head_jput(buf, J_ACTOR, entry->client, 0, sizeof(at)), &at, sizeof(at));
 }
 
-static void put_monitor(struct rtci_buf *buf, const struct monitor *monitor)
+void head_put_monitor(struct rtci_buf *buf, const struct monitor *monitor)
 {
-    memcpy(jput(buf, J_MONITOR, monitor->client, 0, sizeof(*monitor)), monitor, sizeof(*monitor));
+    memcpy(head_jput(buf, J_MONITOR, monitor->client, 0, sizeof(*monitor)), monitor,
+           sizeof(*monitor));
 }
 
-static void put_link(struct rtci_buf *buf, const struct link *link, bool on)
+void head_put_group(struct rtci_buf *buf, const struct group *group)
 {
-    memcpy(jput(buf, J_LINK, 0, on, sizeof(*link)), link, sizeof(*link));
+    uint32_t *out = head_jput(buf, J_GROUP, group->id.client, group->state,
+                              sizeof(group->id.seq) + group->n * sizeof(*out));
+    memcpy(out, &group->id.seq, sizeof(group->id.seq));
+    for (uint32_t i = 0; i < group->n; i++)
+        out[2 + i] = group->bundles[i].node;
 }
 
-static void put_kv(struct rtci_buf *buf, const struct kv *kv, bool present)
+void head_put_link(struct rtci_buf *buf, const struct link *link, bool on)
+{
+    memcpy(head_jput(buf, J_LINK, 0, on, sizeof(*link)), link, sizeof(*link));
+}
+
+void head_put_kv(struct rtci_buf *buf, const struct kv *kv, bool present)
 {
     uint32_t lens[4] = {kv->key_len, kv->ns_len, present ? kv->size : 0, present};
-    char *out = jput(buf, J_KV, 0, 0, sizeof(lens) + kv->key_len + lens[2]);
+    char *out = head_jput(buf, J_KV, 0, 0, sizeof(lens) + kv->key_len + lens[2]);
     memcpy(out, lens, sizeof(lens));
     memcpy(out + sizeof(lens), kv->key, kv->key_len);
     if (lens[2])
@@ -144,74 +115,80 @@ static void put_kv(struct rtci_buf *buf, const struct kv *kv, bool present)
 void head_j_client(struct rtci_head_core *core, const struct client *client)
 {
     if (journal(core))
-        put_client(journal(core), client);
+        head_put_client(journal(core), client);
 }
 
 void head_j_client_gone(struct rtci_head_core *core, uint32_t number)
 {
     if (journal(core))
-        jput(journal(core), J_CLIENT_GONE, number, 0, 0);
+        head_jput(journal(core), J_CLIENT_GONE, number, 0, 0);
 }
 
 void head_j_job(struct rtci_head_core *core, const struct job *job)
 {
     if (journal(core))
-        put_job(journal(core), job);
+        head_put_job(journal(core), job);
 }
 
 void head_j_record(struct rtci_head_core *core, uint32_t client, const struct rtci_rec *rec)
 {
     if (journal(core))
-        memcpy(jput(journal(core), J_WIRE, client, 0, rec->size), rec, rec->size);
+        memcpy(head_jput(journal(core), J_WIRE, client, 0, rec->size), rec, rec->size);
 }
 
 void head_j_attempt(struct rtci_head_core *core, const struct entry *entry)
 {
     if (journal(core))
-        put_attempt(journal(core), entry);
+        head_put_attempt(journal(core), entry);
 }
 
 void head_j_cancel(struct rtci_head_core *core, const struct entry *entry)
 {
     if (journal(core))
-        put_cancel(journal(core), entry);
+        head_put_cancel(journal(core), entry);
 }
 
 void head_j_named(struct rtci_head_core *core, const struct named *named)
 {
     if (journal(core))
-        put_named(journal(core), named);
+        head_put_named(journal(core), named);
 }
 
 void head_j_kv(struct rtci_head_core *core, const struct kv *kv, bool present)
 {
     if (journal(core))
-        put_kv(journal(core), kv, present);
+        head_put_kv(journal(core), kv, present);
 }
 
 void head_j_actor(struct rtci_head_core *core, const struct actor *actor)
 {
     if (journal(core))
-        put_actor(core, journal(core), actor);
+        head_put_actor(core, journal(core), actor);
 }
 
 void head_j_monitor(struct rtci_head_core *core, const struct monitor *monitor)
 {
     if (journal(core))
-        put_monitor(journal(core), monitor);
+        head_put_monitor(journal(core), monitor);
+}
+
+void head_j_group(struct rtci_head_core *core, const struct group *group)
+{
+    if (journal(core))
+        head_put_group(journal(core), group);
 }
 
 void head_j_link(struct rtci_head_core *core, const struct link *link, bool on)
 {
     if (journal(core))
-        put_link(journal(core), link, on);
+        head_put_link(journal(core), link, on);
 }
 
 void head_j_node_hold(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids,
                       bool hold)
 {
     if (journal(core))
-        memcpy(jput(journal(core), J_HOLD, node, hold, ids->rec.size), ids, ids->rec.size);
+        memcpy(head_jput(journal(core), J_HOLD, node, hold, ids->rec.size), ids, ids->rec.size);
 }
 
 /* ---- Replay ---- */
@@ -229,6 +206,7 @@ static void replay_wire(struct rtci_head_core *core, uint32_t number, const stru
     switch (rec->type) {
     case RTCI_R_SUBMIT: head_submit(core, client, at); break;
     case RTCI_R_ACTOR_CREATE: head_actor_create(core, client, at); break;
+    case RTCI_R_GROUP_CREATE: head_group_create(core, client, at); break;
     case RTCI_R_RELEASE: head_release(core, client, at); break;
     case RTCI_R_SHAPE: head_shape(core, client, at); break;
     case RTCI_R_PUT:
@@ -294,6 +272,20 @@ static void replay_cancel(struct rtci_head_core *core, struct rtci_id id, uint32
     head_cancel_later(core, index, mode & (RTCI_CANCEL_FORCE | RTCI_CANCEL_DEADLINE));
 }
 
+static int replay_group(struct rtci_head_core *core, const struct jrec *rec, size_t len)
+{
+    struct rtci_id id = {.client = rec->client};
+    if (len < sizeof(id.seq))
+        return RTC_E_CORRUPT;
+    memcpy(&id.seq, rec + 1, sizeof(id.seq));
+    const struct group *group = head_group(core, id);
+    if (group && len < sizeof(id.seq) + group->n * sizeof(uint32_t))
+        return RTC_E_CORRUPT;
+    if (group)
+        head_group_replay(core, id, rec->arg, (const uint32_t *)(rec + 1) + 2, group->n);
+    return 0;
+}
+
 /* Records of actors have a fixed length. */
 static int replay_actors(struct rtci_head_core *core, const struct jrec *rec, size_t len)
 {
@@ -320,6 +312,7 @@ static int replay_actors(struct rtci_head_core *core, const struct jrec *rec, si
         memcpy(&link.a, rec + 1, sizeof(link.a) + sizeof(link.b));
         head_link(core, &link);
         return 0;
+    case J_GROUP: return replay_group(core, rec, len);
     default: return RTC_E_CORRUPT;
     }
 }
@@ -410,177 +403,4 @@ int rtci_head_core_replay(struct rtci_head_core *core, const void *data, size_t 
         at += rec->size;
     }
     return 0;
-}
-
-/* ---- Snapshot: parents before children, producers before consumers: by order of ids ---- */
-
-struct snap {
-    struct rtci_buf buf;
-    int (*emit)(void *arg, const void *data, size_t len);
-    void *arg;
-    int rc;
-};
-
-static void flush(struct snap *snap, size_t above)
-{
-    if (snap->rc || snap->buf.len <= above)
-        return;
-    snap->rc = snap->emit(snap->arg, snap->buf.data, snap->buf.len);
-    rtci_buf_clear(&snap->buf);
-}
-
-static void put_wire(struct snap *snap, uint32_t client, const struct rtci_rec *rec, uint16_t type)
-{
-    char *out = jput(&snap->buf, J_WIRE, client, 0, rec->size);
-    memcpy(out, rec, rec->size);
-    ((struct rtci_rec *)out)->type = type;
-    flush(snap, RTCI_MIB / 2);
-}
-
-static void put_entry(struct rtci_head_core *core, struct snap *snap, const struct entry *entry)
-{
-    if (entry->kind == ENTRY_ACTOR) {
-        put_wire(snap, entry->client, &entry->spec->rec, RTCI_R_ACTOR_CREATE);
-        put_actor(core, &snap->buf, &core->actors[entry->parent]);
-        return;
-    }
-    if (entry->put)
-        put_wire(snap, entry->client, &entry->put->rec,
-                 entry->put->kind == RTCI_KIND_ARENA ? RTCI_R_SEAL : RTCI_R_PUT);
-    if (entry->spec) {
-        put_wire(snap, entry->client, &entry->spec->rec, RTCI_R_SUBMIT);
-        put_attempt(&snap->buf, entry);
-        if (entry->flags & EF_CANCEL)
-            put_cancel(&snap->buf, entry);
-    }
-}
-
-static void put_result(struct snap *snap, const struct entry *entry)
-{
-    if (entry->result)
-        put_wire(snap, entry->client, &entry->result->rec, RTCI_R_DONE);
-}
-
-/* What the creator dropped is dropped last: until then the entry is there to be referred to. */
-static void put_release(struct snap *snap, const struct entry *entry)
-{
-    uint32_t had = entry->kind == ENTRY_PUT ? 1 : entry->spec->n_returns;
-    struct rtci_range range = {.rec = {sizeof(range), RTCI_R_RELEASE, 0},
-                               .seq = entry->seq,
-                               .count = 1,
-                               .client = entry->client,
-                               .index = 0};
-    if (entry->holds)
-        for (uint32_t i = entry->holds; i < had; i++)
-            put_wire(snap, entry->client, &range.rec, RTCI_R_RELEASE);
-    range.index = RTCI_ALL_RETURNS;
-    if (!entry->holds)
-        put_wire(snap, entry->client, &range.rec, RTCI_R_RELEASE);
-}
-
-static int by_order(const void *a, const void *b)
-{
-    const struct entry *x = *(const struct entry *const *)a, *y = *(const struct entry *const *)b;
-    if (x->client != y->client)
-        return x->client < y->client ? -1 : 1;
-    return x->seq < y->seq ? -1 : x->seq > y->seq;
-}
-
-static void snapshot_clients(struct rtci_head_core *core, struct snap *snap)
-{
-    for (uint32_t i = 0; i < core->n_functions; i++) {
-        size_t len = strlen(core->functions[i].name);
-        char *at = calloc(1, RTCI_ALIGN8(sizeof(struct rtci_function) + len));
-        RTCI_ASSERT(at);
-        struct rtci_function *rec = (struct rtci_function *)at;
-        rec->rec.size = (uint32_t)RTCI_ALIGN8(sizeof(*rec) + len);
-        rec->hash = core->functions[i].hash;
-        rec->name_len = (uint32_t)len;
-        memcpy(rec + 1, core->functions[i].name, len);
-        put_wire(snap, 0, &rec->rec, RTCI_R_FUNCTION);
-        free(at);
-    }
-    for (uint32_t i = 1; i < core->n_jobs; i++) {
-        if (core->jobs[i].alive)
-            put_job(&snap->buf, &core->jobs[i]);
-    }
-    for (uint32_t i = 1; i < core->n_clients; i++) {
-        struct client *client = core->clients[i];
-        if (!client)
-            continue;
-        bool needed = client->alive || client->n_pages;
-        if (!needed && i + 1 < core->n_clients)
-            continue; /* the last one stays: its number must not be given out again */
-        struct client copy = *client;
-        copy.last_seq = 0; /* SUBMITs follow; the true value comes after them */
-        put_client(&snap->buf, &copy);
-        for (size_t at = 0; at < client->shape_recs.len;) {
-            const struct rtci_rec *rec = (const struct rtci_rec *)(client->shape_recs.data + at);
-            put_wire(snap, i, rec, RTCI_R_SHAPE);
-            at += rec->size;
-        }
-        flush(snap, RTCI_MIB / 2);
-    }
-}
-
-static void snapshot_watch(struct rtci_head_core *core, struct snap *snap)
-{
-    for (uint32_t i = 1; i < core->n_monitors; i++) {
-        if (core->monitors[i].used)
-            put_monitor(&snap->buf, &core->monitors[i]);
-        flush(snap, RTCI_MIB / 2);
-    }
-    for (uint32_t i = 0; i < core->n_links; i++)
-        put_link(&snap->buf, &core->links[i], true);
-}
-
-int rtci_head_core_snapshot(struct rtci_head_core *core,
-                            int (*emit)(void *arg, const void *data, size_t len), void *arg)
-{
-    struct snap snap = {.emit = emit, .arg = arg};
-    snapshot_clients(core, &snap);
-    const struct entry **order = calloc(core->n_entries, sizeof(*order));
-    if (!order)
-        return RTC_E_NOMEM;
-    uint32_t n = 0;
-    for (uint32_t i = 1; i < core->n_entries; i++) {
-        if (core->entries[i].kind)
-            order[n++] = &core->entries[i];
-    }
-    qsort(order, n, sizeof(*order), by_order);
-    for (uint32_t i = 0; i < n && !snap.rc; i++)
-        put_entry(core, &snap, order[i]);
-    for (uint32_t i = 0; i < n && !snap.rc; i++)
-        put_result(&snap, order[i]);
-    for (uint32_t b = 0; b < core->n_kv_blocks; b++) {
-        for (uint32_t i = 0; i < core->kv_blocks[b]->n && !snap.rc; i++) {
-            put_kv(&snap.buf, &core->kv_blocks[b]->kv[i], true);
-            flush(&snap, RTCI_MIB / 2);
-        }
-    }
-    for (uint32_t i = 0; i < core->n_nameds; i++)
-        put_named(&snap.buf, &core->nameds[i]);
-    for (uint32_t i = 0; i < n && !snap.rc; i++) {
-        for (uint32_t at = order[i]->ext_edges; at; at = core->edges[at].next) {
-            struct rtci_ids ids[2] = {{{sizeof(ids), RTCI_R_HOLD, 0}, 1, 0}, {{0}, 0, 0}};
-            struct rtci_id id = {order[i]->seq, order[i]->client, 0};
-            memcpy(&ids[1], &id, sizeof(id));
-            memcpy(jput(&snap.buf, J_HOLD, core->edges[at].who, 1, sizeof(ids)), ids, sizeof(ids));
-        }
-        put_release(&snap, order[i]);
-    }
-    for (uint32_t i = 1; i < core->n_clients; i++) {
-        struct client *client = core->clients[i];
-        if (!client || (!client->alive && !client->n_pages && i + 1 < core->n_clients))
-            continue;
-        put_client(&snap.buf, client);
-        if (!client->alive)
-            jput(&snap.buf, J_CLIENT_GONE, i, 0, 0);
-        flush(&snap, RTCI_MIB / 2);
-    }
-    snapshot_watch(core, &snap);
-    flush(&snap, 0);
-    rtci_buf_fini(&snap.buf);
-    free(order);
-    return snap.rc;
 }

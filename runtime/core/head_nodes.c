@@ -305,6 +305,7 @@ void head_node_end(struct rtci_head_core *core, uint32_t number, const char *cau
         if (!end_tasks(core, slot, number, text, left))
             head_slot_release(core, slot, false);
     }
+    head_groups_node_end(core, number);
     for (uint32_t i = 1; i < core->n_clients; i++) {
         struct client *client = core->clients[i];
         if (client && client->alive && client->node == number)

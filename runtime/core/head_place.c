@@ -55,6 +55,8 @@ static bool has_large(struct rtci_head_core *core, const struct rtci_spec *spec)
  * goes to the emptiest. SPREAD goes to the emptiest at once. Among equals each has its turn. */
 static uint32_t find_node(struct rtci_head_core *core, struct cls *cls)
 {
+    if (RTCI_UNLIKELY(cls->shape.group.client != 0))
+        return head_group_node(core, cls);
     const struct rtci_spec *spec = head_entry(core, head_ready_first(cls))->spec;
     if (cls->shape.placement == RTCI_PLACE_NODE_SOFT && cls->shape.node < core->n_nodes &&
         cls->shape.node && fits(core, cls->shape.node, cls))
@@ -103,7 +105,8 @@ static void infeasible(struct rtci_head_core *core, struct cls *cls)
 {
     char text[512];
     head_why_class(core, cls, text, sizeof(text));
-    if (cls->shape.flags & RTCI_SHAPE_FAIL_INFEASIBLE) {
+    bool no_group = cls->shape.group.client && !head_group(core, cls->shape.group);
+    if (cls->shape.flags & RTCI_SHAPE_FAIL_INFEASIBLE || no_group) {
         while (cls->n_ready)
             head_fail_simple(core, head_ready_first(cls), RTCI_TASK_FAILED, RTC_E_INFEASIBLE, text);
         return;
@@ -175,6 +178,13 @@ void head_recall(struct rtci_head_core *core, uint32_t number, uint32_t most)
     out->op = most;
 }
 
+/* What one gives back the other can take. */
+static bool same_pool(const struct cls *a, const struct cls *b)
+{
+    return a->shape.group.client == b->shape.group.client &&
+           a->shape.group.seq == b->shape.group.seq;
+}
+
 /* A class found no room: take a slot of a class that has more than its share. */
 static void drain_other(struct rtci_head_core *core, struct cls *cls)
 {
@@ -182,7 +192,7 @@ static void drain_other(struct rtci_head_core *core, struct cls *cls)
     uint32_t victim = 0, most = 0;
     for (uint32_t i = 0; i < core->n_classes; i++) {
         struct cls *other = core->classes[i];
-        if (other == cls || !other->n_slots || other->actor)
+        if (other == cls || !other->n_slots || other->actor || !same_pool(cls, other))
             continue;
         bool lower = other->n_ready && head_ready_priority(other) < prio;
         if (!lower && other->n_slots <= cls->n_slots)
@@ -295,8 +305,8 @@ static void balance_node(struct rtci_head_core *core, uint32_t number)
         return;
     for (uint32_t i = 0; i < core->n_classes && i < 64; i++) {
         struct cls *cls = core->classes[i];
-        if (cls->n_ready || !cls->n_slots || cls->actor || !head_allowed(node, number, cls) ||
-            head_lacking(node, cls, false))
+        if (cls->n_ready || !cls->n_slots || cls->actor || cls->shape.group.client ||
+            !head_allowed(node, number, cls) || head_lacking(node, cls, false))
             continue;
         if (cls->mean_ns < BALANCE_MEAN_NS) {
             if (core->unstick_ns == UINT64_MAX)
@@ -336,7 +346,8 @@ static void unstick(struct rtci_head_core *core)
         bool goes_on = cls->unstick_at && next->used && head_class(core, next->cls) == cls;
         uint32_t at = goes_on ? cls->unstick_at : cls->slot_head;
         bool several = false;
-        if (cls->n_ready || cls->actor || cls->mean_ns >= BALANCE_MEAN_NS)
+        if (cls->n_ready || cls->actor || cls->shape.group.client ||
+            cls->mean_ns >= BALANCE_MEAN_NS)
             continue;
         for (uint32_t looked = 0; at && looked < UNSTICK_MAX; looked++) {
             const struct slot *slot = &core->slots[at];
@@ -372,6 +383,7 @@ static int by_turn(const struct cls *a, const struct cls *b)
 
 void head_place(struct rtci_head_core *core)
 {
+    head_groups_place(core);
     if (!core->n_active && !core->n_dirty && core->now_ns < core->unstick_ns) {
         if (core->unstick_ns < core->actions->deadline_ns)
             core->actions->deadline_ns = core->unstick_ns;
@@ -395,7 +407,8 @@ void head_place(struct rtci_head_core *core)
             continue;
         }
         /* A class that found no room searches again only when some node got something back. */
-        bool search = core->n_dirty || !cls->starving_ns || core->now_ns >= cls->search_ns;
+        bool search = core->n_dirty || !cls->starving_ns || core->now_ns >= cls->search_ns ||
+                      (core->groups_placed && cls->shape.group.client);
         place_class(core, number, search);
         if (head_class(core, number)->n_ready) {
             core->active[keep++] = number;
@@ -412,6 +425,25 @@ void head_place(struct rtci_head_core *core)
     for (uint32_t i = 0; i < core->n_dirty; i++)
         core->nodes[core->dirty[i]].dirty = false;
     core->n_dirty = 0;
+    core->groups_placed = false;
+}
+
+static int why_group(struct rtci_head_core *core, const struct cls *cls, char *text, size_t size)
+{
+    struct rtci_id id = cls->shape.group;
+    const struct group *group = head_group(core, id);
+    if (!group || group->state == RTCI_GROUP_REMOVED)
+        return snprintf(text, size, "its placement group %u:%llu was removed, or never was",
+                        id.client, (unsigned long long)id.seq);
+    if (!head_group_feasible(core, cls))
+        return snprintf(
+            text, size, "it needs %g cpu, %g gpu; no bundle meant for it in group %u:%llu has them",
+            cls->shape.cpu / 1e4, cls->shape.gpu / 1e4, id.client, (unsigned long long)id.seq);
+    if (group->state == RTCI_GROUP_PENDING)
+        return snprintf(text, size, "its placement group %u:%llu is not ready", id.client,
+                        (unsigned long long)id.seq);
+    return snprintf(text, size, "its bundle of group %u:%llu is busy, or its node away", id.client,
+                    (unsigned long long)id.seq);
 }
 
 int head_why_class(struct rtci_head_core *core, const struct cls *cls, char *text, size_t size)
@@ -419,6 +451,8 @@ int head_why_class(struct rtci_head_core *core, const struct cls *cls, char *tex
     const struct rtci_shape *shape = &cls->shape;
     uint32_t busy = 0, never = 0, label = 0, held = 0;
     const char *what = "cpu";
+    if (shape->group.client)
+        return why_group(core, cls, text, size);
     for (uint32_t i = 1; i < core->n_nodes; i++) {
         struct node *node = &core->nodes[i];
         if (node->state == RTCI_NODE_DEAD)

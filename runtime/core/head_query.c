@@ -185,6 +185,7 @@ static bool has_row(struct rtci_head_core *core, uint32_t what, uint32_t i)
     case RTCI_Q_NODES: return core->nodes[i].state != RTCI_NODE_DEAD && core->nodes[i].hello;
     case RTCI_Q_TASKS: return core->entries[i].kind == ENTRY_TASK;
     case RTCI_Q_ACTORS: return core->entries[i].kind == ENTRY_ACTOR;
+    case RTCI_Q_GROUPS: return core->groups[i].used;
     case RTCI_Q_OBJECTS:
         return core->entries[i].kind == ENTRY_PUT ||
                (core->entries[i].kind == ENTRY_TASK && core->entries[i].state == RTCI_TASK_DONE);
@@ -204,6 +205,7 @@ static void put_row(struct rtci_head_core *core, uint32_t what, uint32_t i, stru
         struct rtci_row_object object;
         struct rtci_row_job job;
         struct rtci_row_actor actor;
+        struct rtci_row_group group;
     } row;
     size_t size = 0;
     switch (what) {
@@ -212,6 +214,7 @@ static void put_row(struct rtci_head_core *core, uint32_t what, uint32_t i, stru
     case RTCI_Q_OBJECTS: object_row(core, i, &row.object), size = sizeof(row.object); break;
     case RTCI_Q_JOBS: job_row(core, i, &row.job), size = sizeof(row.job); break;
     case RTCI_Q_ACTORS: head_actor_row(core, i, &row.actor), size = sizeof(row.actor); break;
+    case RTCI_Q_GROUPS: head_group_row(core, i, &row.group), size = sizeof(row.group); break;
     default: return;
     }
     rtci_buf_put(buf, &row, size);
@@ -222,9 +225,10 @@ static void put_row(struct rtci_head_core *core, uint32_t what, uint32_t i, stru
 static void pages(struct rtci_head_core *core, struct client *client,
                   const struct rtci_query *query)
 {
-    uint32_t total = query->what == RTCI_Q_NODES  ? core->n_nodes
-                     : query->what == RTCI_Q_JOBS ? core->n_jobs
-                                                  : core->n_entries;
+    uint32_t total = query->what == RTCI_Q_NODES    ? core->n_nodes
+                     : query->what == RTCI_Q_JOBS   ? core->n_jobs
+                     : query->what == RTCI_Q_GROUPS ? core->n_groups
+                                                    : core->n_entries;
     uint32_t limit = query->limit && query->limit < QUERY_ROWS_MAX ? query->limit : QUERY_ROWS_MAX;
     struct rtci_buf buf = {0};
     uint32_t n = 0, i = query->cursor ? (uint32_t)query->cursor : 1;
@@ -253,12 +257,20 @@ void head_query(struct rtci_head_core *core, struct client *client, const struct
     case RTCI_Q_TASKS:
     case RTCI_Q_OBJECTS:
     case RTCI_Q_ACTORS:
+    case RTCI_Q_GROUPS:
     case RTCI_Q_JOBS: pages(core, client, query); break;
     case RTCI_Q_WHY: {
         uint32_t index = head_find(core, query->id);
         if (index && head_entry(core, index)->kind == ENTRY_ACTOR) { /* told apart by its size */
             struct rtci_row_actor row;
             head_actor_row(core, index, &row);
+            head_reply(core, client, query->request, 0, 1, 0, none, &row, sizeof(row));
+            break;
+        }
+        const struct group *group = head_group(core, query->id);
+        if (!index && group) {
+            struct rtci_row_group row;
+            head_group_row(core, (uint32_t)(group - core->groups), &row);
             head_reply(core, client, query->request, 0, 1, 0, none, &row, sizeof(row));
             break;
         }

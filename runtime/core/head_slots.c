@@ -181,8 +181,12 @@ void head_node_recount(struct rtci_head_core *core, uint32_t number)
     node->gpu_mem_free = node->gpu_mem;
     for (uint32_t i = 0; i < node->n_custom; i++)
         node->custom_free[i] = (int64_t)node->custom[i].amount;
+    node->counted = true;
+    head_groups_recount(core, number);
     for (uint32_t at = node->slots; at; at = core->slots[at].node_next) {
         const struct cls *cls = head_class(core, core->slots[at].cls);
+        if (core->slots[at].group)
+            continue;
         take(node, cls, 1);
         node->cpu_free += core->slots[at].blocked ? (int64_t)cls->shape.cpu : 0;
     }
@@ -190,6 +194,8 @@ void head_node_recount(struct rtci_head_core *core, uint32_t number)
 
 bool head_feasible(struct rtci_head_core *core, const struct cls *cls)
 {
+    if (cls->shape.group.client)
+        return head_group_feasible(core, cls);
     for (uint32_t i = 1; i < core->n_nodes; i++) {
         struct node *node = &core->nodes[i];
         if (node->state != RTCI_NODE_DEAD && head_allowed(node, i, cls) &&
@@ -327,10 +333,23 @@ uint32_t head_slot_make(struct rtci_head_core *core, uint32_t number, uint32_t n
         core->slots[node->slots].node_prev = number;
     node->slots = number;
     node->n_slots++;
-    take(node, cls, 1);
+    if (RTCI_UNLIKELY(cls->shape.group.client != 0))
+        head_group_slot(core, slot, cls);
+    if (RTCI_LIKELY(!slot->group))
+        take(node, cls, 1);
     if (!survivor)
         tell_open(core, number);
     return number;
+}
+
+/* The CPUs of a task that waits are another's. */
+static void lend(struct rtci_head_core *core, const struct slot *slot, int sign)
+{
+    int64_t cpu = sign * (int64_t)head_class(core, slot->cls)->shape.cpu;
+    if (slot->group)
+        head_group_lend(core, slot, cpu);
+    else
+        core->nodes[slot->node].cpu_free += cpu;
 }
 
 void head_slot_release(struct rtci_head_core *core, uint32_t number, bool tell)
@@ -350,9 +369,12 @@ void head_slot_release(struct rtci_head_core *core, uint32_t number, bool tell)
     node->n_slots--;
     if (slot->blocked) {
         node->n_blocked--;
-        node->cpu_free -= (int64_t)cls->shape.cpu; /* lent: take gives it back below */
+        lend(core, slot, -1); /* take gives it back below */
     }
-    take(node, cls, -1);
+    if (RTCI_UNLIKELY(slot->group != 0))
+        head_group_unslot(core, slot, cls);
+    else
+        take(node, cls, -1);
     if (tell) {
         struct rtci_slot_msg *out = head_out(core, slot->node, RTCI_R_SLOT_FREE, sizeof(*out));
         if (out)
@@ -373,7 +395,7 @@ void head_slot_check(struct rtci_head_core *core, uint32_t number)
     struct cls *cls = head_class(core, slot->cls);
     if (RTCI_UNLIKELY(cls->actor))
         return; /* it ends with its actor */
-    if (node->cpu_free < 0 && cls->shape.cpu && !slot->draining) {
+    if (node->cpu_free < 0 && cls->shape.cpu && !slot->draining && !slot->group) {
         /* A task that waited took its CPUs back: what ends first gives way. */
         head_unhungry(core, number);
         slot->draining = true;
@@ -428,15 +450,14 @@ void head_slot_blocked(struct rtci_head_core *core, uint32_t number, bool blocke
     if (slot->blocked == blocked)
         return;
     slot->blocked = blocked;
-    int64_t cpu = (int64_t)head_class(core, slot->cls)->shape.cpu;
     if (blocked) {
         head_unhungry(core, number);
         node->n_blocked++;
-        node->cpu_free += cpu;
+        lend(core, slot, 1);
         head_node_dirty(core, slot->node);
     } else {
         node->n_blocked--;
-        node->cpu_free -= cpu;
+        lend(core, slot, -1);
         head_slot_check(core, number);
     }
 }
