@@ -25,10 +25,32 @@ static void print_record(struct scene *s, uint32_t node, const struct rtci_rec *
 {
     const void *at = rec;
     switch (rec->type) {
+    case RTCI_R_ACTOR_IS: {
+        const struct rtci_actor_is *is = at;
+        fprintf(s->out, "  -> node %u ACTOR_IS %u:%llu %s incarnation %u cause %u\n", node,
+                is->id.client, (unsigned long long)is->id.seq, rtci_actor_state_name(is->state),
+                is->incarnation, is->cause.kind);
+        break;
+    }
+    case RTCI_R_ACTOR_DOWN: {
+        const struct rtci_actor_down *down = at;
+        fprintf(s->out, "  -> node %u ACTOR_DOWN %llu cause %u: %s\n", node,
+                (unsigned long long)down->monitor, down->cause.kind, down->cause.text);
+        break;
+    }
+    case RTCI_R_ACTOR_STOP:
+    case RTCI_R_ACTOR_KILL: {
+        const struct rtci_actor_end *end = at;
+        fprintf(s->out, "  -> node %u %s slot %u incarnation %u\n", node, rtci_wire_name(rec->type),
+                end->slot, end->incarnation);
+        break;
+    }
+    case RTCI_R_ACTOR_START:
     case RTCI_R_TASK: {
         const struct rtci_spec *spec = at;
-        fprintf(s->out, "  -> node %u TASK %u:%llu attempt %u slot %u\n", node, spec->client,
-                (unsigned long long)spec->seq, spec->attempt, spec->slot);
+        fprintf(s->out, "  -> node %u %s %u:%llu attempt %u slot %u\n", node,
+                rtci_wire_name(rec->type), spec->client, (unsigned long long)spec->seq,
+                spec->attempt, spec->slot);
         break;
     }
     case RTCI_R_RESULT: {
@@ -378,14 +400,80 @@ static void scene_returned(struct scene *s)
     heard(s, 1);
 }
 
+static void actor_where(struct scene *s, uint64_t seq)
+{
+    size_t at = from(s, 1);
+    struct rtci_actor_where *where = say(s, RTCI_R_ACTOR_WHERE, sizeof(*where));
+    where->id = (struct rtci_id){seq, 1, 0};
+    wrapped(s, at);
+}
+
+static void actor_up(struct scene *s, uint32_t executor, uint64_t seq, uint32_t incarnation)
+{
+    size_t at = from(s, executor);
+    struct rtci_actor_up *up = say(s, RTCI_R_ACTOR_UP, sizeof(*up));
+    up->id = (struct rtci_id){seq, 1, 0};
+    up->incarnation = incarnation;
+    wrapped(s, at);
+    heard(s, 1);
+}
+
+/* Created, waits for an argument, lives, crashes, is restarted, and is stopped. */
+static void scene_actor(struct scene *s)
+{
+    submit(s, 1, 0, 0);
+    size_t at = from(s, 1);
+    struct rtci_spec *spec =
+        say(s, RTCI_R_ACTOR_CREATE,
+            sizeof(*spec) + sizeof(struct rtci_id) + sizeof(struct rtci_actor_options));
+    spec->seq = 2;
+    spec->client = spec->n_refs = 1;
+    spec->flags = RTCI_SPEC_ACTOR;
+    spec->name_len = sizeof(struct rtci_actor_options);
+    *(struct rtci_id *)(spec + 1) = (struct rtci_id){1, 1, 0};
+    ((struct rtci_actor_options *)rtci_spec_options(spec))->max_restarts = 1;
+    wrapped(s, at);
+    actor_where(s, 2);
+    at = from(s, 1);
+    struct rtci_actor_monitor *monitor = say(s, RTCI_R_ACTOR_MONITOR, sizeof(*monitor));
+    monitor->monitor = 7;
+    monitor->id = (struct rtci_id){2, 1, 0};
+    wrapped(s, at);
+    heard(s, 1);
+    done(s, 2, 1, 1);
+    heard(s, 1);
+    actor_up(s, 2, 2, 1);
+    slot_lost(s, 2, 2, 1);
+    heard(s, 1);
+    client(s, 1, RTCI_TOKEN_EXEC + 1, RTCI_ROLE_EXECUTOR, 1);
+    actor_where(s, 2);
+    s->now_ns += 100 * MS;
+    heard(s, 1);
+    actor_up(s, 3, 2, 2);
+    at = from(s, 1);
+    struct rtci_actor_end *end = say(s, RTCI_R_ACTOR_STOP, sizeof(*end));
+    end->id = (struct rtci_id){2, 1, 0};
+    wrapped(s, at);
+    heard(s, 1);
+    slot_lost(s, 3, 2, 2);
+    heard(s, 1);
+    release(s, 1, 2);
+    heard(s, 1);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct scene *s);
 } scenes[] = {
-    {"chain", scene_chain},         {"crash", scene_crash},
-    {"cancel", scene_cancel},       {"reuse", scene_reuse},
-    {"node_lost", scene_node_lost}, {"restart", scene_restart},
-    {"returned", scene_returned},   {"cancel_restart", scene_cancel_restart},
+    {"chain", scene_chain},
+    {"crash", scene_crash},
+    {"cancel", scene_cancel},
+    {"reuse", scene_reuse},
+    {"node_lost", scene_node_lost},
+    {"restart", scene_restart},
+    {"actor", scene_actor},
+    {"returned", scene_returned},
+    {"cancel_restart", scene_cancel_restart},
 };
 #define N_SCENES (sizeof(scenes) / sizeof(scenes[0]))
 
