@@ -94,7 +94,9 @@ void sim_driver_step(struct sim *sim, struct vproc *proc)
         if (proc->n_live && sim_chance(sim, sim->swarm.p_release))
             release_one(sim, proc);
     }
-    if (!proc->to_submit && !proc->open && !proc->alloc_state) {
+    bool last = !proc->to_submit && !proc->open && !proc->alloc_state;
+    sim_actor_driver(sim, proc, last);
+    if (last && !proc->actors_left && !proc->actors_open) {
         leave(sim, proc);
         return;
     }

@@ -54,6 +54,10 @@ static void check_cpus(struct sim *sim, const struct vproc *proc)
         return;
     for (uint32_t i = 0; i < node->n_procs; i++) {
         const struct run *run = &node->procs[i]->run;
+        const struct vact *act = &node->procs[i]->act;
+        const struct known *actor = act->id.client ? sim_known(sim, act->id) : NULL;
+        if (actor && node->procs[i]->alive && !act->failed && !actor->creator_dead)
+            used += actor->cpu;
         if (node->procs[i]->alive && run->active && !run->blocked && !run->was_blocked &&
             sim->known[run->task - 1].attempt == run->attempt && !sim->known[run->task - 1].result)
             used += run->cpu;
@@ -297,6 +301,8 @@ static bool work(struct sim *sim, struct vproc *proc)
 void sim_exec_step(struct sim *sim, struct vproc *proc)
 {
     tend_holds(sim, proc);
+    if (sim_actor_step(sim, proc))
+        return;
     if (proc->run.active && !work(sim, proc))
         return;
     if (!proc->alive)

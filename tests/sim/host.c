@@ -48,6 +48,7 @@ static void survivors(struct sim *sim, struct vnode *node)
                                          .program = proc->program,
                                          .attached = proc->attached,
                                          .held = held};
+        survivor.actor = proc->act.id.client != 0;
         survivor.n_held = sim_proc_held(proc, held, 1024, &survivor.slot);
         rtci_node_core_attach(node->core, sim->now_ns, &attach, proc->number ? &survivor : NULL,
                               &node->actions);

@@ -101,6 +101,7 @@ static void attach_driver(struct sim *sim, uint32_t index, uint32_t token)
     struct vproc *proc = sim_proc_new(sim, index, token, RTCI_ROLE_DRIVER);
     proc->job_lo = sim_between(sim, 1, UINT32_MAX);
     proc->to_submit = sim->swarm.tasks / sim->swarm.drivers;
+    proc->actors_left = sim->swarm.actors / sim->swarm.drivers;
     struct rtci_attach attach = {
         .token = token, .role = RTCI_ROLE_DRIVER, .pid = proc->index, .job_lo = proc->job_lo};
     snprintf(attach.name, sizeof(attach.name), "sim");
@@ -142,6 +143,8 @@ void sim_finished(struct sim *sim)
     SIM_CHECK(sim, stats.tasks_alive == 0 && stats.objects == 0,
               "%llu tasks and %llu objects are left", (unsigned long long)stats.tasks_alive,
               (unsigned long long)stats.objects);
+    SIM_CHECK(sim, stats.actors == 0 && stats.groups == 0, "%llu actors, %llu groups are left",
+              (unsigned long long)stats.actors, (unsigned long long)stats.groups);
     SIM_CHECK(sim, stats.clients == 0 && stats.jobs == 0, "%llu clients, %llu jobs are left",
               (unsigned long long)stats.clients, (unsigned long long)stats.jobs);
     SIM_CHECK(sim, stats.bytes_alive == 0, "%llu bytes are left",

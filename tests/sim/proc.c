@@ -96,6 +96,9 @@ void sim_proc_record(struct sim *sim, struct vproc *proc, const struct rtci_rec 
         break;
     }
     case RTCI_R_SHUTDOWN: proc->stop = true; break;
+    case RTCI_R_ACTOR_START: sim_actor_start(sim, proc, at); break;
+    case RTCI_R_ACTOR_STOP: proc->act.stop = true; break;
+    case RTCI_R_ACTOR_DOWN: sim_actor_down(sim, proc, at); break;
     case RTCI_R_GRANT: {
         const struct rtci_grant *grant = at;
         sim->n_grants++;
@@ -134,6 +137,11 @@ uint32_t sim_proc_held(const struct vproc *proc, struct rtci_held *ret_held, uin
 {
     uint32_t n = 0;
     *ret_slot = 0;
+    if (proc->act.id.client) {
+        ret_held[n++] = (struct rtci_held){proc->act.id, proc->act.incarnation, 1};
+        *ret_slot = proc->act.slot;
+        return n;
+    }
     if (proc->run.active) {
         ret_held[n++] = (struct rtci_held){proc->run.id, proc->run.attempt, 1};
         *ret_slot = proc->run.slot;

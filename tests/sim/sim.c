@@ -148,6 +148,8 @@ static void draw_swarm(struct sim *sim, uint32_t nodes, uint32_t tasks)
     swarm->p_stubborn = some(sim, 300);
     swarm->p_retry_on_error = some(sim, 500);
     swarm->p_detached = some(sim, 300);
+    struct rng apart = {sim->seed * 0xd1342543de82ef95u + 7}; /* what others draw stays as it was */
+    swarm->actors = rng_below(&apart, 2) ? 0 : 1 + rng_below(&apart, 40);
     swarm->delay_ns = sim_chance(sim, 500) ? 10 * SIM_US : sim_between(sim, SIM_US, 2 * SIM_MS);
     swarm->run_ns = sim_between(sim, 1, 3 * SIM_MS);
     if (sim_chance(sim, 300))
@@ -172,7 +174,7 @@ static void report(struct sim *sim)
     printf("seed=%llu nodes=%u tasks=%u steps=%llu time=%.3fs results=%llu runs=%llu kills=%llu "
            "heads=%llu nodes_lost=%llu recalled=%llu cancels=%llu blocked=%llu grants=%llu "
            "holds=%llu pulled=%llu not_pulled=%llu daemons=%llu suspects=%llu cuts=%llu lost=%llu "
-           "leaves=%llu",
+           "leaves=%llu actors=%llu downs=%llu",
            (unsigned long long)sim->seed, sim->swarm.nodes, sim->n_known,
            (unsigned long long)sim->steps, (double)sim->now_ns / 1e9,
            (unsigned long long)sim->n_results, (unsigned long long)sim->n_runs,
@@ -183,7 +185,8 @@ static void report(struct sim *sim)
            (unsigned long long)sim->n_pulled, (unsigned long long)sim->n_not_pulled,
            (unsigned long long)sim->n_daemon_kills, (unsigned long long)sim->n_suspects,
            (unsigned long long)sim->n_cuts, (unsigned long long)sim->n_lost,
-           (unsigned long long)sim->n_leaves);
+           (unsigned long long)sim->n_leaves, (unsigned long long)sim->n_actor_starts,
+           (unsigned long long)sim->n_downs);
     for (uint32_t i = 1; i < 64; i++) {
         if (sim->n_failed[i])
             printf(" E%u=%llu", i, (unsigned long long)sim->n_failed[i]);

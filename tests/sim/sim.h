@@ -73,6 +73,8 @@ struct known {
     uint32_t parent, cpu; /* index + 1 of the task that submitted it */
     int32_t retries, status;
     uint32_t n_deps, deps[4]; /* indexes + 1 */
+    bool actor;          /* retries: of its process; cancelled: told to end for good; status: cause */
+    uint32_t name;       /* … one of a few; 0 = none */
     bool put, result, released, cancelled, deadline, creator_dead, large;
     uint32_t begun, results, attempt;
     uint32_t node, life; /* where it began last */
@@ -100,6 +102,12 @@ struct vhold {
     struct rtci_id id;
     uint64_t drop_ns;
     bool wanted;
+};
+struct vact { /* the actor that an executor is; client 0 = none */
+    struct rtci_id id;
+    uint32_t incarnation, slot;
+    uint64_t until_ns;
+    bool said, failed, stop;
 };
 struct vproc {
     uint32_t index, node, token, role, number, job, driver_token, profile_cpus;
@@ -130,8 +138,9 @@ struct vproc {
     struct vtask *tasks;
     uint32_t n_tasks, cap_tasks;
     struct run run;
+    struct vact act;
     /* driver */
-    uint32_t to_submit, open;
+    uint32_t to_submit, open, actors_left, actors_open;
     uint64_t started_ns;
 };
 
@@ -166,7 +175,7 @@ struct swarm { /* drawn anew for each seed: what happens, and how much of it, in
     uint32_t kill_exec, kill_node, kill_head, kill_daemon, no_register, spawn_fails, kill_driver;
     uint32_t kill_one_daemon, cut, loss, repeat, drain;
     uint64_t delay_ns, run_ns, chaos_ns;
-    uint32_t cpus;
+    uint32_t cpus, actors;
 };
 
 struct sim {
@@ -192,7 +201,7 @@ struct sim {
     /* what happened, for coverage */
     uint64_t n_results, n_runs, n_kills, n_head_kills, n_node_kills, n_recalled, n_cancels,
         n_blocked, n_grants, n_pulled, n_not_pulled, n_holds, n_daemon_kills, n_suspects, n_cuts,
-        n_lost, n_leaves, n_failed[64];
+        n_lost, n_leaves, n_downs, n_actor_starts, n_failed[64];
 };
 
 #define SIM_FAIL(sim, ...) sim_fail(sim, __FILE__, __LINE__, __VA_ARGS__)
@@ -295,6 +304,11 @@ void sim_alloc(struct sim *sim, struct vproc *proc, struct rtci_id id, uint64_t 
 void sim_seal(struct sim *sim, struct vproc *proc);
 void sim_draw_script(struct sim *sim, struct script *script, uint32_t depth);
 uint64_t sim_value(struct rtci_id id);
+/* actor.c */
+void sim_actor_driver(struct sim *sim, struct vproc *proc, bool last);
+void sim_actor_down(struct sim *sim, struct vproc *proc, const struct rtci_actor_down *down);
+void sim_actor_start(struct sim *sim, struct vproc *proc, const struct rtci_spec *spec);
+bool sim_actor_step(struct sim *sim, struct vproc *proc);
 /* driver.c */
 void sim_driver_step(struct sim *sim, struct vproc *proc);
 
