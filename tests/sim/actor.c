@@ -68,7 +68,7 @@ static void end_some(struct sim *sim, struct vproc *proc, bool last)
         struct known *known = &sim->known[i];
         if (!known->actor || known->id.client != proc->number || known->results || known->cancelled)
             continue;
-        if (last || sim_chance(sim, 30))
+        if (last || sim_chance(sim, 4))
             end(sim, proc, known, last);
     }
 }
@@ -79,9 +79,10 @@ void sim_actor_driver(struct sim *sim, struct vproc *proc, bool last)
         return;
     if (proc->actors_left)
         create(sim, proc);
-    end_some(sim, proc, last && !proc->actors_left);
-    if (proc->actors_left || !last)
-        sim_proc_wake(sim, proc, sim_between(sim, SIM_US, SIM_MS));
+    last &= !proc->actors_left && sim->now_ns > proc->started_ns + 100 * SIM_MS;
+    end_some(sim, proc, last);
+    if (!last)
+        sim_proc_wake(sim, proc, sim_between(sim, SIM_US, 5 * SIM_MS));
 }
 
 void sim_actor_down(struct sim *sim, struct vproc *proc, const struct rtci_actor_down *down)
