@@ -61,6 +61,7 @@ struct bundle {
     uint32_t node;   /* where it is reserved; 0 = nowhere */
     bool tried;      /* by the placement under way */
     int64_t cpu_free, gpu_free, mem_free, gpu_mem_free; /* of it, for slots */
+    int64_t cpu_lent;
 };
 struct group {
     struct rtci_id id;

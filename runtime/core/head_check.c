@@ -148,6 +148,7 @@ static void check_nodes(const struct rtci_head_core *core)
         RTCI_ASSERT(node->suspect == (node->state == RTCI_NODE_SUSPECT));
         RTCI_ASSERT(!node->ready || !node->again);
         RTCI_ASSERT(cpu + blocked_cpu == node->cpu_free && blocked == node->n_blocked);
+        RTCI_ASSERT(blocked_cpu == node->cpu_lent);
     }
 }
 

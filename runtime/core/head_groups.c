@@ -33,7 +33,7 @@ static int64_t *custom_free(struct node *node, const char *name)
 static const char *lacking(struct node *node, const struct group *group, uint32_t at, bool total)
 {
     const struct rtci_bundle *need = &group->bundles[at].need;
-    if ((total ? node->cpu : node->cpu_free) < (int64_t)need->cpu)
+    if ((total ? node->cpu : node->cpu_free - node->cpu_lent) < (int64_t)need->cpu)
         return "cpu";
     if ((total ? node->gpu : node->gpu_free) < (int64_t)need->gpu)
         return "gpu";
@@ -72,6 +72,7 @@ void head_group_reset(struct group *group, uint32_t at)
 {
     struct bundle *bundle = &group->bundles[at];
     bundle->cpu_free = bundle->need.cpu;
+    bundle->cpu_lent = 0;
     bundle->gpu_free = bundle->need.gpu;
     bundle->mem_free = (int64_t)bundle->need.mem;
     bundle->gpu_mem_free = (int64_t)bundle->need.gpu_mem;
@@ -108,7 +109,8 @@ static bool holds(struct group *group, const struct bundle *bundle, const struct
 {
     const struct rtci_shape *shape = &cls->shape;
     const struct rtci_bundle *need = &bundle->need;
-    if ((total ? (int64_t)need->cpu : bundle->cpu_free) < (int64_t)shape->cpu ||
+    int64_t cpu_free = bundle->cpu_free - (cls->actor ? bundle->cpu_lent : 0);
+    if ((total ? (int64_t)need->cpu : cpu_free) < (int64_t)shape->cpu ||
         (total ? (int64_t)need->gpu : bundle->gpu_free) < (int64_t)shape->gpu ||
         (total ? (int64_t)need->mem : bundle->mem_free) < (int64_t)shape->mem ||
         (total ? (int64_t)need->gpu_mem : bundle->gpu_mem_free) < (int64_t)shape->gpu_mem)
@@ -192,7 +194,8 @@ void head_group_slot(struct rtci_head_core *core, struct slot *slot, const struc
 void head_group_lend(struct rtci_head_core *core, const struct slot *slot, int64_t cpu)
 {
     if (slot->group)
-        core->groups[slot->group].bundles[slot->bundle].cpu_free += cpu;
+        core->groups[slot->group].bundles[slot->bundle].cpu_free += cpu,
+            core->groups[slot->group].bundles[slot->bundle].cpu_lent += cpu;
 }
 
 static void group_free(struct rtci_head_core *core, struct group *group)

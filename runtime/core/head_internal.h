@@ -148,6 +148,7 @@ struct node {
     uint64_t incarnation, rtt_ns;
     int64_t cpu, gpu, mem, gpu_mem;           /* total */
     int64_t cpu_free, gpu_free, mem_free, gpu_mem_free;
+    int64_t cpu_lent; /* of what is free: of tasks that wait; not for actors or groups, which stay */
     uint64_t store;
     struct rtci_custom custom[RTCI_CUSTOM_MAX];
     int64_t custom_free[RTCI_CUSTOM_MAX];

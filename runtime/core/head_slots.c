@@ -135,7 +135,8 @@ bool head_allowed(const struct node *node, uint32_t number, const struct cls *cl
 const char *head_lacking(struct node *node, const struct cls *cls, bool total)
 {
     const struct rtci_shape *shape = &cls->shape;
-    if ((total ? node->cpu : node->cpu_free) < (int64_t)shape->cpu)
+    int64_t cpu_free = node->cpu_free - (cls->actor ? node->cpu_lent : 0);
+    if ((total ? node->cpu : cpu_free) < (int64_t)shape->cpu)
         return "cpu";
     if ((total ? node->gpu : node->gpu_free) < (int64_t)shape->gpu)
         return "gpu";
@@ -182,14 +183,16 @@ void head_node_recount(struct rtci_head_core *core, uint32_t number)
     for (uint32_t i = 0; i < node->n_custom; i++)
         node->custom_free[i] = (int64_t)node->custom[i].amount;
     node->counted = true;
+    node->cpu_lent = 0;
     head_groups_recount(core, number);
     for (uint32_t at = node->slots; at; at = core->slots[at].node_next) {
         const struct cls *cls = head_class(core, core->slots[at].cls);
         if (core->slots[at].group)
             continue;
         take(node, cls, 1);
-        node->cpu_free += core->slots[at].blocked ? (int64_t)cls->shape.cpu : 0;
+        node->cpu_lent += core->slots[at].blocked ? (int64_t)cls->shape.cpu : 0;
     }
+    node->cpu_free += node->cpu_lent;
 }
 
 bool head_feasible(struct rtci_head_core *core, const struct cls *cls)
@@ -349,7 +352,7 @@ static void lend(struct rtci_head_core *core, const struct slot *slot, int sign)
     if (slot->group)
         head_group_lend(core, slot, cpu);
     else
-        core->nodes[slot->node].cpu_free += cpu;
+        core->nodes[slot->node].cpu_free += cpu, core->nodes[slot->node].cpu_lent += cpu;
 }
 
 void head_slot_release(struct rtci_head_core *core, uint32_t number, bool tell)

@@ -9,6 +9,44 @@
 
 /* ---- The driver ---- */
 
+/* A group, and a shape that is in it; or the end of one, with whatever is inside. */
+static void change_group(struct sim *sim, struct vproc *proc)
+{
+    sim_declare(sim, proc);
+    if (proc->group) {
+        struct rtci_group_remove *rec = sim_write(sim, proc, RTCI_R_GROUP_REMOVE, sizeof(*rec));
+        rec->id = (struct rtci_id){proc->group, proc->number, 0};
+        proc->group = 0;
+        return;
+    }
+    uint32_t n = 1 + (uint32_t)sim_between(sim, 0, 3);
+    proc->group = proc->next_seq++;
+    struct rtci_group_create *rec =
+        sim_write(sim, proc, RTCI_R_GROUP_CREATE, sizeof(*rec) + n * sizeof(struct rtci_bundle));
+    rec->id = (struct rtci_id){proc->group, proc->number, 0};
+    rec->strategy = (uint32_t)sim_between(sim, 0, 3);
+    rec->n_bundles = n;
+    for (uint32_t i = 0; i < n; i++)
+        ((struct rtci_bundle *)(rec + 1))[i].cpu = sim_chance(sim, 500) ? 5000 : 10000;
+    struct rtci_shape *shape = sim_write(sim, proc, RTCI_R_SHAPE, sizeof(*shape));
+    proc->group_shape = proc->group_shape ? proc->group_shape + 1 : 3;
+    shape->number = proc->group_shape;
+    shape->cpu = 5000;
+    shape->group = (struct rtci_id){proc->group, proc->number, 0};
+    shape->group.index = sim_chance(sim, 500) ? RTCI_ANY_BUNDLE : 0;
+}
+
+/* It is ready: all of it, on nodes that there are. */
+void sim_actor_group(struct sim *sim, struct vproc *proc, const struct rtci_group_is *is)
+{
+    const uint32_t *nodes = (const uint32_t *)(is + 1);
+    sim->n_groups += is->state == RTCI_GROUP_READY;
+    SIM_CHECK(sim, is->id.client == proc->number, "another's group");
+    for (uint32_t i = 0; i < is->n; i++)
+        SIM_CHECK(sim, nodes[i] && nodes[i] <= sim->swarm.nodes, "bundle %u is on node %u", i,
+                  nodes[i]);
+}
+
 static void create(struct sim *sim, struct vproc *proc)
 {
     sim_declare(sim, proc);
@@ -21,6 +59,8 @@ static void create(struct sim *sim, struct vproc *proc)
     spec->client = id.client;
     spec->function = 77;
     spec->shape = (uint32_t)sim_between(sim, 0, 1);
+    if (proc->group && sim_chance(sim, 500))
+        spec->shape = proc->group_shape;
     spec->flags = RTCI_SPEC_ACTOR;
     spec->name_len = (uint32_t)tail;
     struct rtci_actor_options *options = (struct rtci_actor_options *)rtci_spec_options(spec);
@@ -75,8 +115,13 @@ static void end_some(struct sim *sim, struct vproc *proc, bool last)
 
 void sim_actor_driver(struct sim *sim, struct vproc *proc, bool last)
 {
-    if (!proc->actors_left && !proc->actors_open)
+    if (!proc->actors_left && !proc->actors_open) {
+        if (proc->group)
+            change_group(sim, proc);
         return;
+    }
+    if (sim_chance(sim, 50))
+        change_group(sim, proc);
     if (proc->actors_left)
         create(sim, proc);
     last &= !proc->actors_left && sim->now_ns > proc->started_ns + 100 * SIM_MS;

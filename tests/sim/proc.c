@@ -110,6 +110,7 @@ void sim_proc_record(struct sim *sim, struct vproc *proc, const struct rtci_rec 
     }
     case RTCI_R_REPLY:
     case RTCI_R_NOTICE: break;
+    case RTCI_R_GROUP_IS: sim_actor_group(sim, proc, at); break;
     default: SIM_FAIL(sim, "a client was told %s", rtci_wire_name(rec->type));
     }
     sim_proc_wake(sim, proc, sim_between(sim, 0, 5 * SIM_US));

@@ -174,7 +174,7 @@ static void report(struct sim *sim)
     printf("seed=%llu nodes=%u tasks=%u steps=%llu time=%.3fs results=%llu runs=%llu kills=%llu "
            "heads=%llu nodes_lost=%llu recalled=%llu cancels=%llu blocked=%llu grants=%llu "
            "holds=%llu pulled=%llu not_pulled=%llu daemons=%llu suspects=%llu cuts=%llu lost=%llu "
-           "leaves=%llu actors=%llu downs=%llu",
+           "leaves=%llu actors=%llu downs=%llu groups=%llu",
            (unsigned long long)sim->seed, sim->swarm.nodes, sim->n_known,
            (unsigned long long)sim->steps, (double)sim->now_ns / 1e9,
            (unsigned long long)sim->n_results, (unsigned long long)sim->n_runs,
@@ -186,7 +186,7 @@ static void report(struct sim *sim)
            (unsigned long long)sim->n_daemon_kills, (unsigned long long)sim->n_suspects,
            (unsigned long long)sim->n_cuts, (unsigned long long)sim->n_lost,
            (unsigned long long)sim->n_leaves, (unsigned long long)sim->n_actor_starts,
-           (unsigned long long)sim->n_downs);
+           (unsigned long long)sim->n_downs, (unsigned long long)sim->n_groups);
     for (uint32_t i = 1; i < 64; i++) {
         if (sim->n_failed[i])
             printf(" E%u=%llu", i, (unsigned long long)sim->n_failed[i]);

@@ -141,6 +141,8 @@ struct vproc {
     struct vact act;
     /* driver */
     uint32_t to_submit, open, actors_left, actors_open;
+    uint64_t group;       /* its placement group; 0 = none */
+    uint32_t group_shape; /* … and of the shapes the last, which is in it */
     uint64_t started_ns;
 };
 
@@ -201,7 +203,7 @@ struct sim {
     /* what happened, for coverage */
     uint64_t n_results, n_runs, n_kills, n_head_kills, n_node_kills, n_recalled, n_cancels,
         n_blocked, n_grants, n_pulled, n_not_pulled, n_holds, n_daemon_kills, n_suspects, n_cuts,
-        n_lost, n_leaves, n_downs, n_actor_starts, n_failed[64];
+        n_lost, n_leaves, n_downs, n_actor_starts, n_groups, n_failed[64];
 };
 
 #define SIM_FAIL(sim, ...) sim_fail(sim, __FILE__, __LINE__, __VA_ARGS__)
@@ -308,6 +310,7 @@ uint64_t sim_value(struct rtci_id id);
 void sim_actor_driver(struct sim *sim, struct vproc *proc, bool last);
 void sim_actor_down(struct sim *sim, struct vproc *proc, const struct rtci_actor_down *down);
 void sim_actor_start(struct sim *sim, struct vproc *proc, const struct rtci_spec *spec);
+void sim_actor_group(struct sim *sim, struct vproc *proc, const struct rtci_group_is *is);
 bool sim_actor_step(struct sim *sim, struct vproc *proc);
 /* driver.c */
 void sim_driver_step(struct sim *sim, struct vproc *proc);
