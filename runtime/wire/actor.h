@@ -49,7 +49,7 @@ struct rtci_call {
 
 /* ---- Life ---- */
 enum rtci_cause_kind {
-    RTCI_CAUSE_NONE,        /* it lives */
+    RTCI_CAUSE_NONE,        /* it never ended; of one that lives again: why it did */
     RTCI_CAUSE_EXIT,        /* its process exited */
     RTCI_CAUSE_SIGNAL,      /* … was killed by a signal */
     RTCI_CAUSE_OOM,         /* … because memory ran out */

@@ -492,6 +492,26 @@ static void drained(void **state)
     play_end(&p);
 }
 
+/* A task waits in get and lends its CPU for what it waits for: an actor would keep it. */
+static void lent_cpus(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p, 1);
+    play_many(&p, 1, 0);
+    uint32_t slot = play_told(&p, 2, RTCI_R_TASK, 1)->slot;
+    struct rtci_slot_msg *msg = play_say(&p, RTCI_R_SLOT_BLOCKED, sizeof(*msg));
+    msg->slot = slot;
+    msg->op = 1;
+    play_turn(&p, 2);
+    uint64_t seq = act_create(&p, &(struct want){0});
+    assert_int_equal(act_state(&p, seq), RTCI_ACTOR_PENDING);
+    uint64_t task = play_submit(&p, 0, 0, (struct rtci_id){0, 0, 0});
+    play_turn(&p, 1);
+    assert_int_equal(play_count(&p, 2, RTCI_R_TASK, task), 1);
+    play_end(&p);
+}
+
 static void listed(void **state)
 {
     (void)state;
@@ -534,6 +554,7 @@ int main(void)
         cmocka_unit_test(head_restarts),
         cmocka_unit_test(node_never_returns),
         cmocka_unit_test(drained),
+        cmocka_unit_test(lent_cpus),
         cmocka_unit_test(listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
