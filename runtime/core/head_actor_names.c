@@ -102,6 +102,7 @@ void head_actor_names_fini(struct rtci_head_core *core)
     for (uint32_t i = 0; i < core->n_actors; i++)
         free(core->actors[i].waits);
     rtci_map_fini(&core->name_by_hash);
+    rtci_map_fini(&core->monitor_by_number);
     free(core->names);
     free(core->actors);
     free(core->actors_idle);

@@ -8,10 +8,8 @@
 static struct monitor *monitor_find(struct rtci_head_core *core, const struct client *client,
                                     uint64_t number)
 {
-    uint32_t at = client->monitors;
-    while (at && core->monitors[at].number != number)
-        at = core->monitors[at].client_next;
-    return at ? &core->monitors[at] : NULL;
+    const uint32_t *at = rtci_map_find(&core->monitor_by_number, number, client->number);
+    return at ? &core->monitors[*at] : NULL;
 }
 
 static void tell(struct rtci_head_core *core, const struct monitor *monitor)
@@ -27,7 +25,8 @@ static void tell(struct rtci_head_core *core, const struct monitor *monitor)
     out->cause = monitor->cause;
 }
 
-static struct monitor *monitor_new(struct rtci_head_core *core, struct client *client)
+static struct monitor *monitor_new(struct rtci_head_core *core, struct client *client,
+                                   uint64_t name)
 {
     uint32_t number = core->free_monitor;
     if (number) {
@@ -39,7 +38,11 @@ static struct monitor *monitor_new(struct rtci_head_core *core, struct client *c
     }
     core->monitors[number] =
         (struct monitor){.client = client->number, .used = true, .client_next = client->monitors};
+    core->monitors[number].number = name;
+    if (client->monitors)
+        core->monitors[client->monitors].client_prev = number;
     client->monitors = number;
+    RTCI_ASSERT(rtci_map_set(&core->monitor_by_number, name, client->number, number));
     return &core->monitors[number];
 }
 
@@ -54,6 +57,8 @@ static bool attach(struct rtci_head_core *core, struct monitor *monitor)
         return false;
     }
     monitor->next = actor->monitors;
+    if (actor->monitors)
+        core->monitors[actor->monitors].prev = (uint32_t)(monitor - core->monitors);
     actor->monitors = (uint32_t)(monitor - core->monitors);
     return true;
 }
@@ -67,8 +72,7 @@ void head_monitor(struct rtci_head_core *core, struct client *client,
             tell(core, monitor);
         return;
     }
-    monitor = monitor_new(core, client);
-    monitor->number = rec->monitor;
+    monitor = monitor_new(core, client, rec->monitor);
     monitor->id = rec->id;
     head_cause(&monitor->cause, RTCI_CAUSE_UNKNOWN, RTC_E_NOT_FOUND,
                "there is no such actor (any more)");
@@ -83,20 +87,21 @@ static void detach(struct rtci_head_core *core, const struct monitor *monitor)
     uint32_t index = monitor->fired ? 0 : head_actor_find(core, monitor->id);
     if (!index)
         return;
-    uint32_t *at = &head_actor(core, index)->monitors;
-    while (*at && &core->monitors[*at] != monitor)
-        at = &core->monitors[*at].next;
-    if (*at)
-        *at = monitor->next;
+    *(monitor->prev ? &core->monitors[monitor->prev].next : &head_actor(core, index)->monitors) =
+        monitor->next;
+    if (monitor->next)
+        core->monitors[monitor->next].prev = monitor->prev;
 }
 
 static void forget(struct rtci_head_core *core, struct client *client, struct monitor *monitor)
 {
-    uint32_t number = (uint32_t)(monitor - core->monitors), *at = &client->monitors;
+    uint32_t number = (uint32_t)(monitor - core->monitors);
     detach(core, monitor);
-    while (*at != number)
-        at = &core->monitors[*at].client_next;
-    *at = monitor->client_next;
+    *(monitor->client_prev ? &core->monitors[monitor->client_prev].client_next
+                           : &client->monitors) = monitor->client_next;
+    if (monitor->client_next)
+        core->monitors[monitor->client_next].client_prev = monitor->client_prev;
+    rtci_map_remove(&core->monitor_by_number, monitor->number, client->number);
     *monitor = (struct monitor){.next = core->free_monitor};
     core->free_monitor = number;
 }
@@ -127,7 +132,7 @@ void head_monitors_fire(struct rtci_head_core *core, uint32_t index)
     while (at) {
         struct monitor *monitor = &core->monitors[at];
         at = monitor->next;
-        monitor->next = 0;
+        monitor->next = monitor->prev = 0;
         monitor->fired = true;
         monitor->incarnation = head_entry(core, index)->attempt;
         monitor->cause = actor->cause;
@@ -156,8 +161,7 @@ void head_monitor_set(struct rtci_head_core *core, const struct monitor *want)
         forget(core, client, monitor);
     if (!want->used)
         return;
-    monitor = monitor_new(core, client);
-    monitor->number = want->number;
+    monitor = monitor_new(core, client, want->number);
     monitor->id = want->id;
     monitor->incarnation = want->incarnation;
     monitor->cause = want->cause;

@@ -47,7 +47,8 @@ struct monitor {
     uint64_t number;
     struct rtci_id id;
     uint32_t incarnation;
-    uint32_t next, client_next; /* of the actor, while it lives; of the client */
+    uint32_t next, prev; /* of the actor, while it lives */
+    uint32_t client_next, client_prev;
     struct rtci_cause cause;
 };
 struct link {

@@ -293,6 +293,7 @@ struct rtci_head_core {
     struct rtci_map name_by_hash;
     struct monitor *monitors;
     uint32_t n_monitors, cap_monitors, free_monitor;
+    struct rtci_map monitor_by_number; /* and client */
     struct link *links;
     uint32_t n_links, cap_links;
     struct group *groups;

@@ -21,7 +21,7 @@ struct scene {
 
 /* ---- Output ---- */
 
-static void print_record(struct scene *s, uint32_t node, const struct rtci_rec *rec)
+static bool print_actor(struct scene *s, uint32_t node, const struct rtci_rec *rec)
 {
     const void *at = rec;
     switch (rec->type) {
@@ -30,21 +30,31 @@ static void print_record(struct scene *s, uint32_t node, const struct rtci_rec *
         fprintf(s->out, "  -> node %u ACTOR_IS %u:%llu %s incarnation %u cause %u\n", node,
                 is->id.client, (unsigned long long)is->id.seq, rtci_actor_state_name(is->state),
                 is->incarnation, is->cause.kind);
-        break;
+        return true;
     }
     case RTCI_R_ACTOR_DOWN: {
         const struct rtci_actor_down *down = at;
         fprintf(s->out, "  -> node %u ACTOR_DOWN %llu cause %u: %s\n", node,
                 (unsigned long long)down->monitor, down->cause.kind, down->cause.text);
-        break;
+        return true;
     }
     case RTCI_R_ACTOR_STOP:
     case RTCI_R_ACTOR_KILL: {
         const struct rtci_actor_end *end = at;
         fprintf(s->out, "  -> node %u %s slot %u incarnation %u\n", node, rtci_wire_name(rec->type),
                 end->slot, end->incarnation);
-        break;
+        return true;
     }
+    default: return false;
+    }
+}
+
+static void print_record(struct scene *s, uint32_t node, const struct rtci_rec *rec)
+{
+    const void *at = rec;
+    if (print_actor(s, node, rec))
+        return;
+    switch (rec->type) {
     case RTCI_R_ACTOR_START:
     case RTCI_R_TASK: {
         const struct rtci_spec *spec = at;
