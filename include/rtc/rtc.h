@@ -432,7 +432,8 @@ struct rtc_node_info {
 };
 /* ret_n: how many there are; the first `cap` of them are written. */
 int rtc_nodes(struct rtc *rtc, struct rtc_node_info *ret_nodes, size_t cap, size_t *ret_n);
-/* JSON text of "status" (an object), "nodes", "tasks", "objects" or "jobs" (lists of objects).
+/* JSON text of "status" (an object), "nodes", "tasks", "objects", "jobs", "actors" or "groups"
+ * (lists of objects).
  * Ownership: *ret_json is malloc'ed: free() it. */
 int rtc_query(struct rtc *rtc, const char *what, char **ret_json);
 /* Why the task waits, or what became of it: one sentence, cut to size bytes.

@@ -20,7 +20,7 @@ static void usage(FILE *out)
         "  worker --join LINE   let this host work for a cluster\n"
         "  token WHAT           list, new or revoke ID: who may join\n"
         "  status               what the cluster does\n"
-        "  list WHAT            nodes, tasks, objects or jobs\n"
+        "  list WHAT            nodes, tasks, objects, jobs, actors or groups\n"
         "  why CLIENT:SEQ       why a task waits, or what became of it\n"
         "  cordon NODE          no new tasks start there; uncordon NODE lifts it\n"
         "  drain NODE           it ends what it runs, takes nothing new, and leaves\n"

@@ -101,7 +101,7 @@ static int cordon(struct rtc *rtc, uint32_t node, uint32_t op)
 static int usage(const char *command)
 {
     if (!strcmp(command, "list"))
-        printf("usage: rtc list nodes|tasks|objects|jobs [--json]\n");
+        printf("usage: rtc list nodes|tasks|objects|jobs|actors|groups [--json]\n");
     else if (!strcmp(command, "why"))
         printf("usage: rtc why CLIENT:SEQ   (as `rtc list tasks` prints them)\n");
     else if (!strcmp(command, "stop"))

@@ -6,6 +6,7 @@
 
 #include "runtime/client/client.h"
 #include "runtime/client/open.h"
+#include "runtime/wire/actor.h"
 
 static void put(struct rtci_buf *b, const char *fmt, ...) RTCI_PRINTF(2, 3);
 static void put(struct rtci_buf *b, const char *fmt, ...)
@@ -176,6 +177,55 @@ static int json_job(void *arg, const void *data)
     return 0;
 }
 
+static int json_actor(void *arg, const void *data)
+{
+    static const char *const states[] = {"created", "pending",    "starting",
+                                         "alive",   "restarting", "dead"};
+    struct rtci_buf *b = arg;
+    struct rtci_row_actor r;
+    memcpy(&r, data, sizeof(r));
+    begin_row(b);
+    put_id(b, "id", r.id);
+    put(b, ",");
+    put_text(b, "name", r.name, sizeof(r.name));
+    put(b, ",");
+    put_text(b, "namespace", r.ns, sizeof(r.ns));
+    put(b, ",");
+    put_text(b, "class", r.function, sizeof(r.function));
+    put(b, ",\"state\":\"%s\",", r.state < 6 ? states[r.state] : "?");
+    U64(b, "job", r.job);
+    U64(b, "node", r.node);
+    U64(b, "pid", r.pid);
+    U64(b, "incarnation", r.incarnation);
+    U64(b, "restarts", r.restarts);
+    U64(b, "pending", r.pending);
+    U64(b, "created_ns", r.created_ns);
+    put_text(b, "why", r.why, sizeof(r.why));
+    put(b, "}");
+    return 0;
+}
+
+static int json_group(void *arg, const void *data)
+{
+    static const char *const states[] = {"pending", "ready", "removed"};
+    static const char *const strategies[] = {"pack", "spread", "strict_pack", "strict_spread"};
+    struct rtci_buf *b = arg;
+    struct rtci_row_group r;
+    memcpy(&r, data, sizeof(r));
+    begin_row(b);
+    put_id(b, "id", r.id);
+    put(b, ",\"state\":\"%s\",", r.state < 3 ? states[r.state] : "?");
+    put(b, "\"strategy\":\"%s\",", r.strategy < 4 ? strategies[r.strategy] : "?");
+    U64(b, "job", r.job);
+    U64(b, "bundles", r.bundles);
+    U64(b, "placed", r.placed);
+    U64(b, "slots", r.slots);
+    U64(b, "created_ns", r.created_ns);
+    put_text(b, "why", r.why, sizeof(r.why));
+    put(b, "}");
+    return 0;
+}
+
 int rtc_query(struct rtc *rtc, const char *what, char **ret_json)
 {
     static const struct {
@@ -189,6 +239,8 @@ int rtc_query(struct rtc *rtc, const char *what, char **ret_json)
         {"tasks", RTCI_Q_TASKS, sizeof(struct rtci_row_task), json_task},
         {"objects", RTCI_Q_OBJECTS, sizeof(struct rtci_row_object), json_object},
         {"jobs", RTCI_Q_JOBS, sizeof(struct rtci_row_job), json_job},
+        {"actors", RTCI_Q_ACTORS, sizeof(struct rtci_row_actor), json_actor},
+        {"groups", RTCI_Q_GROUPS, sizeof(struct rtci_row_group), json_group},
     };
     if (!what || !ret_json)
         return rtci_error(RTC_E_INVALID, "what or ret_json is NULL");
@@ -210,5 +262,7 @@ int rtc_query(struct rtc *rtc, const char *what, char **ret_json)
         *ret_json = (char *)b.data;
         return 0;
     }
-    return rtci_error(RTC_E_INVALID, "\"%s\" is none of status, nodes, tasks, objects, jobs", what);
+    return rtci_error(RTC_E_INVALID,
+                      "\"%s\" is none of status, nodes, tasks, objects, jobs, actors, groups",
+                      what);
 }

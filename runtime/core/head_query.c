@@ -243,6 +243,31 @@ static void pages(struct rtci_head_core *core, struct client *client,
     rtci_buf_fini(&buf);
 }
 
+/* Of actors and groups a sentence tells it. */
+static bool why_other(struct rtci_head_core *core, struct client *client,
+                      const struct rtci_query *query, uint32_t index)
+{
+    static const char *const states[] = {"pending", "ready", "removed"};
+    char text[256];
+    const struct group *group = index ? NULL : head_group(core, query->id);
+    if (group) {
+        struct rtci_row_group row;
+        head_group_row(core, (uint32_t)(group - core->groups), &row);
+        snprintf(text, sizeof(text), "the placement group is %s%s%s", states[row.state],
+                 row.why[0] ? ": " : "", row.why);
+    } else if (index && head_entry(core, index)->kind == ENTRY_ACTOR) {
+        struct rtci_row_actor row;
+        head_actor_row(core, index, &row);
+        snprintf(text, sizeof(text), "the actor is %s%s%s", rtci_actor_state_name(row.state),
+                 row.why[0] ? ": " : "", row.why);
+    } else {
+        return false;
+    }
+    head_reply(core, client, query->request, 0, 0, 0, (struct rtci_id){0}, text,
+               (uint32_t)strlen(text));
+    return true;
+}
+
 void head_query(struct rtci_head_core *core, struct client *client, const struct rtci_query *query)
 {
     struct rtci_id none = {0};
@@ -261,19 +286,8 @@ void head_query(struct rtci_head_core *core, struct client *client, const struct
     case RTCI_Q_JOBS: pages(core, client, query); break;
     case RTCI_Q_WHY: {
         uint32_t index = head_find(core, query->id);
-        if (index && head_entry(core, index)->kind == ENTRY_ACTOR) { /* told apart by its size */
-            struct rtci_row_actor row;
-            head_actor_row(core, index, &row);
-            head_reply(core, client, query->request, 0, 1, 0, none, &row, sizeof(row));
+        if (why_other(core, client, query, index))
             break;
-        }
-        const struct group *group = head_group(core, query->id);
-        if (!index && group) {
-            struct rtci_row_group row;
-            head_group_row(core, (uint32_t)(group - core->groups), &row);
-            head_reply(core, client, query->request, 0, 1, 0, none, &row, sizeof(row));
-            break;
-        }
         if (!index || head_entry(core, index)->kind != ENTRY_TASK) {
             head_reply(core, client, query->request, RTC_E_NOT_FOUND, 0, 0, none, NULL, 0);
             break;
