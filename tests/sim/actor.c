@@ -68,16 +68,16 @@ static void create(struct sim *sim, struct vproc *proc)
     options->name_len = name ? 1 : 0;
     if (name)
         *(char *)(options + 1) = (char)('a' + name);
-    struct rtci_actor_monitor *monitor =
-        sim_write(sim, proc, RTCI_R_ACTOR_MONITOR, sizeof(*monitor));
-    monitor->monitor = id.seq;
-    monitor->id = id;
     uint32_t index = sim_known_new(sim, id);
     struct known *known = &sim->known[index];
     known->actor = true;
     known->name = name;
     known->retries = options->max_restarts;
     known->cpu = spec->shape ? 5000 : 10000;
+    struct rtci_actor_monitor *monitor =
+        sim_write(sim, proc, RTCI_R_ACTOR_MONITOR, sizeof(*monitor));
+    monitor->monitor = id.seq;
+    monitor->id = id;
     proc->actors_left--;
     proc->actors_open++;
 }
