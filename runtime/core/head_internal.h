@@ -491,6 +491,7 @@ void head_program(struct rtci_head_core *core, uint32_t node, const struct rtci_
 void head_program_forget(struct job *job);
 /* The node came back, maybe with another daemon: what it told is asked anew. */
 void head_programs_again(struct rtci_head_core *core, uint32_t node);
+void head_programs_settle(struct rtci_head_core *core, uint32_t node); /* it is ready again */
 void head_program_keep(struct rtci_head_core *core, uint32_t job); /* it will be asked for */
 void head_log(struct rtci_head_core *core, const struct rtci_notice *line);
 

@@ -170,6 +170,8 @@ static void settle(struct rtci_head_core *core, uint32_t number)
     }
     if (core->nodes[number].again && core->nodes[number].holds_told)
         head_holds_end(core, number, true);
+    if (core->nodes[number].again)
+        head_programs_settle(core, number);
     core->nodes[number].again = false;
 }
 

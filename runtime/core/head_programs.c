@@ -87,13 +87,24 @@ void head_program_forget(struct job *job)
     job->n_program_waits = job->cap_program_waits = 0;
 }
 
+/* Not that of a job whose driver is gone: nobody could tell it anew, and detached actors need it.
+ */
 void head_programs_again(struct rtci_head_core *core, uint32_t node)
 {
     for (uint32_t i = 1; i < core->n_jobs; i++) {
-        if (core->jobs[i].node != node)
+        if (core->jobs[i].node != node || !core->jobs[i].alive)
             continue;
         free(core->jobs[i].program);
         core->jobs[i].program = NULL;
+    }
+}
+
+void head_programs_settle(struct rtci_head_core *core, uint32_t node)
+{
+    for (uint32_t i = 1; i < core->n_jobs; i++) {
+        const struct job *job = &core->jobs[i];
+        if (job->node == node && job->alive && job->detached)
+            head_program_keep(core, i);
     }
 }
 

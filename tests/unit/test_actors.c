@@ -333,6 +333,41 @@ static void job_ends(void **state)
     play_end(&p);
 }
 
+/* What a detached actor is the head asks for while the driver can say it: anew when its node has
+ * come back, and keeps it when the driver has gone. */
+static void program_kept(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p, 3);
+    uint64_t d = act_create(&p, &(struct want){.max_restarts = -1, .flags = RTCI_ACTOR_DETACHED});
+    uint32_t job = act_at(&p, act_id(d))->job;
+    assert_int_equal(play_count(&p, 1, RTCI_R_PROGRAM_WANT, 0), 1);
+    for (uint32_t round = 0; round < 2; round++) {
+        struct rtci_program *program = play_say(&p, RTCI_R_PROGRAM, sizeof(*program));
+        program->job = 1;
+        play_turn(&p, 1);
+        assert_non_null(p.head->jobs[1].program);
+        if (round) {
+            struct rtci_client_gone *end = play_say(&p, RTCI_R_CLIENT_GONE, sizeof(*end));
+            end->client = DRIVER;
+            play_turn(&p, 1);
+        }
+        play_up(&p, 1);
+        play_hello(&p, 0, 0)->rec.flags = RTCI_HELLO_AGAIN;
+        if (!round)
+            play_survivor(&p, DRIVER, RTCI_ROLE_DRIVER);
+        play_ready(&p, 1);
+        assert_int_equal(play_count(&p, 1, RTCI_R_PROGRAM_WANT, 0), round ? 0 : 1);
+        assert_int_equal(p.head->jobs[1].program != NULL, round);
+    }
+    ((struct rtci_job_end *)play_say(&p, RTCI_R_PROGRAM_WANT, sizeof(struct rtci_job_end)))->job =
+        job;
+    play_turn(&p, 2);
+    assert_int_equal(play_count(&p, 2, RTCI_R_PROGRAM, 0), 1);
+    play_end(&p);
+}
+
 /* Suspected is not dead: there is never a second one while the first may live. */
 static void suspicion_and_loss(void **state)
 {
@@ -549,6 +584,7 @@ int main(void)
         cmocka_unit_test(monitors),
         cmocka_unit_test(links),
         cmocka_unit_test(job_ends),
+        cmocka_unit_test(program_kept),
         cmocka_unit_test(suspicion_and_loss),
         cmocka_unit_test(reconciled),
         cmocka_unit_test(head_restarts),
