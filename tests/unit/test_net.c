@@ -113,7 +113,9 @@ static void wrong_server_key(void **state)
     UNTIL(n, 5, n->at[0].broken);
     says(n->at[0].broken_text, "does not have the key");
     UNTIL(n, 5, n->at_hub.refused);
-    says(n->at_hub.text, "127.0.0.1");
+    /* Its address is asked of the connection, which may have ended before this process looked. */
+    if (!strstr(n->at_hub.text, "an address that is gone"))
+        says(n->at_hub.text, "127.0.0.1");
     assert_int_equal(n->at_hub.joined, 0);
 }
 
