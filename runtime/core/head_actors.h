@@ -150,8 +150,10 @@ void head_group_lend(struct rtci_head_core *core, const struct slot *slot, int64
 void head_group_let_go(struct rtci_head_core *core, struct group *group);
 void head_group_reset(struct group *group, uint32_t at);
 void head_group_answer(struct rtci_head_core *core, const struct group *group,
-                       const struct sub *sub, int status);
+                       const struct sub *sub, int status, bool partly);
 void head_group_tell_all(struct rtci_head_core *core, struct group *group, int status);
+/* Why no bundle of the group can ever hold a slot of the class. */
+int head_group_why_not(const struct group *group, const struct cls *cls, char *text, size_t size);
 void head_group_why(struct rtci_head_core *core, const struct group *group, char *text, size_t size);
 void head_group_queue(struct rtci_head_core *core, struct group *group);
 void head_groups_place(struct rtci_head_core *core);

@@ -109,7 +109,11 @@ void head_group_where(struct rtci_head_core *core, struct client *client,
         return;
     }
     if (group->state == RTCI_GROUP_READY) {
-        head_group_answer(core, group, &sub, 0);
+        head_group_answer(core, group, &sub, 0, false);
+        return;
+    }
+    if (rec->flags & RTCI_WHERE_NOWAIT) {
+        head_group_answer(core, group, &sub, 0, true);
         return;
     }
     for (uint32_t i = 0; i < group->n_waits; i++) {
@@ -119,7 +123,7 @@ void head_group_where(struct rtci_head_core *core, struct client *client,
     HEAD_GROW(group->waits, group->cap_waits, group->n_waits);
     group->waits[group->n_waits++] = sub;
     if (group->noticed)
-        head_group_answer(core, group, &sub, RTC_E_INFEASIBLE);
+        head_group_answer(core, group, &sub, RTC_E_INFEASIBLE, false);
 }
 
 /* ---- Removal ---- */
@@ -272,6 +276,29 @@ void head_groups_fini(struct rtci_head_core *core)
 }
 
 /* ---- For people ---- */
+
+int head_group_why_not(const struct group *group, const struct cls *cls, char *text, size_t size)
+{
+    const struct rtci_shape *shape = &cls->shape;
+    unsigned long long seq = group->id.seq;
+    if (shape->group.index != RTCI_ANY_BUNDLE && shape->group.index >= group->n)
+        return snprintf(text, size,
+                        "placement group %u:%llu has %u bundles, counted from 0: there is no "
+                        "bundle %u",
+                        group->id.client, seq, group->n, shape->group.index);
+    if (shape->group.index == RTCI_ANY_BUNDLE && group->n > 1)
+        return snprintf(text, size,
+                        "it needs %g cpu, %g gpu, and what else it asks for; none of the %u "
+                        "bundles of placement group %u:%llu has them",
+                        shape->cpu / 1e4, shape->gpu / 1e4, group->n, group->id.client, seq);
+    uint32_t at = shape->group.index == RTCI_ANY_BUNDLE ? 0 : shape->group.index;
+    const struct rtci_bundle *has = &group->bundles[at].need;
+    return snprintf(text, size,
+                    "it needs %g cpu, %g gpu, and what else it asks for; bundle %u of placement "
+                    "group %u:%llu has %g cpu, %g gpu: ask for less, or for larger bundles",
+                    shape->cpu / 1e4, shape->gpu / 1e4, at, group->id.client, seq, has->cpu / 1e4,
+                    has->gpu / 1e4);
+}
 
 void head_group_row(struct rtci_head_core *core, uint32_t number, struct rtci_row_group *row)
 {

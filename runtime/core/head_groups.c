@@ -236,9 +236,9 @@ void head_group_unslot(struct rtci_head_core *core, const struct slot *slot, con
 /* ---- Telling ---- */
 
 void head_group_answer(struct rtci_head_core *core, const struct group *group,
-                       const struct sub *sub, int status)
+                       const struct sub *sub, int status, bool partly)
 {
-    uint32_t n = group->state == RTCI_GROUP_READY ? group->n : 0;
+    uint32_t n = group->state == RTCI_GROUP_READY || partly ? group->n : 0;
     struct rtci_group_is *out = head_out_client(core, head_client(core, sub->client),
                                                 RTCI_R_GROUP_IS, sizeof(*out) + n * 4);
     if (!out)
@@ -250,7 +250,7 @@ void head_group_answer(struct rtci_head_core *core, const struct group *group,
     out->state = group->state;
     out->n = n;
     out->pad = 0;
-    if (status)
+    if (status || partly)
         head_group_why(core, group, out->text, sizeof(out->text));
     for (uint32_t i = 0; i < n; i++)
         ((uint32_t *)(out + 1))[i] = group->bundles[i].node;
@@ -259,7 +259,7 @@ void head_group_answer(struct rtci_head_core *core, const struct group *group,
 void head_group_tell_all(struct rtci_head_core *core, struct group *group, int status)
 {
     for (uint32_t i = 0; i < group->n_waits; i++)
-        head_group_answer(core, group, &group->waits[i], status);
+        head_group_answer(core, group, &group->waits[i], status, false);
     if (group->state != RTCI_GROUP_PENDING)
         group->n_waits = 0;
 }
@@ -467,12 +467,12 @@ void head_group_why(struct rtci_head_core *core, const struct group *group, char
 
 void head_group_queue(struct rtci_head_core *core, struct group *group)
 {
+    core->groups_dirty = true;
     if (group->queued)
-        return;
+        return; /* also: by one that had its place in the table before and was removed */
     HEAD_GROW(core->group_queue, core->cap_group_queue, core->n_group_queue);
     core->group_queue[core->n_group_queue++] = (uint32_t)(group - core->groups);
     group->queued = true;
-    core->groups_dirty = true;
 }
 
 /* In the order in which they came; one that does not fit does not hold up those behind it. */

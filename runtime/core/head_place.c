@@ -105,8 +105,8 @@ static void infeasible(struct rtci_head_core *core, struct cls *cls)
 {
     char text[512];
     head_why_class(core, cls, text, sizeof(text));
-    bool no_group = cls->shape.group.client && !head_group(core, cls->shape.group);
-    if (cls->shape.flags & RTCI_SHAPE_FAIL_INFEASIBLE || no_group) {
+    /* A new node may be large enough, but the bundles of a group stay as they are. */
+    if (cls->shape.flags & RTCI_SHAPE_FAIL_INFEASIBLE || cls->shape.group.client) {
         while (cls->n_ready)
             head_fail_simple(core, head_ready_first(cls), RTCI_TASK_FAILED, RTC_E_INFEASIBLE, text);
         return;
@@ -436,9 +436,7 @@ static int why_group(struct rtci_head_core *core, const struct cls *cls, char *t
         return snprintf(text, size, "its placement group %u:%llu was removed, or never was",
                         id.client, (unsigned long long)id.seq);
     if (!head_group_feasible(core, cls))
-        return snprintf(
-            text, size, "it needs %g cpu, %g gpu; no bundle meant for it in group %u:%llu has them",
-            cls->shape.cpu / 1e4, cls->shape.gpu / 1e4, id.client, (unsigned long long)id.seq);
+        return head_group_why_not(group, cls, text, size);
     if (group->state == RTCI_GROUP_PENDING)
         return snprintf(text, size, "its placement group %u:%llu is not ready", id.client,
                         (unsigned long long)id.seq);

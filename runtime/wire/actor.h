@@ -184,8 +184,12 @@ struct rtci_group_remove { /* GROUP_REMOVE, GROUP_WHERE: answered when it is rea
     struct rtci_rec rec;
     uint64_t request;
     struct rtci_id id;
+    uint32_t flags; /* of GROUP_WHERE: RTCI_WHERE_NOWAIT */
+    uint32_t pad;
 };
-struct rtci_group_is { /* GROUP_IS: ready, or why not; uint32_t[n], the nodes of its bundles, follow */
+/* GROUP_IS: ready, or why not; uint32_t[n], the nodes of its bundles, follow (0 = it has none). Only
+ * the answer to a NOWAIT has them of a group that is not ready. */
+struct rtci_group_is {
     struct rtci_rec rec;
     uint64_t request;
     struct rtci_id id;

@@ -211,6 +211,90 @@ static void node_lost(void **state)
     play_end(&p);
 }
 
+/* One that waited in vain is removed: the next, which has its place in the table, is looked at. */
+static void after_removal(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p, 1, 2);
+    for (uint32_t i = 0; i < 3; i++) {
+        uint64_t g = group(&p, &(struct ask){.n = 1, .cpu = 9});
+        assert_int_equal(p.group_is.status, RTC_E_INFEASIBLE);
+        drop(&p, g);
+        uint64_t h = group(&p, &(struct ask){.n = 1, .cpu = 2});
+        assert_true(is_ready(&p, h));
+        drop(&p, h);
+    }
+    play_end(&p);
+}
+
+static void where(struct play *p, uint64_t seq, uint32_t flags)
+{
+    size_t at = play_from(p, DRIVER);
+    struct rtci_group_remove *rec = play_say(p, RTCI_R_GROUP_WHERE, sizeof(*rec));
+    rec->id = act_id(seq);
+    rec->request = 6;
+    rec->flags = flags;
+    play_wrapped(p, at);
+    play_turn(p, 1);
+}
+
+/* Asked how it stands, it is told at once, with the bundles that have a place. */
+static void no_wait(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p, 2, 2);
+    uint64_t g = group(&p, &(struct ask){.strategy = RTCI_GROUP_STRICT_SPREAD, .n = 2, .cpu = 2});
+    uint32_t first = p.group_nodes[0], second = p.group_nodes[1];
+    rtci_head_core_node_down(p.head, p.now_ns, second, p.incarnation[second], "gone", &p.actions);
+    act_later(&p, 200);
+    memset(&p.group_is, 0, sizeof(p.group_is));
+    where(&p, g, 0);
+    assert_int_equal(p.group_is.request, 0); /* not yet */
+    where(&p, g, RTCI_WHERE_NOWAIT);
+    assert_int_equal(p.group_is.request, 6);
+    assert_int_equal(p.group_is.status, 0);
+    assert_int_equal(p.group_is.state, RTCI_GROUP_PENDING);
+    assert_int_equal(p.group_is.n, 2);
+    assert_int_equal(p.group_nodes[0], first);
+    assert_int_equal(p.group_nodes[1], 0);
+    assert_non_null(strstr(p.group_is.text, "strict spread"));
+    play_node(&p, 9, 2);
+    assert_int_equal(p.group_is.request, 6);
+    assert_int_equal(p.group_is.state, RTCI_GROUP_READY);
+    assert_int_equal(p.group_nodes[1], 9);
+    play_end(&p);
+}
+
+/* Bundles stay as they are: what fits into none of them fails, and is not kept waiting. */
+static void too_large(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p, 1, 4);
+    uint64_t g = group(&p, &(struct ask){.n = 2, .cpus = {1, 2}});
+    struct rtci_shape shape = {.number = 1, .cpu = 20000, .group = act_id(g)};
+    play_shape(&p, &shape, NULL); /* into bundle 0 */
+    shape.number = 2;
+    shape.group.index = 2;
+    play_shape(&p, &shape, NULL);
+    shape.number = 3;
+    shape.group.index = RTCI_ANY_BUNDLE;
+    play_shape(&p, &shape, NULL);
+    uint64_t tasks[4];
+    for (uint32_t i = 1; i <= 3; i++)
+        tasks[i] = play_submit(&p, i, 0, (struct rtci_id){0, 0, 0});
+    uint64_t actor = act_create(&p, &(struct want){.shape = 1});
+    play_turn(&p, 1);
+    assert_int_equal(play_entry(&p, tasks[1])->state, RTCI_TASK_FAILED);
+    assert_int_equal(play_entry(&p, tasks[1])->result->status, RTC_E_INFEASIBLE);
+    assert_int_equal(play_entry(&p, tasks[2])->state, RTCI_TASK_FAILED);
+    assert_int_equal(play_entry(&p, tasks[3])->state, RTCI_TASK_LEASED);
+    assert_int_equal(act_state(&p, actor), RTCI_ACTOR_DEAD);
+    play_end(&p);
+}
+
 static int keep(void *arg, const void *data, size_t len)
 {
     rtci_buf_put(arg, data, len);
@@ -302,10 +386,12 @@ static void cost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strategies), cmocka_unit_test(all_or_nothing),
-        cmocka_unit_test(refused),    cmocka_unit_test(inside),
-        cmocka_unit_test(node_lost),  cmocka_unit_test(head_restarts),
-        cmocka_unit_test(job_ends),   cmocka_unit_test(cost),
+        cmocka_unit_test(strategies),    cmocka_unit_test(all_or_nothing),
+        cmocka_unit_test(refused),       cmocka_unit_test(inside),
+        cmocka_unit_test(node_lost),     cmocka_unit_test(head_restarts),
+        cmocka_unit_test(job_ends),      cmocka_unit_test(cost),
+        cmocka_unit_test(after_removal), cmocka_unit_test(no_wait),
+        cmocka_unit_test(too_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
