@@ -160,6 +160,14 @@ enum rtc_place {
     RTC_PLACE_NODE_SOFT /* there if it has room */
 };
 
+/* A placement group: bundles of resources that are reserved together; rtc/placement.h makes them.
+ * {0} is "none". */
+typedef struct rtc_placement {
+    uint64_t seq;
+    uint32_t client;
+    uint32_t pad;
+} rtc_placement;
+
 /* What a task needs and how it is treated; all zero is the default. */
 struct rtc_options {
     double cpus;                        /* 0 = 1 CPU; RTC_NONE = none */
@@ -171,6 +179,8 @@ struct rtc_options {
     size_t n_labels;
     enum rtc_place place;
     uint32_t node;           /* for RTC_PLACE_NODE* */
+    rtc_placement placement; /* takes its resources from this group; then without place and labels */
+    uint32_t bundle;         /* of the group: RTC_BUNDLE(i), counted from 0; 0 = any of them */
     int retries;             /* after crashes: 0 = the default 3, RTC_NO_RETRY, RTC_RETRY_FOREVER */
     bool retry_on_error;     /* failures the task returned use the same budget */
     bool fail_if_infeasible; /* RTC_E_INFEASIBLE at once when no node can ever fulfil the request */
@@ -182,6 +192,7 @@ struct rtc_options {
     int64_t submit_timeout;  /* when too much is in flight: 0 = wait for ever, RTC_NO_WAIT */
 };
 #define RTC_NONE          (-1.0)
+#define RTC_BUNDLE(i)     ((uint32_t)(i) + 1)
 #define RTC_NO_RETRY      (-2)
 #define RTC_RETRY_FOREVER (-1)
 #define RTC_NO_WAIT       ((int64_t)-2)

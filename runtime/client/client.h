@@ -17,6 +17,7 @@
 #include "runtime/base/assert.h"
 #include "runtime/base/bounds.h"
 #include "runtime/base/buf.h"
+#include "runtime/base/map.h"
 #include "runtime/client/error.h"
 #include "runtime/client/slot.h"
 #include "runtime/client/value.h"
@@ -34,11 +35,11 @@
 #define RTCI_REC_REPEATED 1u
 
 /* ---- A request whose answer is awaited by a caller; lives on that caller's stack. ---- */
-enum request_kind { REQUEST_REPLY, REQUEST_GRANT };
+enum request_kind { REQUEST_REPLY, REQUEST_GRANT, REQUEST_GROUP };
 struct request {
     struct request *next;
     enum request_kind kind;
-    uint64_t number;    /* REPLY */
+    uint64_t number;    /* REPLY, GROUP */
     struct rtci_id id;  /* GRANT */
     const void *record; /* what was sent, to repeat it after a restart of the daemon */
     size_t size;
@@ -46,7 +47,8 @@ struct request {
     int status;
     struct rtci_reply reply;
     struct rtci_grant grant;
-    void *data; /* malloc'ed copy of the bytes behind a reply; the caller frees it */
+    void *data; /* malloc'ed copy of the bytes behind a reply; the caller frees it. GROUP: of the
+                   whole struct rtci_group_is */
 };
 
 struct shape {
@@ -72,6 +74,21 @@ struct progress {
     rtc_ref ref;
     double fraction;
     char text[];
+};
+
+/* A placement group that this process created and did not remove. */
+struct placement {
+    uint64_t seq, request;
+    int status;        /* 0, or what the head has against it */
+    uint32_t n;        /* bundles */
+    bool ready, told;  /* told: somebody waited for it, and knows */
+    uint32_t next_free;
+    char why[192];
+};
+struct placements {
+    struct placement *rows; /* from 1 */
+    uint32_t n, cap, free;
+    struct rtci_map by_seq;
 };
 
 /* The task that this executor runs now; zero in drivers. Written by the executor's loop only. */
@@ -118,6 +135,8 @@ struct rtc {
 
     struct request *requests;
     uint64_t next_request;
+
+    struct placements placements;
 
     struct function *functions; /* open addressing, power of two */
     uint32_t n_functions, cap_functions;
@@ -258,6 +277,8 @@ int rtci_arena_write(struct rtc *rtc, struct rtci_id id, const struct rtc_value 
 /* ---- options.c, functions.c ---- */
 int rtci_shape_of(struct rtc *rtc, const struct rtc_options *options,
                   uint32_t *ret_shape) RTCI_MUST_USE;
+/* An amount in units of 1/10,000. */
+int rtci_amount_of(const char *what, double amount, uint64_t max, uint64_t *ret_units) RTCI_MUST_USE;
 int rtci_options_check(const struct rtc_options *options) RTCI_MUST_USE;
 /* Finds a registered function and makes sure the head knows its name. */
 int rtci_function_of(struct rtc *rtc, const char *name,
@@ -273,6 +294,15 @@ int rtci_signature_check_returns(const struct rtc_task_def *def, size_t i,
                                  const struct rtc_value *value) RTCI_MUST_USE;
 /* Number of returns a signature declares; -1 when it declares none of them. */
 int rtci_signature_returns(const char *signature);
+
+/* ---- placement.c ---- */
+struct rtci_group_is;
+void rtci_on_group(struct rtc *rtc, const struct rtci_group_is *is);
+/* After a restart of the daemon: asks again for those that are not ready. */
+void rtci_placements_repeat(struct rtc *rtc);
+void rtci_placements_fini(struct rtc *rtc);
+/* Does a task with these options have a place where it can go? */
+int rtci_placement_check(struct rtc *rtc, const struct rtc_options *options) RTCI_MUST_USE;
 
 /* ---- notices.c ---- */
 void rtci_on_notice(struct rtc *rtc, const struct rtci_notice *notice);

@@ -140,6 +140,7 @@ void rtci_client_destroy(struct rtc *rtc)
         next = p->next;
         free(p);
     }
+    rtci_placements_fini(rtc);
     free(rtc->functions);
     free(rtc->shapes);
     rtci_buf_fini(&rtc->shape_bytes);

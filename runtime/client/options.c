@@ -9,7 +9,7 @@
 
 #define UNITS 10000.0
 
-static int amount_of(const char *what, double amount, uint64_t max, uint64_t *ret_units)
+int rtci_amount_of(const char *what, double amount, uint64_t max, uint64_t *ret_units)
 {
     if (!(amount >= 0) || amount * UNITS > (double)max)
         return rtci_error(RTC_E_INVALID,
@@ -52,8 +52,8 @@ static int fill_shape(const struct rtc_options *o, struct rtci_shape *shape)
 {
     uint64_t cpu, gpu;
     double cpus = o->cpus == 0 ? 1 : o->cpus == RTC_NONE ? 0 : o->cpus;
-    RTCI_TRY(amount_of("cpus", cpus, UINT32_MAX, &cpu));
-    RTCI_TRY(amount_of("gpus", o->gpus == RTC_NONE ? 0 : o->gpus, UINT32_MAX, &gpu));
+    RTCI_TRY(rtci_amount_of("cpus", cpus, UINT32_MAX, &cpu));
+    RTCI_TRY(rtci_amount_of("gpus", o->gpus == RTC_NONE ? 0 : o->gpus, UINT32_MAX, &gpu));
     *shape = (struct rtci_shape){.cpu = (uint32_t)cpu,
                                  .gpu = (uint32_t)gpu,
                                  .n_custom = (uint16_t)o->n_resources,
@@ -63,6 +63,9 @@ static int fill_shape(const struct rtc_options *o, struct rtci_shape *shape)
                                  .placement = (uint32_t)o->place,
                                  .node = o->node,
                                  .flags = o->fail_if_infeasible ? RTCI_SHAPE_FAIL_INFEASIBLE : 0};
+    if (o->placement.client)
+        shape->group = (struct rtci_id){o->placement.seq, o->placement.client,
+                                        o->bundle ? o->bundle - 1 : RTCI_ANY_BUNDLE};
     struct rtci_custom *custom = (struct rtci_custom *)(shape + 1);
     for (size_t i = 0; i < o->n_resources; i++) {
         const char *name = o->resources[i].name;
@@ -70,7 +73,7 @@ static int fill_shape(const struct rtc_options *o, struct rtci_shape *shape)
         if (!name || !name[0] || strlen(name) >= sizeof(custom[i].name))
             return rtci_error(RTC_E_INVALID, "a custom resource needs a name of 1 to %zu bytes",
                               sizeof(custom[i].name) - 1);
-        RTCI_TRY(amount_of(name, o->resources[i].amount, UINT64_MAX / 16, &custom[i].amount));
+        RTCI_TRY(rtci_amount_of(name, o->resources[i].amount, UINT64_MAX / 16, &custom[i].amount));
         snprintf(custom[i].name, sizeof(custom[i].name), "%s", name);
     }
     struct rtci_label *label = (struct rtci_label *)(custom + o->n_resources);
@@ -125,6 +128,7 @@ static int find_shape(struct rtc *rtc, const struct rtc_options *options, uint32
                       RTCI_LABELS_MAX * sizeof(struct rtci_label)];
     } u;
     RTCI_TRY(rtci_options_check(options));
+    RTCI_TRY(rtci_placement_check(rtc, options));
     RTCI_TRY(fill_shape(options, &u.shape));
     size_t size = sizeof(u.shape) + options->n_resources * sizeof(struct rtci_custom) +
                   options->n_labels * sizeof(struct rtci_label);
@@ -145,8 +149,9 @@ static bool same_scalars(const struct rtc_options *a, const struct rtc_options *
 {
     return a->cpus == b->cpus && a->gpus == b->gpus && a->gpu_mem == b->gpu_mem &&
            a->mem == b->mem && a->place == b->place && a->node == b->node &&
-           a->fail_if_infeasible == b->fail_if_infeasible && a->retries == b->retries &&
-           a->deadline == b->deadline && a->returns == b->returns;
+           a->placement.seq == b->placement.seq && a->placement.client == b->placement.client &&
+           a->bundle == b->bundle && a->fail_if_infeasible == b->fail_if_infeasible &&
+           a->retries == b->retries && a->deadline == b->deadline && a->returns == b->returns;
 }
 
 int rtci_shape_of(struct rtc *rtc, const struct rtc_options *options, uint32_t *ret_shape)

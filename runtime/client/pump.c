@@ -95,6 +95,7 @@ static void repeat_requests(struct rtc *rtc)
                 return;
         }
     }
+    rtci_placements_repeat(rtc);
     uint32_t n = (uint32_t)(rtc->blocked_ids.len / sizeof(struct rtci_id));
     if (rtc->blocked_told && n)
         RTCI_IGNORE(rtci_send_ids(rtc, RTCI_R_BLOCKED,
@@ -168,6 +169,7 @@ static void on_record(struct rtc *rtc, const struct rtci_rec *rec, uint64_t posi
         if (rtc->executor)
             on_task(rtc, (void *)(uintptr_t)rec, position);
         break;
+    case RTCI_R_GROUP_IS: rtci_on_group(rtc, (const struct rtci_group_is *)rec); break;
     case RTCI_R_GRANT: on_grant(rtc, (const struct rtci_grant *)rec); break;
     case RTCI_R_REPLY: on_reply(rtc, (const struct rtci_reply *)rec); break;
     case RTCI_R_NOTICE:
