@@ -103,7 +103,7 @@ static int usage(const char *command)
     if (!strcmp(command, "list"))
         printf("usage: rtc list nodes|tasks|objects|jobs|actors|groups [--json]\n");
     else if (!strcmp(command, "why"))
-        printf("usage: rtc why CLIENT:SEQ   (as `rtc list tasks` prints them)\n");
+        printf("usage: rtc why CLIENT.SEQ   (as `rtc list tasks|actors|groups` prints them)\n");
     else if (!strcmp(command, "stop"))
         printf("usage: rtc stop [--now]   (waits up to 10 s for running tasks, unless --now)\n");
     else if (!strcmp(command, "status"))
@@ -118,7 +118,7 @@ static int why(struct rtc *rtc, const char *arg)
     unsigned client;
     unsigned long long seq;
     char text[512];
-    if (!arg || sscanf(arg, "%u:%llu", &client, &seq) != 2)
+    if (!arg || sscanf(arg, "%u%*[.:]%llu", &client, &seq) != 2)
         return usage("why"), 2;
     if (rtc_why(rtc, (rtc_ref){.seq = seq, .client = client}, text, sizeof(text)) < 0)
         return fail("why");

@@ -69,6 +69,11 @@ double bench_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+struct rtc *bench_rtc(void)
+{
+    return rtc;
+}
+
 static int by_size(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -435,6 +440,7 @@ static const struct row rows[] = {
     {"light_count", "1/s", bench_light_count, NULL, false},
     {"light_create", "1/s", bench_light_create, NULL, false},
     {"light_memory", "B", bench_light_memory, NULL, false},
+    {"placement_group", "1/s", bench_placement_group, NULL, false},
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -20,5 +20,10 @@ RTC_ADDRESS=unix:$dir/s "$rtc" status >"$dir/out" 2>"$dir/err" || fail "the firs
 "$rtc" head --durability never --socket "$dir/s4" >"$dir/out" 2>"$dir/err" && fail "an unknown durability was taken"
 grep -q '`process` or `disk`' "$dir/err" || fail "no reason given"
 
+for what in nodes tasks objects jobs actors groups; do
+    RTC_ADDRESS=unix:$dir/s "$rtc" list $what --json >"$dir/out" 2>"$dir/err" || fail "list $what failed"
+done
+RTC_ADDRESS=unix:$dir/s "$rtc" why 1:999 >"$dir/out" 2>"$dir/err" && fail "a reason for nothing"
+test -s "$dir/err" || fail "no reason given"
 RTC_ADDRESS=unix:$dir/s "$rtc" list nonsense >"$dir/out" 2>"$dir/err" && fail "nonsense was listed"
 test -s "$dir/err" || fail "no reason given"
