@@ -111,7 +111,7 @@ static void check_daemon(struct rtc *rtc)
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
     if (RTCI_UNLIKELY(info->closed != 0)) {
         uint32_t closed = info->closed;
-        int code = closed <= 38 ? -(int)closed : RTC_E_PROTOCOL;
+        int code = closed < RTC_ERROR_COUNT_ ? -(int)closed : RTC_E_PROTOCOL;
         rtci_die(rtc, code == RTC_E_PROTOCOL || code == RTC_E_JOB_ENDED ? code : RTC_E_DISCONNECTED,
                  "the daemon closed this connection: %s",
                  code == RTC_E_PROTOCOL ? rtci_overwritten

@@ -209,9 +209,9 @@ static void judge(struct rtc_call *call, int rc)
     if (call->fail_code != 0)
         return;
     const char *why = rtc_last_error();
-    if (rc < 0 && rc >= -(38) && why[0])
+    if (rc < 0 && rc > -RTC_ERROR_COUNT_ && why[0])
         rtci_call_fail(call, RTC_E_TASK_FAILED, rc, "%s", why);
-    else if (rc < 0 && rc >= -(38))
+    else if (rc < 0 && rc > -RTC_ERROR_COUNT_)
         rtci_call_fail(call, RTC_E_TASK_FAILED, rc, "it returned %s (%s)", rtc_error_name(rc),
                        rtc_error_text(rc));
     else if (rc < 0)
