@@ -9,6 +9,8 @@ int rtci_cancel_locked(struct rtc *rtc, rtc_ref ref, unsigned flags)
         return rc;
     if (rtci_slot_done(slot) || (slot->flags & SLOT_PUT))
         return 0; /* finished: nothing to cancel */
+    if (slot->flags & SLOT_CALL)
+        return rtci_call_cancel(rtc, slot);
     struct rtci_cancel cancel = {.rec = {.size = sizeof(cancel), .type = RTCI_R_CANCEL},
                                  .id = rtci_id_of(ref),
                                  .mode = flags};

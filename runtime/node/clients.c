@@ -133,9 +133,9 @@ void rtci_daemon_survivors(struct rtci_daemon *daemon)
         memcpy(attach.name, p->blob.name, sizeof(attach.name));
         memcpy(attach.ns, p->blob.ns, sizeof(attach.ns));
         struct rtci_held *held = NULL;
-        uint32_t slot = 0;
-        uint32_t n =
-            p->blob.role == RTCI_ROLE_EXECUTOR ? rtci_daemon_held(daemon, token, &held, &slot) : 0;
+        uint32_t slot = 0, actor = 0, n = 0;
+        if (p->blob.role == RTCI_ROLE_EXECUTOR)
+            n = rtci_daemon_held(daemon, token, &held, &slot, &actor);
         struct rtci_survivor survivor = {.client = info->client,
                                          .job = info->job,
                                          .slot = slot,
@@ -144,6 +144,8 @@ void rtci_daemon_survivors(struct rtci_daemon *daemon)
                                          .driver_token = info->driver_token,
                                          .program = info->program,
                                          .attached = info->attached,
+                                         .actor = actor != 0,
+                                         .restarts = actor == RTCI_CHAN_ACTOR_RESTARTS,
                                          .held = held,
                                          .n_held = n};
         p->driver = info->driver_token;

@@ -163,7 +163,7 @@ void rtci_daemon_tell_drivers(struct rtci_daemon *daemon, const char *text);
 void rtci_daemon_logs(struct rtci_daemon *daemon);
 void rtci_daemon_keeper_event(struct rtci_daemon *daemon);
 uint32_t rtci_daemon_held(struct rtci_daemon *daemon, uint32_t token, struct rtci_held **ret_held,
-                          uint32_t *ret_slot);
+                          uint32_t *ret_slot, uint32_t *ret_actor);
 
 /* Performs node actions; true if there were some. */
 bool rtci_daemon_perform(struct rtci_daemon *daemon);
