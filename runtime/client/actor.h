@@ -48,7 +48,7 @@ struct calls {
 
 struct actor {
     struct rtci_id id;     /* of the handle */
-    struct rtci_id target; /* whom it means: another when its name was taken (get_if_exists) */
+    struct actor *meant;   /* another, when its name was taken (get_if_exists): everything is there */
     const struct rtc_actor_def *def; /* when the class is known here */
     char name[64];                   /* for sentences; empty = none */
     bool known;                      /* it lives where `peer` is, as far as is known */
@@ -58,7 +58,6 @@ struct actor {
     bool get_if_exists;
     bool pumping;
     bool held;                       /* the first queued call waits for an argument: in rtc->held */
-    bool aliased;                    /* `target` is held for this client */
     uint32_t index;
     uint32_t awaited;                /* callers that wait until it lives */
     uint32_t mailbox;                /* calls unanswered at most */
@@ -192,6 +191,10 @@ enum rtci_note {
     RTCI_NOTE_WAITS,    /* whoever made call refs[0] waits for it, through those that are named */
 };
 
+static inline struct actor *rtci_actor_meant(struct actor *actor)
+{
+    return actor->meant ? actor->meant : actor;
+}
 static inline rtc_actor rtci_actor_handle(struct rtci_id id)
 {
     return (rtc_actor){.seq = id.seq, .client = id.client};

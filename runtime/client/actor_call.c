@@ -239,7 +239,7 @@ static int mailbox_full(const struct actor *actor, bool refused)
 
 static int wait_for_room(struct rtc *rtc, struct actor *actor, uint64_t deadline_ns)
 {
-    bool counted = rtc->self.client && rtci_id_equal(actor->target, rtc->self);
+    bool counted = rtc->self.client && rtci_id_equal(actor->id, rtc->self);
     while (actor->queue.n + actor->flight.n >= actor->mailbox && !actor->dead) {
         if (actor->mailbox_fail || deadline_ns == 0 || counted)
             return mailbox_full(actor, actor->mailbox_fail || counted);

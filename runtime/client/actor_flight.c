@@ -226,7 +226,7 @@ static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
     call->order = ++actor->order;
     call->incarnation = actor->incarnation;
     call->lost = false;
-    *to = (struct rtci_call){.actor = actor->target,
+    *to = (struct rtci_call){.actor = actor->id,
                              .order = call->order,
                              .node = actor->node,
                              .client = actor->peer->client,
@@ -240,7 +240,7 @@ static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
 
 static void send_stop(struct rtc *rtc, struct actor *actor, struct call *call)
 {
-    struct rtci_actor_end end = {.rec = {sizeof(end), RTCI_R_ACTOR_STOP, 0}, .id = actor->target};
+    struct rtci_actor_end end = {.rec = {sizeof(end), RTCI_R_ACTOR_STOP, 0}, .id = actor->id};
     rtci_outbox(rtc, &end);
     rtci_call_take(&actor->queue, call);
     rtci_call_free(rtc, call);
@@ -357,7 +357,7 @@ static void on_gone(struct rtc *rtc, const struct rtci_done *done)
         (const struct rtci_fail *)((const char *)done + row->offset);
     for (uint32_t i = 0; i < rtc->actors->n; i++) {
         struct actor *actor = rtc->actors->at[i];
-        if (!actor || !rtci_id_equal(actor->target, fail->origin))
+        if (!actor || !rtci_id_equal(actor->id, fail->origin))
             continue;
         for (struct call *call = actor->flight.first; call; call = call->next) {
             if ((uint16_t)call->incarnation != fail->attempts || call->lost)

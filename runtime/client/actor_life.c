@@ -213,7 +213,10 @@ int rtc_actor_ready(struct rtc *rtc, rtc_actor handle, int64_t timeout)
     RTCI_TRY(rtci_enter(rtc));
     struct actor *actor;
     int rc = rtci_actor_of(rtc, handle, &actor);
-    rc = rc == 0 ? rtci_actor_await(rtc, actor, rtci_deadline(timeout)) : rc;
+    if (rc == 0) {
+        rc = rtci_actor_await(rtc, actor, rtci_deadline(timeout));
+        actor = rtci_actor_meant(actor);
+    }
     if (rc == RTC_E_TIMEOUT)
         rc = rtci_error(rc, "the actor does not live yet: the timeout of the call passed "
                             "(rtc_actor_info() tells what it waits for)");
@@ -322,7 +325,8 @@ int rtc_actor_retain(struct rtc *rtc, rtc_actor handle)
     RTCI_TRY(rtci_enter(rtc));
     struct actor *actor;
     int rc = rtci_actor_of(rtc, handle, &actor);
-    rc = rc == 0 ? rtci_retain_locked(rtc, rtci_ref_of(actor->id)) : rc;
+    if (rc == 0)
+        rc = rtci_retain_locked(rtc, rtci_ref_of(rtci_actor_id(handle)));
     rtci_leave(rtc);
     return rc;
 }
@@ -332,7 +336,9 @@ int rtc_actor_release(struct rtc *rtc, rtc_actor handle)
     RTCI_TRY(rtci_enter(rtc));
     struct actor *actor;
     int rc = rtci_actor_of(rtc, handle, &actor);
-    rc = rc == 0 ? rtci_release_locked(rtc, rtci_ref_of(actor->id)) : rc;
+    if (rc == 0)
+        rc = rtci_release_locked(rtc, rtci_ref_of(rtci_actor_id(handle)));
+    actor = rtci_actor_find(rtc, rtci_actor_id(handle));
     if (actor && rc == 0) {
         rtci_flush_releases(rtc);
         rtci_send(rtc);
@@ -348,9 +354,11 @@ static int end_locked(struct rtc *rtc, rtc_actor handle, bool stop, unsigned fla
 {
     struct actor *actor;
     RTCI_TRY(rtci_actor_of(rtc, handle, &actor));
-    if (actor->get_if_exists && rtci_id_equal(actor->id, actor->target) && !actor->known) {
-        RTCI_TRY(rtci_actor_await(rtc, actor, UINT64_MAX)); /* whom does it mean? */
+    if (actor->get_if_exists && !actor->known && !actor->dead) { /* whom does it mean? */
+        int rc = rtci_actor_await(rtc, actor, UINT64_MAX);
         rtci_actor_unpin(rtc, actor);
+        RTCI_TRY(rc);
+        RTCI_TRY(rtci_actor_of(rtc, handle, &actor));
     }
     if (actor->dead)
         return 0;
@@ -367,7 +375,7 @@ static int end_locked(struct rtc *rtc, rtc_actor handle, bool stop, unsigned fla
     }
     struct rtci_actor_end end = {
         .rec = {sizeof(end), stop ? RTCI_R_ACTOR_STOP : RTCI_R_ACTOR_KILL, 0},
-        .id = actor->target,
+        .id = actor->id,
         .flags = flags & RTC_KILL_RESTART ? 0 : RTCI_END_NO_RESTART};
     return rtci_send_record(rtc, &end);
 }
@@ -447,11 +455,9 @@ struct rtc_value rtc_of_actor(rtc_actor actor)
 
 int rtc_value_actor(const struct rtc_value *value, rtc_actor *ret_actor)
 {
-    rtc_ref ref;
-    RTCI_TRY(rtc_value_ref(value, &ref));
-    if (ref.index != RTCI_HANDLE)
-        return rtci_error(RTC_E_TYPE,
-                          "the value is the reference of a task or object, not an actor");
-    *ret_actor = rtci_actor_handle(rtci_id_of(ref));
+    if (value->type != RTC_REF || value->as.ref.index != RTCI_HANDLE)
+        return rtci_error(RTC_E_TYPE, "the value is of type %s, not an actor",
+                          rtc_type_name((enum rtc_type)value->type));
+    *ret_actor = rtci_actor_handle(rtci_id_of(value->as.ref));
     return 0;
 }

@@ -61,13 +61,12 @@ static int target_of(struct rtc *rtc, rtc_actor handle, struct rtci_id *ret_id)
     int rc = rtci_actor_of(rtc, handle, &actor);
     if (rc == 0 && actor->get_if_exists && !actor->known && !actor->dead) {
         rc = rtci_actor_await(rtc, actor, UINT64_MAX);
-        if (rc == 0)
-            *ret_id = actor->target;
+        *ret_id = rtci_actor_meant(actor)->id;
         rtci_actor_unpin(rtc, actor);
         return rc;
     }
     if (rc == 0)
-        *ret_id = actor->target;
+        *ret_id = actor->id;
     return rc;
 }
 

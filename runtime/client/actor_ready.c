@@ -175,3 +175,12 @@ struct rtci_due rtci_actors_tick(struct rtc *rtc)
     actors->ticking = false;
     return due;
 }
+
+bool rtci_actors_queued(const struct rtc *rtc)
+{
+    for (uint32_t i = 0; i < rtc->actors->n; i++) {
+        if (rtc->actors->at[i] && rtc->actors->at[i]->queue.n)
+            return true;
+    }
+    return false;
+}

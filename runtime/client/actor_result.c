@@ -283,7 +283,7 @@ static void tell_waits(struct rtc *rtc, struct rtci_id first, const char *path)
     int n = snprintf(text, sizeof(text), "%s%s%s%s%s", path, path[0] ? " > " : "", title,
                      call->method ? "." : "", call->method ? call->method : "");
     if (n > 0 && (size_t)n < sizeof(text)) /* a longer circle than that is not found */
-        rtci_note(rtc, call->actor->peer, RTCI_NOTE_WAITS, call->actor->target, first, text);
+        rtci_note(rtc, call->actor->peer, RTCI_NOTE_WAITS, call->actor->id, first, text);
 }
 
 int rtci_call_awaited(struct rtc *rtc, struct slot *slot, rtc_ref ref)
@@ -293,7 +293,7 @@ int rtci_call_awaited(struct rtc *rtc, struct slot *slot, rtc_ref ref)
         return 0;
     struct call *call = slot->u.call;
     char title[192];
-    if (rtci_id_equal(call->actor->target, rtc->self))
+    if (rtci_id_equal(call->actor->id, rtc->self))
         return rtci_error(RTC_E_DEADLOCK,
                           "%s waits for its own call%s%s, which it begins only after this one: it "
                           "would wait for itself for ever",

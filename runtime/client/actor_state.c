@@ -94,7 +94,7 @@ static struct actor *actor_new(struct rtc *rtc, struct rtci_id id)
         free(actor);
         return NULL;
     }
-    actor->id = actor->target = id;
+    actor->id = id;
     actor->index = i;
     actor->mailbox = RTCI_ACTOR_MAILBOX;
     actors->at[i] = actor;
@@ -116,7 +116,7 @@ int rtci_actor_of(struct rtc *rtc, rtc_actor handle, struct actor **ret_actor)
 {
     struct rtci_id id = rtci_actor_id(handle);
     struct actor *actor = rtci_actor_find(rtc, id);
-    *ret_actor = actor;
+    *ret_actor = actor ? rtci_actor_meant(actor) : NULL;
     if (RTCI_LIKELY(actor && (id.client != rtc->client || handle_alive(rtc, id))))
         return 0;
     *ret_actor = NULL;
@@ -136,13 +136,7 @@ void rtci_actor_try_free(struct rtc *rtc, struct actor *actor)
 {
     if (actor->pinned || actor->queue.n || actor->flight.n || handle_alive(rtc, actor->id))
         return;
-    if (actor->aliased) {
-        struct {
-            struct rtci_ids ids;
-            struct rtci_id id;
-        } drop = {{{sizeof(drop), RTCI_R_DROP, 0}, 1, 1 | RTCI_DROP_REPLY}, actor->target};
-        rtci_outbox(rtc, &drop);
-    }
+    struct actor *meant = actor->meant;
     if (actor->where)
         rtci_map_remove(&rtc->actors->by_request, actor->where, 0);
     if (actor->watch)
@@ -150,6 +144,10 @@ void rtci_actor_try_free(struct rtc *rtc, struct actor *actor)
     rtci_map_remove(&rtc->actors->by_id, actor->id.seq, actor->id.client);
     rtc->actors->at[actor->index] = NULL;
     free(actor);
+    if (meant) {
+        RTCI_IGNORE(rtci_release_locked(rtc, rtci_ref_of(meant->id)));
+        rtci_actor_try_free(rtc, meant);
+    }
 }
 
 void rtci_actor_pin(struct rtc *rtc, struct actor *actor)
@@ -220,11 +218,9 @@ static void ask(struct rtc *rtc, struct actor *actor, uint64_t request, uint32_t
 {
     struct rtci_actor_where where = {.rec = {sizeof(where), RTCI_R_ACTOR_WHERE, 0},
                                      .request = request,
-                                     .id = actor->target,
+                                     .id = actor->id,
                                      .flags = flags,
                                      .incarnation = actor->incarnation};
-    if (!flags)
-        where.id = actor->id;
     rtci_outbox(rtc, &where);
 }
 
@@ -278,6 +274,8 @@ void rtci_drop_answer(struct rtc *rtc, const struct rtci_actor_is *is)
         rtci_outbox(rtc, &drop);
 }
 
+static void apply(struct rtc *rtc, struct actor *actor, const struct rtci_actor_is *is);
+
 static void on_alive(struct rtc *rtc, struct actor *actor, const struct rtci_actor_is *is)
 {
     if (actor->known && actor->incarnation == is->incarnation)
@@ -293,16 +291,46 @@ static void on_alive(struct rtc *rtc, struct actor *actor, const struct rtci_act
     rtci_actor_pump(rtc, actor);
 }
 
+/* Its name was taken: the handle means who has it, and so do the calls that wait. */
+static void stands_for(struct rtc *rtc, struct actor *actor, const struct rtci_actor_is *is)
+{
+    struct actor *other = rtci_actor_find(rtc, is->id);
+    if (actor->meant || rtci_take_held(rtc, is->id) < 0) {
+        rtci_drop_answer(rtc, is);
+        return;
+    }
+    if (!other && !(other = actor_new(rtc, is->id)))
+        return;
+    actor->meant = other;
+    actor->known = true; /* nothing is asked for it any more */
+    if (!other->def)
+        other->def = actor->def;
+    memcpy(other->name, actor->name, sizeof(other->name));
+    bool first = !other->known;
+    while (actor->queue.first) {
+        struct call *call = actor->queue.first;
+        rtci_call_take(&actor->queue, call);
+        call->actor = other;
+        rtci_call_push(&other->queue, call);
+    }
+    if (other->queue.n)
+        rtci_actor_pin(rtc, other);
+    struct rtci_actor_is is_other = *is;
+    is_other.flags = 0;
+    if (first)
+        apply(rtc, other, &is_other);
+    else
+        rtci_actor_pump(rtc, other);
+    rtci_actor_unpin(rtc, actor);
+}
+
 static void apply(struct rtc *rtc, struct actor *actor, const struct rtci_actor_is *is)
 {
-    if (is->flags & RTCI_IS_HELD) {
-        if (actor->aliased || rtci_id_equal(is->id, actor->id))
-            rtci_drop_answer(rtc, is); /* a hold too many */
-        else
-            actor->aliased = true;
+    if (is->status == 0 && is->flags & RTCI_IS_HELD) {
+        stands_for(rtc, actor, is);
+        return;
     }
     if (is->status == 0) {
-        actor->target = is->id;
         actor->retries = is->max_task_retries;
         actor->mailbox_fail = is->options & RTCI_ACTOR_MAILBOX_FAIL;
         actor->node = is->node;

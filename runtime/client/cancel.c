@@ -30,6 +30,11 @@ int rtc_cancel(struct rtc *rtc, rtc_ref ref, unsigned flags)
 
 static int flush_locked(struct rtc *rtc, uint64_t deadline_ns)
 {
+    while (rtci_actors_queued(rtc)) { /* calls that wait for their actor to live, or for arguments */
+        int rc = rtci_block(rtc, 0, deadline_ns);
+        if (rc < 0)
+            return rc;
+    }
     rtci_flush_releases(rtc);
     rtci_send(rtc);
     uint64_t target = rtci_chan_written(rtc->chan);

@@ -326,6 +326,7 @@ struct rtci_due {
     size_t room;
 };
 struct rtci_due rtci_actors_tick(struct rtc *rtc);
+bool rtci_actors_queued(const struct rtc *rtc); /* calls that were not sent yet */
 static inline bool rtci_callbacks_due(const struct rtc *rtc)
 {
     return rtc->thens_ready || rtc->progress_ready || rtc->downs_ready;

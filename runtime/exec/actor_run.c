@@ -10,12 +10,25 @@
 
 /* The references of a call are its caller's until it is answered; here they are held besides, because
  * the caller may be of another job, or may end. */
+static int hold(struct rtc *rtc, struct rtci_id id)
+{
+    int rc = rtci_retain_locked(rtc, rtci_ref_of(id));
+    if (rc != RTC_E_RELEASED || id.client != rtc->client)
+        return rc;
+    /* Made here, released here, and kept by the caller: as if it were another's. */
+    struct borrowed *b = rtci_borrowed_add(&rtc->borrowed, id);
+    if (!b)
+        return rtci_error(RTC_E_NOMEM, "out of memory for a reference");
+    b->holds = 1;
+    return rtci_send_ids(rtc, RTCI_R_HOLD, &id, 1, 0);
+}
+
 static int fetch(struct rtc_call *call)
 {
     struct rtc *rtc = call->rtc;
     const struct rtci_id *refs = rtci_spec_refs(call->spec);
     for (uint32_t i = 0; i < call->spec->n_refs; i++)
-        RTCI_TRY(rtci_retain_locked(rtc, rtci_ref_of(refs[i])));
+        RTCI_TRY(hold(rtc, refs[i]));
     return rtci_call_fetch(call);
 }
 

@@ -81,10 +81,18 @@ static int outcome(rtc_ref ref)
     return rtc_get(rtc, ref, RTC_S(20), &v);
 }
 
+static void wait_dead(rtc_actor actor)
+{
+    struct rtc_actor_info info;
+    do
+        OK(rtc_actor_info(rtc, actor, &info));
+    while (info.state != RTC_ACTOR_DEAD);
+}
+
 static void wait_tally(int i)
 {
     while (__atomic_load_n(&tally->count[i], __ATOMIC_SEQ_CST) == 0)
-        usleep(500);
+        rtc_poll(rtc, RTC_MS(1)); /* what is under way goes on in calls of rtc */
 }
 
 /* ---- Calls ---- */
@@ -180,7 +188,6 @@ static void test_values(void **state)
     OK(rtc_put(rtc, &five, &put));
     struct rtc_value items[] = {rtc_of_ref(put), rtc_i64(3)};
     rtc_ref list = CALL(a, "echo", rtc_list(items, 2));
-    OK(rtc_release(rtc, put));
     OK(rtc_get(rtc, list, RTC_S(20), &v));
     struct rtc_value item;
     rtc_ref inside;
@@ -189,6 +196,7 @@ static void test_values(void **state)
     int64_t x;
     OK(rtc_get_i64(rtc, inside, RTC_S(20), &x));
     assert_int_equal(x, 5);
+    OK(rtc_release(rtc, put));
     OK(rtc_release(rtc, list));
     rtc_ref r[3];
     OK(rtc_actor_call(rtc, a, "three", NULL, RTC_CALL_OPTIONS(.returns = 3), r));
@@ -370,6 +378,7 @@ static void test_stop_kill(void **state)
     for (int i = 0; i < 5; i++)
         assert_int_equal(got(refs[i]), 10 + i);
     wait_tally(1);
+    wait_dead(a);
     FAILS(rtc_actor_ready(rtc, a, RTC_S(20)), RTC_E_ACTOR_DEAD, "told to stop by client");
     FAILS(rtc_actor_call(rtc, a, "total", NULL, NULL, &refs[0]), RTC_E_ACTOR_DEAD, "is dead");
     OK(rtc_actor_info(rtc, a, &info));
@@ -398,9 +407,8 @@ static void test_stop_kill(void **state)
 
     a = counter(0);
     assert_int_equal(ASK(a, "leave"), 1);
-    FAILS(rtc_actor_ready(rtc, a, 0) == 0 ? outcome(call(a, "total", NULL))
-                                          : rtc_actor_ready(rtc, a, 0),
-          RTC_E_ACTOR_DEAD, "it ended itself");
+    wait_dead(a);
+    FAILS(rtc_actor_ready(rtc, a, RTC_S(20)), RTC_E_ACTOR_DEAD, "it ended itself");
     OK(rtc_actor_release(rtc, a));
 }
 
