@@ -165,6 +165,35 @@ void rtci_call_failed(struct rtc *rtc, struct call *call, int code, enum rtc_ran
 
 /* ---- Sending ---- */
 
+/* The result of another call gets a name that others can use. The call keeps that instead. */
+static int rename_result(struct rtc *rtc, struct slot *slot, struct rtci_id *id)
+{
+    rtc_ref was = rtci_ref_of(*id), now;
+    if (slot->where == WHERE_ALIAS) { /* its value has one */
+        now = rtci_alias_of(slot);
+        RTCI_TRY(rtci_retain_locked(rtc, now));
+    } else if (rtci_slot_is_multi(rtc, was)) {
+        struct rtc_value value;
+        int rc = 0;
+        RTCI_TRY(rtci_slot_value(rtc, slot, &value));
+        RTCI_TRY(rtci_put_locked(rtc, &value, &now));
+        struct slot *put = rtci_find(rtc, now, false, &rc);
+        RTCI_TRY(put ? rtci_publish(rtc, put, now) : rc);
+    } else {
+        return rtci_publish(rtc, slot, was);
+    }
+    *id = rtci_id_of(now);
+    return rtci_release_locked(rtc, was);
+}
+
+static void fail_of_argument(struct rtc *rtc, struct call *call, uint32_t i, int code)
+{
+    char text[RTCI_ERROR_TEXT_MAX];
+    snprintf(text, sizeof(text), "argument %u failed: %.480s", i, rtc_last_error());
+    rtci_call_take(&call->actor->queue, call);
+    rtci_call_failed(rtc, call, code, RTC_RAN_NO, text);
+}
+
 /* What it refers to is there; true when it failed meanwhile, and the call with it. */
 static bool fails_of_argument(struct rtc *rtc, struct call *call, bool *ret_wait)
 {
@@ -177,27 +206,19 @@ static bool fails_of_argument(struct rtc *rtc, struct call *call, bool *ret_wait
         if (!slot)
             continue;
         if (slot->state == SLOT_FAILED) {
-            char text[RTCI_ERROR_TEXT_MAX];
             rtci_slot_failure(slot);
-            snprintf(text, sizeof(text), "argument %u failed: %.480s", i, rtc_last_error());
-            rtci_call_take(&call->actor->queue, call);
-            rtci_call_failed(rtc, call, RTC_E_DEPENDENCY, RTC_RAN_NO, text);
+            fail_of_argument(rtc, call, i, RTC_E_DEPENDENCY);
             return true;
         }
         if (!rtci_slot_done(slot)) {
             *ret_wait = true;
             return false;
         }
-        if (!(slot->flags & SLOT_CALL) || slot->flags & SLOT_AT_HEAD)
-            continue;
-        if (slot->where == WHERE_ALIAS) { /* its value has a name of its own */
-            rtc_ref was = rtci_ref_of(refs[i]), now = rtci_alias_of(slot);
-            RTCI_IGNORE(rtci_retain_locked(rtc, now));
-            refs[i] = rtci_id_of(now);
-            RTCI_IGNORE(rtci_release_locked(rtc, was));
-        } else if (rtci_publish(rtc, slot, rtci_ref_of(refs[i])) < 0) {
-            *ret_wait = true;
-            return false;
+        if ((slot->flags & (SLOT_CALL | SLOT_AT_HEAD)) == SLOT_CALL)
+            rc = rename_result(rtc, slot, &refs[i]);
+        if (rc < 0) {
+            fail_of_argument(rtc, call, i, rc);
+            return true;
         }
     }
     call->waits = false;

@@ -58,10 +58,13 @@ static rtc_actor counter_with(struct rtc_actor_options *options)
 }
 #define COUNTER(...) counter_with(&(struct rtc_actor_options){__VA_ARGS__})
 
-static int64_t got(rtc_ref ref)
+static int64_t got_at(rtc_ref ref, int line)
 {
     int64_t x = -1;
-    OK(rtc_get_i64(rtc, ref, RTC_S(20), &x));
+    int rc = rtc_get_i64(rtc, ref, RTC_S(20), &x);
+    if (rc < 0)
+        print_message("line %d:\n", line);
+    OK(rc);
     OK(rtc_release(rtc, ref));
     return x;
 }
@@ -72,6 +75,7 @@ static rtc_ref call(rtc_actor actor, const char *method, const struct rtc_args *
     OK(rtc_actor_call(rtc, actor, method, args, NULL, &ref));
     return ref;
 }
+#define got(ref) got_at(ref, __LINE__)
 #define CALL(actor, method, ...) call(actor, method, RTC_ARGS(__VA_ARGS__))
 #define ASK(actor, method)       got(call(actor, method, NULL))
 
