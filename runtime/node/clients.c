@@ -1,5 +1,6 @@
 /* Drivers and tools: connections, the handshake, what the keeper keeps of them. */
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <rtc/error.h>
 #include <stdio.h>
@@ -40,10 +41,10 @@ void rtci_daemon_unstore(struct rtci_daemon *daemon, uint32_t token)
     struct rtci_keeper_msg msg = {.type = RTCI_KM_UNSTORE, .key = RTCI_KEY_CLIENT + token};
     if (daemon->process[token].used && daemon->remote)
         return; /* the token is another's by now */
-    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+    RTCI_IGNORE(rtci_daemon_keeper_send(daemon, &msg, NULL, NULL, 0));
     msg.type = RTCI_KM_FORGET;
     if (token >= RTCI_TOKEN_EXEC)
-        RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+        RTCI_IGNORE(rtci_daemon_keeper_send(daemon, &msg, NULL, NULL, 0));
 }
 
 /* What was read from it may be lost with the daemon until the head has it. */
@@ -55,6 +56,19 @@ static void close_later(struct rtci_daemon *daemon, uint32_t token)
         RTCI_ASSERT(daemon->closed);
     }
     daemon->closed[daemon->n_closed++] = token;
+}
+
+#define KEEPER_WAIT_MS 2000
+
+int rtci_daemon_keeper_send(struct rtci_daemon *daemon, const struct rtci_keeper_msg *msg,
+                            const void *blob, const int *fds, uint32_t n_fds)
+{
+    for (;;) {
+        int rc = rtci_keeper_send(daemon->keeper, msg, blob, fds, n_fds);
+        struct pollfd pfd = {.fd = daemon->keeper, .events = POLLOUT};
+        if (rc != RTC_E_AGAIN || poll(&pfd, 1, KEEPER_WAIT_MS) <= 0 || !(pfd.revents & POLLOUT))
+            return rc;
+    }
 }
 
 void rtci_daemon_close(struct rtci_daemon *daemon, uint32_t token)
@@ -90,7 +104,7 @@ void rtci_daemon_deposit(struct rtci_daemon *daemon, uint32_t token)
     int fds[] = {p->chan_fd, exec ? p->log_fd : p->conn_fd, p->wake_fd, p->exe_fd};
     struct rtci_keeper_msg msg = {.type = RTCI_KM_STORE, .key = RTCI_KEY_CLIENT + token};
     msg.blob_len = sizeof(p->blob);
-    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, &p->blob, fds, exec ? 2 : 4));
+    RTCI_IGNORE(rtci_daemon_keeper_send(daemon, &msg, &p->blob, fds, exec ? 2 : 4));
 }
 
 bool rtci_daemon_restore(struct rtci_daemon *daemon, const struct rtci_keeper_msg *msg,

@@ -180,7 +180,7 @@ static void start(struct rtci_daemon *daemon, const struct rtci_node_action *act
     int fds[] = {image->fd, null, p->log_fd, p->log_fd, p->chan_fd, daemon->arena_fd, daemon->bell};
     struct rtci_keeper_msg msg = {
         .type = RTCI_KM_SPAWN, .key = RTCI_KEY_CLIENT + act->token, .blob_len = (uint32_t)blob.len};
-    int rc = image->fd < 0 ? RTC_E_OS : rtci_keeper_send(daemon->keeper, &msg, blob.data, fds, 7);
+    int rc = image->fd < 0 ? RTC_E_OS : rtci_daemon_keeper_send(daemon, &msg, blob.data, fds, 7);
     p->spawned = rc == 0;
     rtci_buf_fini(&blob);
     close(null);
@@ -224,7 +224,7 @@ void rtci_daemon_kill(struct rtci_daemon *daemon, uint32_t token, int sig)
 {
     struct rtci_keeper_msg msg = {
         .type = RTCI_KM_KILL, .flags = 1, .key = RTCI_KEY_CLIENT + token, .value = sig};
-    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+    RTCI_IGNORE(rtci_daemon_keeper_send(daemon, &msg, NULL, NULL, 0));
 }
 
 /* The newest of the claimed ones runs; those before it have their completions in the other ring. */

@@ -128,6 +128,23 @@ static void test_calls(void **state)
     OK(rtc_actor_release(rtc, a));
 }
 
+/* More processes at once than the keeper's socket takes orders for. */
+static void test_crowd(void **state)
+{
+    (void)state;
+    enum { N = 80 };
+    rtc_actor actors[N];
+    rtc_ref refs[N];
+    for (int i = 0; i < N; i++) {
+        actors[i] = counter(i);
+        refs[i] = call(actors[i], "total", NULL);
+    }
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(got(refs[i]), i);
+        OK(rtc_actor_release(rtc, actors[i]));
+    }
+}
+
 static void test_many(void **state)
 {
     (void)state;
@@ -702,6 +719,7 @@ int main(int argc, char **argv)
         RTC_CHECK(rtc_init(&argc, &argv, NULL, &executor));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_held),
