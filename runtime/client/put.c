@@ -107,6 +107,11 @@ int rtci_publish(struct rtc *rtc, struct slot *slot, rtc_ref ref)
 {
     if (RTCI_LIKELY(slot->flags & SLOT_AT_HEAD))
         return 0;
+    if (slot->flags & SLOT_CALL) {
+        RTCI_TRY(rtci_call_result_ready(rtc, slot, ref));
+        if (slot->flags & SLOT_AT_HEAD)
+            return 0;
+    }
     if (slot->state == SLOT_WRITING)
         return rtci_error(RTC_E_INVALID,
                           "the object was created and not sealed: rtc_seal() it first");
