@@ -104,7 +104,8 @@ int rtc_supervisor_start(struct rtc *rtc, const struct rtc_child *children, size
                          const struct rtc_supervisor_options *options,
                          struct rtc_supervisor **ret_supervisor);
 /* The handle of a child as it is now, not to be released; another one after a restart.
- * Errors: RTC_E_ACTOR_DEAD it is not to be started again, or the supervisor gave up. */
+ * Errors: RTC_E_AGAIN it is being started again; RTC_E_ACTOR_DEAD it is not to be, or the
+ * supervisor gave up. */
 int rtc_supervisor_child(struct rtc_supervisor *supervisor, size_t i, rtc_actor *ret_actor);
 /* Stops the children in reverse order (those that do not end within `timeout` are killed), frees it
  * and sets it to NULL. */

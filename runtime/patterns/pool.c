@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/client/error.h"
+
 #define WINDOW 2
 
 enum item_state { ITEM_WAITING, ITEM_OUT, ITEM_TAKEN };
@@ -58,7 +60,7 @@ static int keep_args(struct rtc_pool *p, struct item *item, const char *method,
     item->method = strdup(method);
     item->args = calloc(n ? n : 1, sizeof(*item->args));
     if (!item->method || !item->args)
-        return RTC_E_NOMEM;
+        return rtci_error(RTC_E_NOMEM, "out of memory for a pool");
     for (size_t i = 0; i < n; i++) {
         const struct rtc_value *v = &args->items[i];
         int rc;
@@ -110,7 +112,7 @@ static int send_waiting(struct rtc_pool *p, struct item *item, struct member *m)
 {
     struct rtc_value *values = calloc(item->n_args ? item->n_args : 1, sizeof(*values));
     if (!values)
-        return RTC_E_NOMEM;
+        return rtci_error(RTC_E_NOMEM, "out of memory for a pool");
     for (size_t i = 0; i < item->n_args; i++)
         values[i] = rtc_of_ref(item->args[i]);
     struct rtc_args args = {values, item->n_args};
@@ -121,13 +123,18 @@ static int send_waiting(struct rtc_pool *p, struct item *item, struct member *m)
     return rc;
 }
 
+static int all_dead(const struct rtc_pool *p)
+{
+    return rtci_error(RTC_E_ACTOR_DEAD, "all %zu actors of the pool are dead", p->n_members);
+}
+
 /* Gives what waits to who is free. A dead one is passed over. */
 static int feed(struct rtc_pool *p)
 {
     while (p->waiting < p->end) {
         struct member *m = free_member(p);
         if (!m)
-            return p->n_dead == p->n_members ? RTC_E_ACTOR_DEAD : 0;
+            return p->n_dead == p->n_members ? all_dead(p) : 0;
         int rc = send_waiting(p, item_at(p, p->waiting), m);
         if (rc == RTC_E_ACTOR_DEAD)
             continue;
@@ -145,7 +152,7 @@ static int grow(struct rtc_pool *p)
     size_t cap = p->cap ? p->cap * 2 : 64;
     struct item *items = calloc(cap, sizeof(*items));
     if (!items)
-        return RTC_E_NOMEM;
+        return rtci_error(RTC_E_NOMEM, "out of memory for a pool");
     for (size_t i = p->first; i < p->end; i++)
         items[i & (cap - 1)] = *item_at(p, i);
     free(p->items);
@@ -157,7 +164,7 @@ static int grow(struct rtc_pool *p)
 int rtc_pool_submit(struct rtc_pool *p, const char *method, const struct rtc_args *args)
 {
     if (!p || !method)
-        return RTC_E_INVALID;
+        return rtci_error(RTC_E_INVALID, "the pool, or the name of the method, is NULL");
     RTC_TRY(grow(p));
     struct item *item = item_at(p, p->end);
     *item = (struct item){0};
@@ -175,7 +182,7 @@ int rtc_pool_submit(struct rtc_pool *p, const char *method, const struct rtc_arg
             return rc;
     }
     if (p->n_dead == p->n_members)
-        return RTC_E_ACTOR_DEAD;
+        return all_dead(p);
     int rc = keep_args(p, item, method, args);
     if (rc < 0) {
         drop_args(p, item);
@@ -217,11 +224,11 @@ static int take(struct rtc_pool *p, size_t number, struct rtc_value *ret_value)
 int rtc_pool_next(struct rtc_pool *p, int64_t timeout, struct rtc_value *ret_value)
 {
     if (!p)
-        return RTC_E_INVALID;
+        return rtci_error(RTC_E_INVALID, "the pool is NULL");
     let_go(p);
     RTC_TRY(feed(p));
     if (p->first == p->end)
-        return RTC_E_END;
+        return rtci_error(RTC_E_END, "nothing was submitted to the pool that was not taken");
     size_t ready, n;
     RTC_TRY(rtc_wait(p->rtc, &item_at(p, p->first)->ref, 1, 1, timeout, &ready, &n));
     return take(p, p->first, ret_value);
@@ -235,7 +242,7 @@ static int list_out(struct rtc_pool *p, size_t *ret_n)
         size_t *which = realloc(p->which, p->cap * sizeof(*which));
         p->which = which ? which : p->which;
         if (!refs || !which)
-            return RTC_E_NOMEM;
+            return rtci_error(RTC_E_NOMEM, "out of memory for a pool");
         p->cap_refs = p->cap;
     }
     size_t n = 0;
@@ -253,14 +260,14 @@ int rtc_pool_next_unordered(struct rtc_pool *p, int64_t timeout, size_t *ret_ind
                             struct rtc_value *ret_value)
 {
     if (!p)
-        return RTC_E_INVALID;
+        return rtci_error(RTC_E_INVALID, "the pool is NULL");
     let_go(p);
     RTC_TRY(feed(p));
     size_t n = 0, ready = 0, n_ready;
     if (p->first < p->end)
         RTC_TRY(list_out(p, &n));
     if (n == 0)
-        return RTC_E_END;
+        return rtci_error(RTC_E_END, "nothing was submitted to the pool that was not taken");
     RTC_TRY(rtc_wait(p->rtc, p->refs, n, 1, timeout, &ready, &n_ready));
     if (ret_index)
         *ret_index = p->which[ready];
@@ -272,7 +279,7 @@ static int map(struct rtc_pool *p, const char *method, const struct rtc_args *ar
                void *arg)
 {
     if (!p || !method || !fn)
-        return RTC_E_INVALID;
+        return rtci_error(RTC_E_INVALID, "the pool, the name of the method or fn is NULL");
     struct rtc_value value;
     while (p->first < p->end) /* those from before have nobody who waits for them */
         RTC_TRY(rtc_pool_next(p, RTC_FOREVER, &value));
@@ -311,13 +318,13 @@ int rtc_pool_create(struct rtc *rtc, const rtc_actor *actors, size_t n, uint32_t
                     struct rtc_pool **ret_pool)
 {
     if (!rtc || !actors || !n || !ret_pool)
-        return RTC_E_INVALID;
+        return rtci_error(RTC_E_INVALID, "a pool needs a handle and at least one actor");
     struct rtc_pool *p = calloc(1, sizeof(*p));
     if (p)
         p->members = calloc(n, sizeof(*p->members));
     if (!p || !p->members) {
         free(p);
-        return RTC_E_NOMEM;
+        return rtci_error(RTC_E_NOMEM, "out of memory for a pool");
     }
     p->rtc = rtc;
     p->window = window ? window : WINDOW;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/client/error.h"
+
 #define LARGE 65536 /* of these the object travels, not the bytes */
 
 /* Somebody who waits for an answer; first come, first served. */
@@ -49,7 +51,7 @@ static int line_wait(struct line *line, struct rtc_call *call, int64_t timeout, 
 {
     struct waiter *w = calloc(1, sizeof(*w));
     if (!w)
-        return RTC_E_NOMEM;
+        return rtci_error(RTC_E_NOMEM, "out of memory for a queue");
     w->number = ++line->numbers;
     int rc = timeout < 0 ? 0 : rtc_self_later(call, timeout, method, RTC_ARGS(rtc_u64(w->number)));
     if (rc == 0)
@@ -111,7 +113,7 @@ static int queue_push(struct queue *q, rtc_ref item)
         size_t cap = q->cap ? q->cap * 2 : 64;
         rtc_ref *items = calloc(cap, sizeof(*items));
         if (!items)
-            return RTC_E_NOMEM;
+            return rtci_error(RTC_E_NOMEM, "out of memory for a queue");
         for (size_t i = 0; i < q->n; i++)
             items[i] = q->items[(q->head + i) & (q->cap - 1)];
         free(q->items);
@@ -279,7 +281,9 @@ int rtc_queue_put(struct rtc *rtc, rtc_actor queue, const struct rtc_value *item
     rc = rtc_get(rtc, ref, RTC_FOREVER, &value);
     rc = rc < 0 ? rc : rtc_value_bool(&value, &in);
     (void)rtc_release(rtc, ref);
-    return rc < 0 ? rc : in ? 0 : RTC_E_TIMEOUT;
+    if (rc == 0 && !in)
+        rc = rtci_error(RTC_E_TIMEOUT, "the queue was full until the timeout passed");
+    return rc;
 }
 
 int rtc_queue_get(struct rtc *rtc, rtc_actor queue, int64_t timeout, rtc_ref *ret_ref,
@@ -290,7 +294,9 @@ int rtc_queue_get(struct rtc *rtc, rtc_actor queue, int64_t timeout, rtc_ref *re
     RTC_TRY(rtc_actor_call(rtc, queue, "get", RTC_ARGS(rtc_i64(timeout)), NULL, &ref));
     int rc = rtc_get(rtc, ref, RTC_FOREVER, &list);
     if (rc == 0)
-        rc = list.type == RTC_LIST ? rtc_value_at(&list, 0, &item) : RTC_E_TIMEOUT;
+        rc = list.type == RTC_LIST
+                 ? rtc_value_at(&list, 0, &item)
+                 : rtci_error(RTC_E_TIMEOUT, "the queue was empty until the timeout passed");
     if (rc == 0 && item.type == RTC_REF) {
         rc = rtc_value_ref(&item, &inner);
         rc = rc < 0 ? rc : rtc_retain(rtc, inner);
@@ -396,7 +402,9 @@ int rtc_barrier_wait(struct rtc *rtc, rtc_actor barrier, int64_t timeout, uint64
         return rc;
     if (ret_round && round >= 0)
         *ret_round = (uint64_t)round;
-    return round < 0 ? RTC_E_TIMEOUT : 0;
+    return round >= 0 ? 0
+                      : rtci_error(RTC_E_TIMEOUT, "not all had come to the barrier when the "
+                                                  "timeout passed");
 }
 
 __attribute__((constructor)) static void register_classes(void)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "runtime/client/error.h"
+
 #define PERIOD RTC_S(5)
 #define KILLED RTC_S(10) /* for the news of a kill to come back */
 
@@ -140,10 +142,10 @@ int rtc_supervisor_start(struct rtc *rtc, const struct rtc_child *children, size
                          struct rtc_supervisor **ret_supervisor)
 {
     if (!rtc || !children || !n || !ret_supervisor)
-        return RTC_E_INVALID;
+        return rtci_error(RTC_E_INVALID, "a supervisor needs a handle and at least one child");
     struct rtc_supervisor *s = calloc(1, sizeof(*s));
     if (!s)
-        return RTC_E_NOMEM;
+        return rtci_error(RTC_E_NOMEM, "out of memory for a supervisor");
     s->rtc = rtc;
     if (options)
         s->options = *options;
@@ -153,7 +155,8 @@ int rtc_supervisor_start(struct rtc *rtc, const struct rtc_child *children, size
         s->options.period = PERIOD;
     s->children = calloc(n, sizeof(*s->children));
     s->restarts = calloc(s->options.intensity, sizeof(*s->restarts));
-    int rc = s->children && s->restarts ? 0 : RTC_E_NOMEM;
+    int rc =
+        s->children && s->restarts ? 0 : rtci_error(RTC_E_NOMEM, "out of memory for a supervisor");
     for (; rc == 0 && s->n < n; s->n++) {
         s->children[s->n] = (struct child){.supervisor = s, .spec = children[s->n]};
         rc = start(&s->children[s->n]);
@@ -169,9 +172,12 @@ int rtc_supervisor_start(struct rtc *rtc, const struct rtc_child *children, size
 int rtc_supervisor_child(struct rtc_supervisor *s, size_t i, rtc_actor *ret_actor)
 {
     if (!s || i >= s->n || !ret_actor)
-        return RTC_E_INVALID;
+        return rtci_error(RTC_E_INVALID, "there is no child %zu", i);
+    if (!s->children[i].alive && (s->children[i].over || s->gave_up))
+        return rtci_error(RTC_E_ACTOR_DEAD, "child %zu is not started again: %s", i,
+                          s->gave_up ? "the supervisor gave up" : "it ended as it may");
     if (!s->children[i].alive)
-        return s->children[i].over || s->gave_up ? RTC_E_ACTOR_DEAD : RTC_E_AGAIN;
+        return rtci_error(RTC_E_AGAIN, "child %zu is being started again", i);
     *ret_actor = s->children[i].actor;
     return 0;
 }
