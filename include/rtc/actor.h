@@ -209,6 +209,15 @@ int rtc_self_stop(struct rtc_call *call);
 /* Gives the caller a value of a stream before the method ends. */
 int rtc_yield(struct rtc_call *call, const struct rtc_value *value);
 
+/* An answer that is given later: the method ends, other calls run, and some later one gives it.
+ * After rtc_defer() the method returns 0 and has nothing to return. Ownership: the promise is this
+ * actor's until one of the two functions below was called, which frees it. Errors:
+ * RTC_E_UNSUPPORTED in a task, in a stream, and in a class with `save`. */
+struct rtc_promise;
+int rtc_defer(struct rtc_call *call, struct rtc_promise **ret_promise);
+int rtc_promise_return(struct rtc_promise *promise, const struct rtc_value *value);
+int rtc_promise_fail(struct rtc_promise *promise, int code, const char *text);
+
 /* ---- Supervision ---- */
 
 struct rtc_down {

@@ -65,6 +65,7 @@ struct actor {
     uint32_t incarnation, node;
     int32_t retries;
     struct rtci_peer *peer;
+    uint64_t line;         /* see RTCI_ORDER_BITS */
     uint64_t order;        /* of the last call sent to this incarnation */
     uint64_t where, watch; /* requests under way; 0 = none */
     struct calls queue, flight;
@@ -108,6 +109,7 @@ struct ack {
 struct actors {
     struct actor **at;
     uint32_t n, cap;
+    uint64_t lines; /* how often one was added */
     struct rtci_map by_id, by_request;
     struct actor *held; /* those whose first call waits for an argument */
     bool stuck;         /* a call found no room: tried again at the next occasion */

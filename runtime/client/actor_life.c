@@ -18,9 +18,10 @@ static int check_names(const struct rtc_actor_options *o)
         return rtci_error(RTC_E_INVALID, "the name of the space is longer than %d bytes",
                           RTCI_NAME_MAX);
     if (o->detached && !name)
-        return rtci_error(RTC_E_INVALID,
-                          "a detached actor needs a name (options.name): nothing else would find it "
-                          "once this process has ended");
+        return rtci_error(
+            RTC_E_INVALID,
+            "a detached actor needs a name (options.name): nothing else would find it "
+            "once this process has ended");
     if (o->get_if_exists && !name)
         return rtci_error(RTC_E_INVALID, "get_if_exists needs a name (options.name)");
     if (o->isolation != RTC_PROCESS && o->isolation != RTC_LIGHT)
@@ -327,6 +328,7 @@ int rtc_actor_retain(struct rtc *rtc, rtc_actor handle)
     int rc = rtci_actor_of(rtc, handle, &actor);
     if (rc == 0)
         rc = rtci_retain_locked(rtc, rtci_ref_of(rtci_actor_id(handle)));
+    rtc->held_at = rtci_chan_written(rtc->chan);
     rtci_leave(rtc);
     return rc;
 }

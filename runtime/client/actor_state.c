@@ -96,6 +96,7 @@ static struct actor *actor_new(struct rtc *rtc, struct rtci_id id)
     }
     actor->id = id;
     actor->index = i;
+    actor->line = actor->order = ++actors->lines << RTCI_ORDER_BITS;
     actor->mailbox = RTCI_ACTOR_MAILBOX;
     actors->at[i] = actor;
     actors->n += i == actors->n;
@@ -121,13 +122,15 @@ int rtci_actor_of(struct rtc *rtc, rtc_actor handle, struct actor **ret_actor)
         return 0;
     *ret_actor = NULL;
     if (!id.client || !id.seq)
-        return rtci_error(RTC_E_INVALID, "the actor is \"none\" (all zero): it was not got from a call");
+        return rtci_error(RTC_E_INVALID,
+                          "the actor is \"none\" (all zero): it was not got from a call");
     if (id.client == rtc->client && !handle_alive(rtc, id))
-        return rtci_error(RTC_E_RELEASED, "the handle of actor %u:%llu was released before", id.client,
-                   (unsigned long long)id.seq);
+        return rtci_error(RTC_E_RELEASED, "the handle of actor %u:%llu was released before",
+                          id.client, (unsigned long long)id.seq);
     if (id.client == rtc->client && !(rtci_slots_find(&rtc->slots, id.seq)->flags & SLOT_ACTOR))
-        return rtci_error(RTC_E_INVALID, "{%llu,%u} is the reference of a task or object, not an actor",
-                   (unsigned long long)id.seq, id.client);
+        return rtci_error(RTC_E_INVALID,
+                          "{%llu,%u} is the reference of a task or object, not an actor",
+                          (unsigned long long)id.seq, id.client);
     *ret_actor = actor_new(rtc, id);
     return *ret_actor ? 0 : rtci_error(RTC_E_NOMEM, "out of memory for an actor");
 }
@@ -287,7 +290,7 @@ static void on_alive(struct rtc *rtc, struct actor *actor, const struct rtci_act
         return; /* asked again by the next call */
     actor->known = true;
     actor->incarnation = is->incarnation;
-    actor->order = 0;
+    actor->order = actor->line;
     rtci_actor_pump(rtc, actor);
 }
 

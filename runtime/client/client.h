@@ -138,6 +138,7 @@ struct rtc {
     uint32_t blocked_wanted;
     uint64_t changes; /* counts results, grants and replies that came in */
     size_t read_since_ring;
+    uint64_t held_at; /* in our ring: behind the last of what keeps others' references here */
     size_t want_room; /* a thread that is not the poller waits for room in the ring */
 
     struct rtci_range ranges[RTCI_RELEASE_RANGES];
@@ -250,6 +251,9 @@ extern const char rtci_overwritten[];
 struct slot *rtci_find(struct rtc *rtc, rtc_ref ref, bool want, int *ret_rc);
 int rtci_release_locked(struct rtc *rtc, rtc_ref ref);
 int rtci_retain_locked(struct rtc *rtc, rtc_ref ref);
+/* Before an answer that passes no daemon: whoever gets it may let go of what this process has kept of
+ * it, so the daemon must have heard of that. */
+int rtci_holds_heard(struct rtc *rtc) RTCI_MUST_USE;
 void rtci_flush_releases(struct rtc *rtc);
 int rtci_send_ids(struct rtc *rtc, uint16_t type, const struct rtci_id *ids, uint32_t n,
                   uint32_t arg);

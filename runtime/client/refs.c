@@ -53,6 +53,8 @@ void rtci_pin_contained(struct rtc *rtc, const struct slot *slot)
         struct slot *own = own_if_alive(rtc, ids[i]);
         if (own)
             own->pins++;
+        else if (ids[i].client == rtc->client && !rtci_borrowed_find(&rtc->borrowed, ids[i]))
+            RTCI_IGNORE(rtci_borrowed_add(&rtc->borrowed, ids[i])); /* others have kept it */
     }
 }
 
@@ -65,8 +67,6 @@ static void unpin_contained(struct rtc *rtc, const struct slot *slot)
         struct slot *own = own_if_alive(rtc, ids[i]);
         if (own && own->pins > 0)
             rtci_unpin(rtc, own, rtci_ref_of(ids[i]));
-        if (ids[i].client == rtc->client)
-            continue;
         struct borrowed *b = rtci_borrowed_find(&rtc->borrowed, ids[i]);
         if (b && b->holds == 0 && !b->argument && b->slot.pins == 0) {
             rtci_slot_clear(rtc, &b->slot);
@@ -379,8 +379,20 @@ int rtc_retain(struct rtc *rtc, rtc_ref ref)
 {
     RTCI_TRY(rtci_enter(rtc));
     int rc = rtci_retain_locked(rtc, ref);
+    rtc->held_at = rtci_chan_written(rtc->chan);
     rtci_leave(rtc);
     return rc;
+}
+
+int rtci_holds_heard(struct rtc *rtc)
+{
+    for (;;) {
+        uint64_t heard = rtci_chan_consumed(rtc->chan);
+        if (RTCI_LIKELY(heard >= rtc->held_at))
+            return 0;
+        size_t room = rtci_chan_room(rtc->chan) + (rtc->held_at - heard);
+        RTCI_TRY(rtci_block(rtc, room, UINT64_MAX));
+    }
 }
 
 void rtci_drop_borrowed(struct rtc *rtc)

@@ -109,7 +109,12 @@ void rtci_host_refuse(struct host *host, struct message *message);
 /* The constructor, or another function of the class that is no method. */
 int rtci_host_special(struct host *host, struct rtc_call *call, const struct rtci_spec *spec,
                       const char *name, int (*run)(struct rtc_call *call));
+void rtci_call_give(struct host *host, struct rtc_call *call);
 void rtci_host_on_held(struct rtc *rtc, struct rtci_id id);
 void rtci_host_on_read(struct rtc *rtc, struct rtci_id call, uint32_t n);
+
+/* ---- actor_defer.c ---- */
+/* After the method: true when it is to be answered later, and call and message are the promise's. */
+bool rtci_host_deferred(struct rtc_call *call, struct message *message, int rc);
 
 #endif

@@ -137,6 +137,18 @@ static void put_aside(struct from *from, struct message *message)
     *at = message;
 }
 
+/* The caller had let go of this actor, all its calls answered: it counts from 1 again. */
+static void begin_line(struct from *from, uint64_t line)
+{
+    for (struct message *m = from->ahead, *next; m; m = next) {
+        next = m->next;
+        free(m);
+    }
+    from->ahead = NULL;
+    from->finished = line << RTCI_ORDER_BITS;
+    from->expected = from->finished + 1;
+}
+
 void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
 {
     struct host *host = rtc->host;
@@ -152,6 +164,8 @@ void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
         refuse(host, message, RTC_E_CRASHED, "the actor is not here any more");
         return;
     }
+    if (call->order >> RTCI_ORDER_BITS > from->expected >> RTCI_ORDER_BITS)
+        begin_line(from, call->order >> RTCI_ORDER_BITS);
     if (call->order < from->expected) {
         if (call->order <= from->finished)
             refuse(host, message, RTC_E_LOST,

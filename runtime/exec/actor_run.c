@@ -8,8 +8,8 @@
 
 /* ---- Arguments ---- */
 
-/* The references of a call are its caller's until it is answered; here they are held besides, because
- * the caller may be of another job, or may end. */
+/* The references of a call are its caller's until it is answered; here they are held besides,
+ * because the caller may be of another job, or may end. */
 static int hold(struct rtc *rtc, struct rtci_id id)
 {
     int rc = rtci_retain_locked(rtc, rtci_ref_of(id));
@@ -117,7 +117,7 @@ static struct rtc_call *call_take(struct host *host)
     return call ? call : calloc(1, sizeof(*call));
 }
 
-static void call_give(struct host *host, struct rtc_call *call)
+void rtci_call_give(struct host *host, struct rtc_call *call)
 {
     if (!host->spare_call) {
         host->spare_call = call;
@@ -143,7 +143,8 @@ void rtci_host_execute(struct host *host, struct message *message)
     rtci_call_begin(call);
     rtc->running.deadline_ns = message->spec->deadline_ns;
     int rc = run_method(host, call);
-    if (rtci_call_end(call, rc, 0) < 0)
+    bool later = call->promise && rtci_host_deferred(call, message, rc);
+    if (!later && rtci_call_end(call, rc, 0) < 0)
         rtci_host_exit(host, rtc_last_error());
     if (message->spec->n_refs)
         release(call);
@@ -151,8 +152,10 @@ void rtci_host_execute(struct host *host, struct message *message)
         forget_yields(host, (struct rtci_id){message->spec->seq, message->spec->client, 0});
     rtci_host_finished(host, message);
     tidy(host);
+    if (later)
+        return;
     free(message);
-    call_give(host, call);
+    rtci_call_give(host, call);
 }
 
 void rtci_host_refuse(struct host *host, struct message *message)

@@ -1,4 +1,5 @@
 /* What a running task sees of itself: arguments, identity, cancellation, progress. */
+#include <rtc/patterns.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,15 @@ int rtc_progress(struct rtc_call *call, double fraction, const char *text)
     }
     rtci_leave(rtc);
     return rc;
+}
+
+int rtc_progress_every(struct rtc_call *call, int64_t interval, double fraction, const char *text)
+{
+    uint64_t now = rtci_now_ns();
+    if (fraction < 1 && call->progress_ns && now - call->progress_ns < (uint64_t)interval)
+        return 0;
+    call->progress_ns = now;
+    return rtc_progress(call, fraction, text);
 }
 
 /* ---- Arguments ---- */
@@ -143,7 +153,8 @@ int rtc_arg(struct rtc_call *call, size_t i, struct rtc_value *ret_value)
 
 static int within(struct rtc_call *call, size_t i, int rc)
 {
-    return rc < 0 ? rtci_error_within(rc, "%s \"%s\", argument %zu", call->what, call->def->name, i) : rc;
+    return rc < 0 ? rtci_error_within(rc, "%s \"%s\", argument %zu", call->what, call->def->name, i)
+                  : rc;
 }
 
 int rtc_arg_i64(struct rtc_call *call, size_t i, int64_t *ret_x)

@@ -19,6 +19,8 @@ struct rtc_call {
     uint32_t caller_node;
     bool never_ran;     /* … and no part of it was executed */
     const char *what;   /* "task", "method" */
+    struct rtc_promise *promise; /* it is answered later */
+    uint64_t progress_ns;        /* of the last rtc_progress_every() that was told */
     const struct rtci_spec *spec; /* a copy: its record in the ring may be freed before the end */
     uint32_t n_returned;
     uint32_t n_rows;      /* returns declared by the submitter */

@@ -25,6 +25,8 @@ static void begin(struct rtc_call *call, uint32_t n_rows)
     call->n_rows = n_rows;
     call->n_returned = 0;
     call->never_ran = false;
+    call->promise = NULL;
+    call->progress_ns = 0;
     call->what = call->what ? call->what : "task";
     call->fail_code = 0;
     call->user_code = 0;
@@ -141,11 +143,11 @@ int rtci_call_return(struct rtc_call *call, const struct rtc_value *value)
     if (call->done.failed)
         return rtci_error(RTC_E_NOMEM, "out of memory for the return values");
     if (call->n_returned >= call->n_rows)
-        return rtci_call_fail(
-            call, RTC_E_RETURNS, 0,
-            "%s \"%s\" returned more than the %u value%s its submitter asked for "
-            "(options.returns)",
-            call->what, call->def->name, call->n_rows, call->n_rows == 1 ? "" : "s");
+        return rtci_call_fail(call, RTC_E_RETURNS, 0,
+                              "%s \"%s\" returned more than the %u value%s its submitter asked for "
+                              "(options.returns)",
+                              call->what, call->def->name, call->n_rows,
+                              call->n_rows == 1 ? "" : "s");
     int rc = rtci_signature_check_returns(call->def, call->n_returned, value);
     if (rc < 0)
         return rtci_call_fail(call, rc, 0, "%s", rtc_last_error());
@@ -287,6 +289,7 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
         return 0; /* it called itself */
     if (size > RTCI_RECORD_MAX)
         return RTC_E_TOO_LARGE;
+    RTCI_TRY(rtci_holds_heard(rtc));
     RTCI_TRY(rtci_route_reserve_wait(rtc, call->peer, size, UINT64_MAX, &at));
     struct rtci_done *done = (struct rtci_done *)call->done.data;
     *done = (struct rtci_done){.rec = {(uint32_t)size, RTCI_R_ACTOR_REPLY, flags},

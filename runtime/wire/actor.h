@@ -39,9 +39,11 @@ struct rtci_actor_options {
 /* ACTOR_CALL: client and seq name the call's result, function = hash of the method. One whose order is
  * 0 is a note between two processes, and has no answer: function says which. Routed by nodes
  * from the caller's process to that of the actor; the head's core never sees one. */
+#define RTCI_ORDER_BITS 40
 struct rtci_call {
     struct rtci_id actor;
-    uint64_t order;       /* of this caller's calls to this actor, counts from 1 */
+    uint64_t order;       /* of this caller's calls to this actor, counts from 1; above so many bits, the
+                           * line: one who has let go of the actor and calls it again begins another */
     uint32_t node;        /* where it goes: of ACTOR_IS */
     uint32_t client;      /* … and to whom: the executor's number */
     uint32_t incarnation; /* of the actor, as the caller knows it */
