@@ -113,6 +113,7 @@ struct actors {
     bool stuck;         /* a call found no room: tried again at the next occasion */
     size_t room;        /* … which is when the ring has this much */
     bool ticking;
+    uint64_t order;       /* of the call sent last, to any */
     uint64_t deadline_ns; /* nothing fails of its deadline before */
     struct call *spare;   /* small ones, to be used again */
     struct monitor *monitors, *downs, **downs_tail;

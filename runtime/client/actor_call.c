@@ -110,18 +110,18 @@ static void write_spec(struct rtc *rtc, struct call *call, const struct request_
 {
     size_t size = call->spec->rec.size;
     *call->spec = (struct rtci_spec){.rec = {(uint32_t)size, RTCI_R_ACTOR_CALL, 0},
-                                    .seq = call->seq,
-                                    .client = rtc->client,
-                                    .function = function,
-                                    .parent_seq = rtc->running.id.seq,
-                                    .parent_client = rtc->running.id.client,
-                                    .n_returns = (uint16_t)want->returns,
-                                    .flags = want->flags,
-                                    .deadline_ns = want->deadline_ns,
-                                    .n_refs = task->n_refs,
-                                    .n_args = (uint32_t)task->n_args,
-                                    .data_size = (uint32_t)task->data_size,
-                                    .name_len = sizeof(struct rtci_call)};
+                                     .seq = call->seq,
+                                     .client = rtc->client,
+                                     .function = function,
+                                     .parent_seq = rtc->running.id.seq,
+                                     .parent_client = rtc->running.id.client,
+                                     .n_returns = (uint16_t)want->returns,
+                                     .flags = want->flags,
+                                     .deadline_ns = want->deadline_ns,
+                                     .n_refs = task->n_refs,
+                                     .n_args = (uint32_t)task->n_args,
+                                     .data_size = (uint32_t)task->data_size,
+                                     .name_len = sizeof(struct rtci_call)};
 }
 
 static void write_scalars(const struct rtc_args *args, struct rtci_spec *spec)
@@ -143,7 +143,8 @@ static void keep_refs(struct rtc *rtc, struct call *call)
         rtc_ref ref = rtci_ref_of(refs[i]);
         RTCI_IGNORE(rtci_retain_locked(rtc, ref));
         struct slot *slot = refs[i].index == RTCI_HANDLE ? NULL : rtci_find(rtc, ref, true, &rc);
-        if (slot && (!rtci_slot_done(slot) || (slot->flags & (SLOT_CALL | SLOT_AT_HEAD)) == SLOT_CALL))
+        if (slot &&
+            (!rtci_slot_done(slot) || (slot->flags & (SLOT_CALL | SLOT_AT_HEAD)) == SLOT_CALL))
             call->waits = true;
     }
 }

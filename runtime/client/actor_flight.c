@@ -1,5 +1,5 @@
-/* Calls on their way: sent in their order, answered in any, and given back when the process that they
- * went to is gone. */
+/* Calls on their way: sent in their order, answered in any, and given back when the process that
+ * they went to is gone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,14 +244,18 @@ static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
         return false;
     }
     struct rtci_call *to = (struct rtci_call *)(uintptr_t)rtci_spec_call(call->spec);
-    call->order = ++actor->order;
+    uint64_t after = actor->order;
+    call->order = actor->order = ++rtc->actors->order;
     call->incarnation = actor->incarnation;
     call->lost = false;
     *to = (struct rtci_call){.actor = actor->id,
                              .order = call->order,
+                             .after = after,
                              .node = actor->node,
                              .client = actor->peer->client,
-                             .incarnation = actor->incarnation};
+                             .incarnation = actor->incarnation,
+                             .answered = (actor->flight.first ? actor->flight.first->seq
+                                                              : call->seq) - 1};
     call->spec->attempt = call->attempts + 1;
     memcpy(at, call->spec, size);
     rtci_call_take(&actor->queue, call);
@@ -292,9 +296,8 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
                 break;
             }
         }
-        if (actor->flight.n &&
-            (actor->flight.n >= RTCI_FLIGHT_CALLS ||
-             actor->flight.bytes + call->spec->rec.size > RTCI_FLIGHT_BYTES))
+        if (actor->flight.n && (actor->flight.n >= RTCI_FLIGHT_CALLS ||
+                                actor->flight.bytes + call->spec->rec.size > RTCI_FLIGHT_BYTES))
             break; /* the next answer makes room */
         if (!send_one(rtc, actor, call))
             break;
@@ -308,8 +311,8 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
     rtci_actor_watch(rtc, actor);
 }
 
-/* What the daemon had taken and not passed on when it was killed is lost; the actor knows what it has
- * seen. */
+/* What the daemon had taken and not passed on when it was killed is lost; the actor knows what it
+ * has seen. */
 void rtci_actor_resend(struct rtc *rtc, struct actor *actor)
 {
     for (struct call *call = actor->flight.first; call; call = call->next) {
@@ -368,14 +371,14 @@ static void refused(struct rtc *rtc, struct actor *actor, struct call *call)
     rtci_actor_watch(rtc, actor);
 }
 
-/* The actor's process is gone. What became of these calls is known now; why it is gone, the head says. */
+/* The actor's process is gone. What became of these calls is known now; why it is gone, the head
+ * says. */
 static void on_gone(struct rtc *rtc, const struct rtci_done *done)
 {
     const struct rtci_resolved *row = rtci_done_returns(done);
     if (row->kind != RTCI_KIND_ERROR)
         return;
-    const struct rtci_fail *fail =
-        (const struct rtci_fail *)((const char *)done + row->offset);
+    const struct rtci_fail *fail = (const struct rtci_fail *)((const char *)done + row->offset);
     for (uint32_t i = 0; i < rtc->actors->n; i++) {
         struct actor *actor = rtc->actors->at[i];
         if (!actor || !rtci_id_equal(actor->id, fail->origin))
@@ -410,7 +413,7 @@ void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
     }
     rtci_call_take(&actor->flight, call);
     complete(rtc, call, done,
-             !done->status                                 ? RTC_RAN_YES
+             !done->status                            ? RTC_RAN_YES
              : done->rec.flags & RTCI_REPLY_NEVER_RAN ? RTC_RAN_NO
              : done->rec.flags & RTCI_REPLY_UNKNOWN   ? RTC_RAN_UNKNOWN
                                                       : RTC_RAN_YES);
@@ -437,8 +440,8 @@ void rtci_actor_lost(struct rtc *rtc, struct actor *actor)
     for (struct call *call = actor->flight.first, *next; call; call = next) {
         next = call->next;
         uint8_t ran = call->lost ? call->ran : RTC_RAN_UNKNOWN;
-        bool again = ran == RTC_RAN_NO || actor->retries < 0 ||
-                     call->attempts < (uint32_t)actor->retries;
+        bool again =
+            ran == RTC_RAN_NO || actor->retries < 0 || call->attempts < (uint32_t)actor->retries;
         if (again && !actor->dead) {
             call->attempts += ran != RTC_RAN_NO;
             back_to_queue(actor, call);

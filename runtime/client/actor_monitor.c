@@ -1,5 +1,5 @@
-/* Monitors and links. A monitor is said again after a restart of the daemon, and its DOWN may be too:
- * what is called back is forgotten first, and answered. */
+/* Monitors and links. A monitor is said again after a restart of the daemon, and its DOWN may be
+ * too: what is called back is forgotten first, and answered. */
 #include <stdlib.h>
 #include <string.h>
 

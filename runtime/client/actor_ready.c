@@ -53,7 +53,8 @@ void rtci_note(struct rtc *rtc, struct rtci_peer *peer, uint32_t kind, struct rt
     memset(&out, 0, sizeof(out));
     if (padded > 504)
         return;
-    out.spec.rec.size = (uint32_t)(sizeof(out.spec) + sizeof(id) + padded + sizeof(struct rtci_call));
+    out.spec.rec.size =
+        (uint32_t)(sizeof(out.spec) + sizeof(id) + padded + sizeof(struct rtci_call));
     out.spec.rec.type = RTCI_R_ACTOR_CALL;
     out.spec.client = rtc->client;
     out.spec.seq = 1;

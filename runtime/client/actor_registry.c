@@ -5,7 +5,8 @@
 
 #include "runtime/client/actor.h"
 
-struct class {
+struct class
+{
     uint64_t hash;
     const struct rtc_actor_def *def;
     uint32_t n_methods;
@@ -35,8 +36,9 @@ static int check_methods(const struct rtc_actor_def *def, struct class *class)
         class->n_methods = i + 1;
         for (uint32_t k = 0; k < i; k++) {
             if (class->methods[k] == class->methods[i])
-                return rtci_error(RTC_E_EXISTS, "two methods of actor \"%s\" (%s:%d) are named "
-                                                "\"%s\"",
+                return rtci_error(RTC_E_EXISTS,
+                                  "two methods of actor \"%s\" (%s:%d) are named "
+                                  "\"%s\"",
                                   def->name, def->file ? def->file : "?", def->line, name);
         }
     }
@@ -58,17 +60,16 @@ int rtc_actor_register(const struct rtc_actor_def *def)
         if (other == def)
             return 0;
         if (classes[i]->hash == hash)
-            return complain(rtci_error(
-                RTC_E_EXISTS, "two actors are named \"%s\": %s:%d and %s:%d; rename one", def->name,
-                other->file ? other->file : "?", other->line, def->file ? def->file : "?",
-                def->line));
+            return complain(rtci_error(RTC_E_EXISTS,
+                                       "two actors are named \"%s\": %s:%d and %s:%d; rename one",
+                                       def->name, other->file ? other->file : "?", other->line,
+                                       def->file ? def->file : "?", def->line));
     }
     struct class *class = calloc(1, sizeof(*class));
     struct class **all = class ? realloc(classes, (n_classes + 1) * sizeof(*all)) : NULL;
     if (!all) {
         free(class);
-        return complain(
-            rtci_error(RTC_E_NOMEM, "out of memory for the actor \"%s\"", def->name));
+        return complain(rtci_error(RTC_E_NOMEM, "out of memory for the actor \"%s\"", def->name));
     }
     classes = all;
     *class = (struct class){.hash = hash, .def = def};
@@ -172,7 +173,8 @@ int rtci_method_of(const struct rtc_actor_def *def, const char *name)
         return rtci_error(RTC_E_UNKNOWN_METHOD,
                           "actor \"%s\" has no method \"%.255s\"; did you mean \"%s\"?", def->name,
                           name, nearest);
-    return rtci_error(RTC_E_UNKNOWN_METHOD, "actor \"%s\" has no method \"%.255s\": add "
-                                            "RTC_METHOD(%.255s) to its methods",
+    return rtci_error(RTC_E_UNKNOWN_METHOD,
+                      "actor \"%s\" has no method \"%.255s\": add "
+                      "RTC_METHOD(%.255s) to its methods",
                       def->name, name, name);
 }

@@ -270,8 +270,8 @@ int rtc_next(struct rtc *rtc, rtc_ref ref, int64_t timeout, struct rtc_value *re
 /* ---- Waits that would never end ----
  *
  * An actor of one thread that waits for the result of a call answers nothing meanwhile. When it
- * begins to wait it tells the one it waits for; whoever waits itself passes that on. What comes back
- * to where it began has gone round a circle. */
+ * begins to wait it tells the one it waits for; whoever waits itself passes that on. What comes
+ * back to where it began has gone round a circle. */
 
 static void tell_waits(struct rtc *rtc, struct rtci_id first, const char *path)
 {

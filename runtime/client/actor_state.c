@@ -102,13 +102,19 @@ static struct actor *actor_new(struct rtc *rtc, struct rtci_id id)
     return actor;
 }
 
+static struct slot *own_slot(struct rtc *rtc, struct rtci_id id)
+{
+    struct slot *slot = id.client == rtc->client && id.seq < rtc->next_seq
+                            ? rtci_slots_find(&rtc->slots, id.seq)
+                            : NULL;
+    return slot && slot->state != SLOT_GONE && slot->state != SLOT_NONE ? slot : NULL;
+}
+
 static bool handle_alive(struct rtc *rtc, struct rtci_id id)
 {
-    if (id.client == rtc->client) {
-        struct slot *slot = rtci_slots_find(&rtc->slots, id.seq);
-        return slot && slot->state != SLOT_GONE && slot->state != SLOT_NONE;
-    }
-    struct borrowed *b = rtci_borrowed_find(&rtc->borrowed, id);
+    if (own_slot(rtc, id))
+        return true;
+    struct borrowed *b = rtci_borrowed_find(&rtc->borrowed, id); /* also an own one, found anew */
     return b && b->holds > 0;
 }
 
@@ -121,13 +127,16 @@ int rtci_actor_of(struct rtc *rtc, rtc_actor handle, struct actor **ret_actor)
         return 0;
     *ret_actor = NULL;
     if (!id.client || !id.seq)
-        return rtci_error(RTC_E_INVALID, "the actor is \"none\" (all zero): it was not got from a call");
+        return rtci_error(RTC_E_INVALID,
+                          "the actor is \"none\" (all zero): it was not got from a call");
     if (id.client == rtc->client && !handle_alive(rtc, id))
-        return rtci_error(RTC_E_RELEASED, "the handle of actor %u:%llu was released before", id.client,
-                   (unsigned long long)id.seq);
-    if (id.client == rtc->client && !(rtci_slots_find(&rtc->slots, id.seq)->flags & SLOT_ACTOR))
-        return rtci_error(RTC_E_INVALID, "{%llu,%u} is the reference of a task or object, not an actor",
-                   (unsigned long long)id.seq, id.client);
+        return rtci_error(RTC_E_RELEASED, "the handle of actor %u:%llu was released before",
+                          id.client, (unsigned long long)id.seq);
+    struct slot *slot = own_slot(rtc, id);
+    if (slot && !(slot->flags & SLOT_ACTOR))
+        return rtci_error(RTC_E_INVALID,
+                          "{%llu,%u} is the reference of a task or object, not an actor",
+                          (unsigned long long)id.seq, id.client);
     *ret_actor = actor_new(rtc, id);
     return *ret_actor ? 0 : rtci_error(RTC_E_NOMEM, "out of memory for an actor");
 }

@@ -35,8 +35,7 @@ static int plan_call_result(struct rtc *rtc, size_t i, struct slot *slot, rtc_re
 {
     if (!rtci_slot_done(slot) && !task->may_wait)
         RTCI_TRY(rtci_await(rtc, slot, ref, UINT64_MAX));
-    if (slot->state == SLOT_FAILED)
-{
+    if (slot->state == SLOT_FAILED) {
         rtci_slot_failure(slot);
         return rtci_error_within(RTC_E_DEPENDENCY, "argument %zu", i);
     }
@@ -75,8 +74,7 @@ static int plan_ref(struct rtc *rtc, const char *signature, size_t i, rtc_ref re
     bool small = (slot->flags & (SLOT_PUT | SLOT_CONTAINS | SLOT_AT_HEAD)) == SLOT_PUT &&
                  slot->state == SLOT_READY && slot->size <= RTCI_ARG_INLINE_MAX &&
                  task->data_size < RTCI_SPEC_INLINE_MAX;
-    if (small &&
-        !(signature && rtci_signature_wants_ref(signature, i))) {
+    if (small && !(signature && rtci_signature_wants_ref(signature, i))) {
         arg->bytes = rtci_slot_bytes(rtc, slot);
         arg->plan.size = slot->size;
         task->data_size += RTCI_ALIGN8(slot->size);
@@ -162,4 +160,3 @@ bool rtci_args_scalar(const struct rtc_args *args)
     }
     return true;
 }
-

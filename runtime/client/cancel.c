@@ -35,7 +35,8 @@ static int not_all(int rc)
 
 static int flush_locked(struct rtc *rtc, uint64_t deadline_ns)
 {
-    while (rtci_actors_queued(rtc)) { /* calls that wait for their actor to live, or for arguments */
+    while (
+        rtci_actors_queued(rtc)) { /* calls that wait for their actor to live, or for arguments */
         int rc = rtci_block(rtc, 0, deadline_ns);
         if (rc < 0)
             return rc == RTC_E_TIMEOUT ? not_all(rc) : rc;

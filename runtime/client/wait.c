@@ -42,9 +42,8 @@ int rtci_slot_failure(const struct slot *slot)
     const char *says = fail->text_len ? text : rtc_error_text(code);
     int says_len = fail->text_len ? fail->text_len : (int)strlen(says);
     if (fail->function_len)
-        return rtci_error(code, "%s \"%.*s\": %.*s",
-                          slot->flags & SLOT_CALL ? "method" : "task", fail->function_len, function,
-                          says_len, says);
+        return rtci_error(code, "%s \"%.*s\": %.*s", slot->flags & SLOT_CALL ? "method" : "task",
+                          fail->function_len, function, says_len, says);
     return rtci_error(code, "%.*s", says_len, says);
 }
 

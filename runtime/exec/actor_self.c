@@ -165,7 +165,8 @@ static int yield_locked(struct rtc_call *call, const struct rtc_value *value)
         RTCI_TRY(rtci_block(call->rtc, 0, UINT64_MAX));
     if (y->unlimited)
         return 0; /* nobody reads it any more */
-    struct rtc_task_def def = {.name = call->def->name}; /* its signature speaks of the last value */
+    struct rtc_task_def def = {.name =
+                                   call->def->name}; /* its signature speaks of the last value */
     struct rtc_call part = {.rtc = call->rtc,
                             .host = call->host,
                             .peer = call->peer,

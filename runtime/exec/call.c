@@ -143,7 +143,8 @@ int rtc_arg(struct rtc_call *call, size_t i, struct rtc_value *ret_value)
 
 static int within(struct rtc_call *call, size_t i, int rc)
 {
-    return rc < 0 ? rtci_error_within(rc, "%s \"%s\", argument %zu", call->what, call->def->name, i) : rc;
+    return rc < 0 ? rtci_error_within(rc, "%s \"%s\", argument %zu", call->what, call->def->name, i)
+                  : rc;
 }
 
 int rtc_arg_i64(struct rtc_call *call, size_t i, int64_t *ret_x)

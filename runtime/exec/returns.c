@@ -141,11 +141,11 @@ int rtci_call_return(struct rtc_call *call, const struct rtc_value *value)
     if (call->done.failed)
         return rtci_error(RTC_E_NOMEM, "out of memory for the return values");
     if (call->n_returned >= call->n_rows)
-        return rtci_call_fail(
-            call, RTC_E_RETURNS, 0,
-            "%s \"%s\" returned more than the %u value%s its submitter asked for "
-            "(options.returns)",
-            call->what, call->def->name, call->n_rows, call->n_rows == 1 ? "" : "s");
+        return rtci_call_fail(call, RTC_E_RETURNS, 0,
+                              "%s \"%s\" returned more than the %u value%s its submitter asked for "
+                              "(options.returns)",
+                              call->what, call->def->name, call->n_rows,
+                              call->n_rows == 1 ? "" : "s");
     int rc = rtci_signature_check_returns(call->def, call->n_returned, value);
     if (rc < 0)
         return rtci_call_fail(call, rc, 0, "%s", rtc_last_error());
@@ -154,11 +154,13 @@ int rtci_call_return(struct rtc_call *call, const struct rtc_value *value)
     if (rc == 0) {
         bool crowded = call->done.len + plan.size > RTCI_SPEC_INLINE_MAX && plan.size > 1024;
         bool large = plan.size + plan.n_refs * sizeof(struct rtci_id) > RTCI_INLINE_MAX || crowded;
-        if (call->peer && (large || plan.n_refs))
+        if (call->keep && plan.n_refs)
+            rc = rtci_error(RTC_E_TYPE, "a state that is saved cannot contain references");
+        else if (call->peer && (large || plan.n_refs))
             rc = return_object(call, value, &plan);
         else if (large && !call->host)
             rc = return_large(call, value, &plan);
-        else if (!call->host || call->peer)
+        else if (!call->host || call->peer || call->keep)
             rc = return_inline(call, value, &plan);
     }
     if (rc < 0)
@@ -287,7 +289,6 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
         return 0; /* it called itself */
     if (size > RTCI_RECORD_MAX)
         return RTC_E_TOO_LARGE;
-    RTCI_TRY(rtci_route_reserve_wait(rtc, call->peer, size, UINT64_MAX, &at));
     struct rtci_done *done = (struct rtci_done *)call->done.data;
     *done = (struct rtci_done){.rec = {(uint32_t)size, RTCI_R_ACTOR_REPLY, flags},
                                .seq = call->spec->seq,
@@ -295,6 +296,9 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
                                .attempt = call->caller_node,
                                .status = call->fail_code,
                                .n_returns = n_rows};
+    if (call->withhold && !(flags & RTCI_REPLY_MORE))
+        return rtci_host_withhold(call, done);
+    RTCI_TRY(rtci_route_reserve_wait(rtc, call->peer, size, UINT64_MAX, &at));
     memcpy(at, done, size);
     rtci_route_send(rtc, call->peer);
     return 0;

@@ -41,11 +41,13 @@ struct rtci_actor_options {
  * from the caller's process to that of the actor; the head's core never sees one. */
 struct rtci_call {
     struct rtci_id actor;
-    uint64_t order;       /* of this caller's calls to this actor, counts from 1 */
+    uint64_t order;       /* rises with each call that this caller sends */
+    uint64_t after;       /* … to this actor: order of the one before; 0 = of none that is under way */
     uint32_t node;        /* where it goes: of ACTOR_IS */
     uint32_t client;      /* … and to whom: the executor's number */
     uint32_t incarnation; /* of the actor, as the caller knows it */
     uint32_t caller_node; /* where the answer goes; the caller's node fills it in */
+    uint64_t answered;    /* the caller has the answers to its calls up to this sequence number */
 };
 /* ACTOR_REPLY: struct rtci_done; client = the caller, attempt = the caller's node. A value that is too
  * large, or contains references, is an object of the actor's process: its row is ABSENT, and the one
