@@ -1,14 +1,14 @@
 /* Actors that save their state: what they answer was saved before.
  *
  * Answers are withheld until the state that they tell of stands in the journal. With it stand, for
- * each caller, the last of its calls that it has seen, and the answers that the caller may not have:
- * so a call that is made again after a crash is answered again, and not run again.
+ * each caller, the last of its calls that it has seen, and the answers that it may not have: so a
+ * call that is made again after a crash is answered again, and not run again.
  *
- * The state is saved when enough calls came, after a time, and whenever there is nothing else to do;
- * while a save is on its way, calls go on, and wait for the next one.
+ * The state is saved when enough calls came, after a time, and whenever there is nothing else to
+ * do; while a save is on its way, calls go on, and wait for the next one.
  *
- * A saved state: struct saved_head; for each caller struct saved_from and its answers, whole records;
- * then the value. */
+ * A saved state: struct saved_head; for each caller struct saved_from and its answers, whole
+ * records; then the value. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,7 +255,7 @@ void rtci_host_ran(struct host *host, struct from *from, uint64_t seq)
         k->since_ns = rtci_now_ns();
 }
 
-/* Begins and ends saves as it is time. `idle`: there is no call to run. Returns when to look again. */
+/* Begins and ends saves as it is time. */
 uint64_t rtci_host_keep(struct host *host, bool idle)
 {
     struct keeping *k = host->keeping;

@@ -247,7 +247,7 @@ static void begin_fetching(struct rtci_programs *programs, struct entry *e)
     }
     uint64_t size;
     const void *own = rtci_programs_contents(programs, e->program.hash, &size);
-    if (own && size == e->program.size) { /* of a driver of this host, which a detached actor outlives */
+    if (own && size == e->program.size) { /* of a driver here, which a detached actor outlives */
         memcpy((void *)(uintptr_t)e->map, own, size);
         begin_reading(e);
         return;

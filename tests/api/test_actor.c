@@ -232,10 +232,14 @@ static void test_held(void **state)
     (void)state;
     rtc_actor a = counter(0);
     rtc_ref slow, refs[6];
-    OK(rtc_submit(rtc, "actor_slow", RTC_ARGS(rtc_i64(0)), NULL, &slow));
+    tally->count[97] = 0;
+    OK(rtc_submit(rtc, "actor_slow", RTC_ARGS(rtc_i64(0), rtc_str(tally_path), rtc_i64(97)), NULL,
+                  &slow));
     refs[0] = CALL(a, "in_turn", rtc_of_ref(slow));
     for (int i = 1; i < 6; i++)
         refs[i] = CALL(a, "in_turn", rtc_i64(i));
+    FAILS(rtc_get(rtc, refs[1], RTC_MS(10), NULL), RTC_E_TIMEOUT, "not done yet");
+    tally->count[97] = 1;
     for (int i = 0; i < 6; i++)
         assert_int_equal(got(refs[i]), i);
     OK(rtc_release(rtc, slow));
@@ -581,6 +585,50 @@ static void test_inside(void **state)
     OK(rtc_actor_release(rtc, a));
 }
 
+static void test_threads(void **state)
+{
+    (void)state;
+    rtc_actor a;
+    rtc_ref refs[8];
+    OK(rtc_actor_create(rtc, "crowd", NULL, RTC_ACTOR_OPTIONS(NEEDS, .threads = 3), &a));
+    for (int i = 0; i < 3; i++)
+        refs[i] = CALL(a, "meet", rtc_i64(3));
+    int64_t sum = 0;
+    for (int i = 0; i < 3; i++)
+        sum += got(refs[i]);
+    assert_int_equal(sum, 6);
+    for (int i = 0; i < 3; i++)
+        refs[i] = call(a, "hold_open", NULL);
+    assert_int_equal(ASK(a, "apart"), 2); /* a group of its own is never behind the others */
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(got(refs[i]), 1);
+    for (int i = 0; i < 8; i++)
+        refs[i] = CALL(a, "squares", rtc_i64(20));
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(got(refs[i]), 2470);
+    OK(rtc_actor_stop(rtc, a));
+    wait_dead(a);
+    OK(rtc_actor_release(rtc, a));
+}
+
+static void test_saved(void **state)
+{
+    (void)state;
+    rtc_actor a;
+    OK(rtc_actor_create(rtc, "diary", NULL,
+                        RTC_ACTOR_OPTIONS(NEEDS, .max_restarts = 3, .call_retries = 1), &a));
+    assert_int_equal(got(CALL(a, "note", rtc_i64(5))), 5);
+    assert_int_equal(got(CALL(a, "note", rtc_i64(6))), 11);
+    OK(rtc_actor_call(rtc, a, "die", NULL, NULL, NULL));
+    assert_int_equal(got(CALL(a, "note", rtc_i64(7))), 18);
+    assert_int_equal(ASK(a, "loads"), 1);
+    OK(rtc_actor_kill(rtc, a, RTC_KILL_RESTART));
+    assert_int_equal(got(CALL(a, "note", rtc_i64(1))), 19);
+    OK(rtc_actor_release(rtc, a));
+    FAILS(rtc_actor_create(rtc, "diary", NULL, RTC_ACTOR_OPTIONS(NEEDS, .threads = 2), &a),
+          RTC_E_INVALID, "runs one at a time");
+}
+
 static void test_deadlocks(void **state)
 {
     (void)state;
@@ -745,7 +793,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_names),       cmocka_unit_test(test_detached),
         cmocka_unit_test(test_constructor), cmocka_unit_test(test_stop_kill),
         cmocka_unit_test(test_restarts),    cmocka_unit_test(test_monitors),
-        cmocka_unit_test(test_inside),      cmocka_unit_test(test_deadlocks),
+        cmocka_unit_test(test_inside),      cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_saved),       cmocka_unit_test(test_deadlocks),
         cmocka_unit_test(test_limits),      cmocka_unit_test(test_bad_input),
     };
     if (argc > 1)

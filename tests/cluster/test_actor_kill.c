@@ -265,15 +265,16 @@ static void exactly_once(void **state)
     (void)state;
     struct rtc *rtc = start();
     struct rtc_options none = {.cpus = RTC_NONE};
-    struct rtc_actor_options options = {
-        .max_restarts = RTC_RETRY_FOREVER, .call_retries = RTC_RETRY_FOREVER, .needs = &none,
-        .save_every = 50};
+    struct rtc_actor_options options = {.max_restarts = RTC_RETRY_FOREVER,
+                                        .call_retries = RTC_RETRY_FOREVER,
+                                        .needs = &none,
+                                        .save_every = 50};
     rtc_actor actor;
     static rtc_ref refs[BOOKED];
     assert_int_equal(rtc_actor_create(rtc, "ledger", RTC_ARGS(rtc_str(path)), &options, &actor), 0);
     for (int i = 0; i < BOOKED; i++) {
-        assert_int_equal(rtc_actor_call(rtc, actor, "book", RTC_ARGS(rtc_str(path)), NULL, &refs[i]),
-                         0);
+        assert_int_equal(
+            rtc_actor_call(rtc, actor, "book", RTC_ARGS(rtc_str(path)), NULL, &refs[i]), 0);
         if (i < FLIGHT)
             continue;
         int64_t x = -1;
@@ -305,10 +306,8 @@ int main(int argc, char **argv)
     close(mkstemp(path));
     tally = map(path);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(actors_killed),
-        cmocka_unit_test(actors_killed_at_least_once),
-        cmocka_unit_test(daemon_killed),
-        cmocka_unit_test(both_killed),
+        cmocka_unit_test(actors_killed), cmocka_unit_test(actors_killed_at_least_once),
+        cmocka_unit_test(daemon_killed), cmocka_unit_test(both_killed),
         cmocka_unit_test(exactly_once),
     };
     if (argc > 1)
