@@ -65,7 +65,6 @@ struct actor {
     uint32_t incarnation, node;
     int32_t retries;
     struct rtci_peer *peer;
-    uint64_t line;         /* see RTCI_ORDER_BITS */
     uint64_t order;        /* of the last call sent to this incarnation */
     uint64_t where, watch; /* requests under way; 0 = none */
     struct calls queue, flight;
@@ -109,12 +108,12 @@ struct ack {
 struct actors {
     struct actor **at;
     uint32_t n, cap;
-    uint64_t lines; /* how often one was added */
     struct rtci_map by_id, by_request;
     struct actor *held; /* those whose first call waits for an argument */
     bool stuck;         /* a call found no room: tried again at the next occasion */
     size_t room;        /* … which is when the ring has this much */
     bool ticking;
+    uint64_t order;       /* of the call sent last, to any */
     uint64_t deadline_ns; /* nothing fails of its deadline before */
     struct call *spare;   /* small ones, to be used again */
     struct monitor *monitors, *downs, **downs_tail;

@@ -244,14 +244,18 @@ static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
         return false;
     }
     struct rtci_call *to = (struct rtci_call *)(uintptr_t)rtci_spec_call(call->spec);
-    call->order = ++actor->order;
+    uint64_t after = actor->order;
+    call->order = actor->order = ++rtc->actors->order;
     call->incarnation = actor->incarnation;
     call->lost = false;
     *to = (struct rtci_call){.actor = actor->id,
                              .order = call->order,
+                             .after = after,
                              .node = actor->node,
                              .client = actor->peer->client,
-                             .incarnation = actor->incarnation};
+                             .incarnation = actor->incarnation,
+                             .answered =
+                                 (actor->flight.first ? actor->flight.first->seq : call->seq) - 1};
     call->spec->attempt = call->attempts + 1;
     memcpy(at, call->spec, size);
     rtci_call_take(&actor->queue, call);

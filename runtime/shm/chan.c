@@ -460,8 +460,8 @@ bool rtci_chan_claim(struct rtci_chan *chan, const void *rec)
                                           RTCI_CLAIM_CLAIMED);
 }
 
-/* What an ACTOR_START in the ring says of restarts: it was checked when it was written, but may have
- * been written over since. */
+/* What an ACTOR_START in the ring says of restarts: it was checked when it was written, but may
+ * have been written over since. */
 static uint32_t start_of(const uint8_t *at, const struct rtci_spec *spec)
 {
     struct rtci_actor_options options;
@@ -507,8 +507,12 @@ int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, ui
             memcpy(&spec, rec_at, sizeof(spec));
             if (n < cap) {
                 uint16_t state = atomic_load(claim_word(rec_at));
-                ret_tasks[n] = (struct rtci_chan_task){at,           spec.seq,  spec.client,
-                                                       spec.attempt, spec.slot, state,
+                ret_tasks[n] = (struct rtci_chan_task){at,
+                                                       spec.seq,
+                                                       spec.client,
+                                                       spec.attempt,
+                                                       spec.slot,
+                                                       state,
                                                        start ? start_of(rec_at, &spec) : 0};
             }
             n++;
@@ -533,8 +537,8 @@ int rtci_chan_callers(struct rtci_chan *chan, struct rtci_chan_caller *ret_calle
     uint32_t n = 0;
     for (uint32_t i = 0; i < RTCI_CHAN_CALLERS && info->callers[i].client && n < cap; i++) {
         atomic_thread_fence(memory_order_acquire);
-        ret_callers[n++] = (struct rtci_chan_caller){
-            info->callers[i].client, info->callers[i].node, info->callers[i].begun};
+        ret_callers[n++] = (struct rtci_chan_caller){info->callers[i].client, info->callers[i].node,
+                                                     info->callers[i].begun};
     }
     if (n == RTCI_CHAN_CALLERS)
         return (int)n; /* there are more, of whom nothing is known */
