@@ -520,7 +520,7 @@ static void on_down(struct rtc *r, const struct rtc_down *down, void *arg)
 static void wait_downs(int n)
 {
     while (n_downs < n)
-        OK(rtc_poll(rtc, RTC_S(5)));
+        OK(rtc_poll(rtc, RTC_S(60)));
 }
 
 static void test_monitors(void **state)
