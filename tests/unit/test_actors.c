@@ -101,6 +101,35 @@ static void restarts_with_backoff(void **state)
     play_end(&p);
 }
 
+/* Who calls it is told as soon as it is not what it was, whatever comes then. */
+static void watched(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p, 1);
+    uint64_t seq = act_create(&p, &(struct want){.max_restarts = 2});
+    act_where(&p, 1, DRIVER, act_id(seq), NULL, RTCI_WHERE_CHANGED);
+    assert_int_equal(act_is(&p)->state, RTCI_ACTOR_STARTING); /* it is not ALIVE as 0 */
+    act_up(&p, 2, seq, 1);
+    uint32_t before = play_count(&p, 0, RTCI_R_ACTOR_IS, 0);
+    act_where_after(&p, 1, DRIVER, act_id(seq), 1);
+    assert_int_equal(play_count(&p, 0, RTCI_R_ACTOR_IS, 0), before);
+    gone(&p, seq, 9);
+    assert_int_equal(act_is(&p)->state, RTCI_ACTOR_RESTARTING);
+    assert_int_equal(act_is(&p)->cause.signal, 9);
+    act_where(&p, 1, DRIVER, act_id(seq), NULL, 0); /* this one waits until it lives */
+    act_later(&p, 100);
+    act_up(&p, 2, seq, 2);
+    assert_int_equal(act_is(&p)->incarnation, 2);
+    act_where_after(&p, 1, DRIVER, act_id(seq), 1); /* it is another already */
+    assert_int_equal(act_is(&p)->state, RTCI_ACTOR_ALIVE);
+    act_where_after(&p, 1, DRIVER, act_id(seq), 2);
+    act_end(&p, DRIVER, RTCI_R_ACTOR_KILL, seq, RTCI_END_NO_RESTART);
+    gone(&p, seq, 9);
+    assert_int_equal(act_is(&p)->state, RTCI_ACTOR_DEAD);
+    play_end(&p);
+}
+
 /* A constructor that fails is reported once, with its error, and not tried again. */
 static void constructor_fails(void **state)
 {
@@ -576,6 +605,7 @@ int main(void)
         cmocka_unit_test(lives_and_dies),
         cmocka_unit_test(keeps_its_slot),
         cmocka_unit_test(restarts_with_backoff),
+        cmocka_unit_test(watched),
         cmocka_unit_test(constructor_fails),
         cmocka_unit_test(killed_and_stopped),
         cmocka_unit_test(last_handle),
