@@ -181,6 +181,7 @@ struct rtc {
     struct host *host;     /* the actor that this process is */
     struct rtci_id self;   /* … its id; client 0 = none */
     bool self_single;      /* … and runs one call at a time */
+    struct rtci_id early_end; /* told to end before it began */
     struct rtci_id waits;  /* of that: the call that its one thread waits for */
     void (*on_call)(struct rtc *rtc, const struct rtci_spec *spec);
     void (*on_end)(struct rtc *rtc, const struct rtci_actor_end *end);

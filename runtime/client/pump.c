@@ -9,6 +9,7 @@
 
 #include "runtime/client/client.h"
 #include "runtime/client/route.h"
+#include "runtime/wire/actor.h"
 
 /* The daemon gets credit back when it looks; after this much it is woken to look. */
 #define READ_RING_BYTES (512u * 1024)
@@ -185,6 +186,8 @@ static void on_record(struct rtc *rtc, const struct rtci_rec *rec, uint64_t posi
     case RTCI_R_ACTOR_STOP:
         if (rtc->on_end)
             rtc->on_end(rtc, (const struct rtci_actor_end *)rec);
+        else /* its start stands before it, and has not been begun */
+            rtc->early_end = ((const struct rtci_actor_end *)rec)->id;
         break;
     case RTCI_R_SHUTDOWN: rtc->shut = true; break;
     default: break; /* a newer daemon's: not for us */

@@ -237,6 +237,7 @@ static void prepare(struct host *host, const struct rtci_spec *start, size_t siz
         rtci_host_exit(host, rtc_last_error());
     rtc->host = host;
     rtc->self = host->id;
+    host->stopping = rtci_id_equal(rtc->early_end, host->id);
     rtc->self_single = host->threads * host->n_groups == 1;
     rtc->n_threads = host->threads * host->n_groups;
     rtc->on_call = rtci_host_on_call;

@@ -87,9 +87,13 @@ static int outcome(rtc_ref ref)
 static void wait_dead(rtc_actor actor)
 {
     struct rtc_actor_info info;
-    do
+    for (int i = 0; i < 5000; i++) { /* 5 s: one that heeds nobody is killed after 30 */
         OK(rtc_actor_info(rtc, actor, &info));
-    while (info.state != RTC_ACTOR_DEAD);
+        if (info.state == RTC_ACTOR_DEAD)
+            return;
+        rtc_poll(rtc, RTC_MS(1));
+    }
+    fail_msg("the actor does not end: state %d, %s", (int)info.state, info.text);
 }
 
 static void wait_tally(int i)
@@ -456,6 +460,24 @@ static void test_stop_kill(void **state)
     OK(rtc_actor_release(rtc, a));
 }
 
+/* Told to stop at any moment of its beginning. */
+static void test_stop_early(void **state)
+{
+    (void)state;
+    enum { N = 24 };
+    rtc_actor actors[N];
+    for (int i = 0; i < N; i++) {
+        actors[i] = counter(0);
+        if (i % 3)
+            rtc_actor_ready(rtc, actors[i], RTC_MS(i)); /* some live by then, some do not */
+        OK(rtc_actor_stop(rtc, actors[i]));
+    }
+    for (int i = 0; i < N; i++) {
+        wait_dead(actors[i]);
+        OK(rtc_actor_release(rtc, actors[i]));
+    }
+}
+
 static void test_restarts(void **state)
 {
     (void)state;
@@ -792,6 +814,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_handles),     cmocka_unit_test(test_last_handle),
         cmocka_unit_test(test_names),       cmocka_unit_test(test_detached),
         cmocka_unit_test(test_constructor), cmocka_unit_test(test_stop_kill),
+        cmocka_unit_test(test_stop_early),
         cmocka_unit_test(test_restarts),    cmocka_unit_test(test_monitors),
         cmocka_unit_test(test_inside),      cmocka_unit_test(test_threads),
         cmocka_unit_test(test_saved),       cmocka_unit_test(test_deadlocks),
