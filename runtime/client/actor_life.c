@@ -342,7 +342,6 @@ int rtc_actor_retain(struct rtc *rtc, rtc_actor handle)
     int rc = rtci_actor_of(rtc, handle, &actor);
     if (rc == 0)
         rc = rtci_retain_locked(rtc, rtci_ref_of(rtci_actor_id(handle)));
-    rtc->held_at = rtci_chan_written(rtc->chan);
     rtci_leave(rtc);
     return rc;
 }

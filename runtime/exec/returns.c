@@ -27,6 +27,7 @@ static void begin(struct rtc_call *call, uint32_t n_rows)
     call->never_ran = false;
     call->promise = NULL;
     call->progress_ns = 0;
+    call->by_daemon = false;
     call->what = call->what ? call->what : "task";
     call->fail_code = 0;
     call->user_code = 0;
@@ -291,7 +292,6 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
         return 0; /* it called itself */
     if (size > RTCI_RECORD_MAX)
         return RTC_E_TOO_LARGE;
-    RTCI_TRY(rtci_holds_heard(rtc));
     struct rtci_done *done = (struct rtci_done *)call->done.data;
     *done = (struct rtci_done){.rec = {(uint32_t)size, RTCI_R_ACTOR_REPLY, flags},
                                .seq = call->spec->seq,
@@ -301,7 +301,7 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
                                .n_returns = n_rows};
     if (call->withhold && !(flags & RTCI_REPLY_MORE))
         return rtci_host_withhold(call, done);
-    RTCI_TRY(rtci_route_reserve_wait(rtc, call->peer, size, UINT64_MAX, &at));
+    RTCI_TRY(rtci_route_reserve_reply(rtc, call->peer, size, &call->by_daemon, &at));
     memcpy(at, done, size);
     rtci_route_send(rtc, call->peer);
     return 0;

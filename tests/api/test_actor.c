@@ -814,11 +814,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_handles),     cmocka_unit_test(test_last_handle),
         cmocka_unit_test(test_names),       cmocka_unit_test(test_detached),
         cmocka_unit_test(test_constructor), cmocka_unit_test(test_stop_kill),
-        cmocka_unit_test(test_stop_early),
-        cmocka_unit_test(test_restarts),    cmocka_unit_test(test_monitors),
-        cmocka_unit_test(test_inside),      cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_saved),       cmocka_unit_test(test_deadlocks),
-        cmocka_unit_test(test_limits),      cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_stop_early),  cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_monitors),    cmocka_unit_test(test_inside),
+        cmocka_unit_test(test_threads),     cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_deadlocks),   cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_bad_input),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
