@@ -47,7 +47,7 @@ THIRD = {
     'cuda.h': 'gpu', 'cuda_runtime.h': 'gpu', 'nccl.h': 'gpu',
 }
 # The public headers that only the sides of a user's program see; rtc/error.h is everybody's.
-API = {'rtc/rtc.h', 'rtc/value.h', 'rtc/actor.h', 'rtc/placement.h'}
+API = {'rtc/rtc.h', 'rtc/value.h', 'rtc/actor.h', 'rtc/placement.h', 'rtc/group.h'}
 API_USERS = {'client', 'exec', 'cli'}
 API_ALSO = {('rtc/value.h', 'collective')}  # the types of elements
 
