@@ -99,55 +99,77 @@ static void store_tile_f16(uint16_t *restrict to, const float *restrict from, si
 }
 
 /* ---- Reductions ---- */
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
 #define LARGER(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
 
-#define DEFINE_FOLD(T)                                                                           \
-    static void fold_##T(enum rtci_reduction op, T *restrict acc, const T *restrict x, size_t n) \
-    {                                                                                            \
-        if (op == RTCI_REDUCE_MAX) {                                                             \
-            for (size_t i = 0; i < n; i++)                                                       \
-                acc[i] = LARGER(acc[i], x[i]);                                                   \
-        } else {                                                                                 \
-            for (size_t i = 0; i < n; i++)                                                       \
-                acc[i] += x[i];                                                                  \
-        }                                                                                        \
-    }                                                                                            \
-    static void first_##T(enum rtci_reduction op, T *restrict acc, const T *a, const T *b,       \
-                          size_t n)                                                              \
-    {                                                                                            \
-        if (op == RTCI_REDUCE_MAX) {                                                             \
-            for (size_t i = 0; i < n; i++)                                                       \
-                acc[i] = LARGER(a[i], b[i]);                                                     \
-        } else {                                                                                 \
-            for (size_t i = 0; i < n; i++)                                                       \
-                acc[i] = a[i] + b[i];                                                            \
-        }                                                                                        \
-    }                                                                                            \
-    static void mean_##T(T *acc, uint32_t n_srcs, size_t n)                                      \
-    {                                                                                            \
-        for (size_t i = 0; i < n; i++)                                                           \
-            acc[i] /= (T)n_srcs;                                                                 \
-    }                                                                                            \
-    /* Elements of the type of the computation: no conversion. */                                \
-    static void reduce_##T(enum rtci_reduction op, const void *const *srcs, uint32_t n_srcs,     \
-                           T *dst, T *copy, size_t n)                                            \
-    {                                                                                            \
-        T tile[TILE];                                                                            \
-        for (size_t at = 0; at < n; at += TILE) {                                                \
-            size_t m = n - at < TILE ? n - at : TILE;                                            \
-            T *acc = copy && n_srcs > 1 ? copy + at : tile;                                      \
-            if (n_srcs > 1)                                                                      \
-                first_##T(op, acc, (const T *)srcs[0] + at, (const T *)srcs[1] + at, m);         \
-            else                                                                                 \
-                memcpy(acc, (const T *)srcs[0] + at, m * sizeof(T));                             \
-            for (uint32_t s = 2; s < n_srcs; s++)                                                \
-                fold_##T(op, acc, (const T *)srcs[s] + at, m);                                   \
-            if (op == RTCI_REDUCE_MEAN)                                                          \
-                mean_##T(acc, n_srcs, m);                                                        \
-            memcpy(dst + at, acc, m * sizeof(T));                                                \
-            if (copy && acc == tile)                                                             \
-                memcpy(copy + at, acc, m * sizeof(T));                                           \
-        }                                                                                        \
+#define DEFINE_FOLD(T)                                                                             \
+    static void fold_##T(enum rtci_reduction op, T *restrict acc, const T *restrict x, size_t n)   \
+    {                                                                                              \
+        if (op == RTCI_REDUCE_MAX) {                                                               \
+            for (size_t i = 0; i < n; i++)                                                         \
+                acc[i] = LARGER(acc[i], x[i]);                                                     \
+        } else {                                                                                   \
+            for (size_t i = 0; i < n; i++)                                                         \
+                acc[i] += x[i];                                                                    \
+        }                                                                                          \
+    }                                                                                              \
+    /* acc may be a or b. */                                                                       \
+    static void first_##T(enum rtci_reduction op, T *acc, const T *a, const T *b, size_t n)        \
+    {                                                                                              \
+        if (op == RTCI_REDUCE_MAX) {                                                               \
+            INDEPENDENT for (size_t i = 0; i < n; i++) acc[i] = LARGER(a[i], b[i]);                \
+        } else {                                                                                   \
+            INDEPENDENT for (size_t i = 0; i < n; i++) acc[i] = a[i] + b[i];                       \
+        }                                                                                          \
+    }                                                                                              \
+    static void mean_##T(T *acc, uint32_t n_srcs, size_t n)                                        \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++)                                                             \
+            acc[i] /= (T)n_srcs;                                                                   \
+    }                                                                                              \
+    /* Two sources, the usual case, in one pass. dst may be one of them: iterations do not depend  \
+     * on each other. */                                                                           \
+    static void both_##T(enum rtci_reduction op, const T *a, const T *b, T *dst, T *restrict copy, \
+                         size_t n)                                                                 \
+    {                                                                                              \
+        if (op == RTCI_REDUCE_MAX) {                                                               \
+            INDEPENDENT for (size_t i = 0; i < n; i++) copy[i] = dst[i] = LARGER(a[i], b[i]);      \
+        } else if (op == RTCI_REDUCE_MEAN) {                                                       \
+            INDEPENDENT for (size_t i = 0; i < n; i++) copy[i] = dst[i] = (a[i] + b[i]) / 2;       \
+        } else {                                                                                   \
+            INDEPENDENT for (size_t i = 0; i < n; i++) copy[i] = dst[i] = a[i] + b[i];             \
+        }                                                                                          \
+    }                                                                                              \
+    /* Elements of the type of the computation: no conversion. */                                  \
+    static void reduce_##T(enum rtci_reduction op, const void *const *srcs, uint32_t n_srcs,       \
+                           T *dst, T *copy, size_t n)                                              \
+    {                                                                                              \
+        if (n_srcs == 2 && copy) {                                                                 \
+            both_##T(op, srcs[0], srcs[1], dst, copy, n);                                          \
+            return;                                                                                \
+        }                                                                                          \
+        T tile[TILE];                                                                              \
+        for (size_t at = 0; at < n; at += TILE) {                                                  \
+            size_t m = n - at < TILE ? n - at : TILE;                                              \
+            /* Of more than two sources dst may be one that is still to come. */                   \
+            T *acc = n_srcs == 2 ? dst + at : tile;                                                \
+            if (n_srcs > 1)                                                                        \
+                first_##T(op, acc, (const T *)srcs[0] + at, (const T *)srcs[1] + at, m);           \
+            else                                                                                   \
+                memcpy(acc, (const T *)srcs[0] + at, m * sizeof(T));                               \
+            for (uint32_t s = 2; s < n_srcs; s++)                                                  \
+                fold_##T(op, acc, (const T *)srcs[s] + at, m);                                     \
+            if (op == RTCI_REDUCE_MEAN)                                                            \
+                mean_##T(acc, n_srcs, m);                                                          \
+            if (acc == tile)                                                                       \
+                memcpy(dst + at, tile, m * sizeof(T));                                             \
+            if (copy)                                                                              \
+                memcpy(copy + at, acc, m * sizeof(T));                                             \
+        }                                                                                          \
     }
 DEFINE_FOLD(float)
 DEFINE_FOLD(double)

@@ -181,10 +181,14 @@ static int reduce_block(struct rtci_collective *c, const struct job *job, size_t
     for (uint32_t i = 0; i < c->size; i++)
         srcs[i] = i == c->rank ? job->send + span.begin * job->element
                                : block_at(c, job, i, round, c->rank);
-    if (span.n)
-        c->kernels->reduce(job->dtype, job->op, srcs, c->size,
-                           job->recv + span.begin * job->element,
-                           block_at(c, job, c->rank, round, c->rank), span.n);
+    char *result = block_at(c, job, c->rank, round, c->rank);
+    char *to = job->recv + span.begin * job->element;
+    if (span.n && job->streams) {
+        c->kernels->reduce(job->dtype, job->op, srcs, c->size, result, NULL, span.n);
+        c->kernels->stream(to, result, span.n * job->element);
+    } else if (span.n) {
+        c->kernels->reduce(job->dtype, job->op, srcs, c->size, to, result, span.n);
+    }
     counter_add(c, REDUCED);
     return 0;
 }

@@ -14,13 +14,14 @@
 #include <unistd.h>
 
 /* All slots together should stay in the caches of a few cores. */
-#define SLOT_BYTES_MAX   (256 * RTCI_KIB)
+#define SLOT_BYTES_MAX   (128 * RTCI_KIB)
 #define SLOT_BYTES_TOTAL (8 * RTCI_MIB)
 #define SLOT_BLOCK_MIN   (4 * RTCI_KIB) /* of one member */
 /* A sleeper looks after the others, and at the clock, as often. */
 #define SLICE_NS  (20 * RTCI_NS_PER_MS)
 #define SPINS_MIN 64u
-#define SPINS_MAX 8192u
+#define SPINS_MAX 1024u /* some 25 us: about twice the cost of going to sleep and being woken */
+#define SHORT_NS  50000u
 
 uint64_t segment_now_ns(void)
 {
@@ -146,7 +147,11 @@ static void futex_wake(_Atomic uint32_t *word)
 
 void counter_add(struct rtci_collective *c, enum counter_kind kind)
 {
-    struct counter *counter = &c->segment->members[c->rank].counters[kind];
+    struct member *member = &c->segment->members[c->rank];
+    struct counter *counter = &member->counters[kind];
+    uint32_t cpu = (uint32_t)sched_getcpu();
+    if (RTCI_UNLIKELY(atomic_load_explicit(&member->cpu, memory_order_relaxed) != cpu))
+        atomic_store_explicit(&member->cpu, cpu, memory_order_relaxed);
     atomic_fetch_add(&counter->value, 1);
     if (RTCI_UNLIKELY(atomic_load(&counter->sleepers)) && atomic_exchange(&counter->sleepers, 0))
         futex_wake(&counter->value);
@@ -175,19 +180,29 @@ static inline void relax(void)
 #endif
 }
 
-/* Looking is worth it while it finds something. */
-static bool spin(struct rtci_collective *c, const struct counter *counter, uint32_t target)
+static bool spin(const struct rtci_collective *c, const struct counter *counter, uint32_t target)
 {
     for (uint32_t i = 0; i < c->spins; i++) {
-        if (has_counted(counter, target)) {
-            c->spins = c->spins + 16 < c->spins_max ? c->spins + 16 : c->spins_max;
+        if (has_counted(counter, target))
             return true;
-        }
         relax();
     }
-    c->spins = c->spins / 2 > SPINS_MIN ? c->spins / 2 : SPINS_MIN;
-    c->spins = c->spins < c->spins_max ? c->spins : c->spins_max;
     return false;
+}
+
+/* Looking for longer pays where the sleep was hardly longer than it takes to wake up. */
+static void adapt(struct rtci_collective *c, uint64_t slept_ns)
+{
+    c->spins = slept_ns < SHORT_NS ? c->spins * 2 : c->spins / 2;
+    c->spins = c->spins > SPINS_MIN ? c->spins : SPINS_MIN;
+    c->spins = c->spins < c->spins_max ? c->spins : c->spins_max;
+}
+
+/* Who looks keeps one that was last seen on the same CPU from running. */
+static bool is_beside(const struct rtci_collective *c, uint32_t rank)
+{
+    return (uint32_t)sched_getcpu() !=
+           atomic_load_explicit(&c->segment->members[rank].cpu, memory_order_relaxed);
 }
 
 static int sleep_for(struct rtci_collective *c, enum counter_kind kind, struct counter *counter,
@@ -218,14 +233,17 @@ static int sleep_for(struct rtci_collective *c, enum counter_kind kind, struct c
 int wait_one(struct rtci_collective *c, uint32_t rank, enum counter_kind kind, uint32_t target)
 {
     struct counter *counter = &c->segment->members[rank].counters[kind];
-    if (RTCI_LIKELY(has_counted(counter, target)) || spin(c, counter, target))
+    if (RTCI_LIKELY(has_counted(counter, target)))
+        return 0;
+    bool beside = is_beside(c, rank);
+    if (beside && spin(c, counter, target))
         return 0;
     uint64_t before = segment_now_ns();
     int rc = check_others(c, kind, target); /* those who are gone are not slept for */
     if (rc == 0)
         rc = sleep_for(c, kind, counter, rank, target);
-    if (segment_now_ns() - before < 50000) /* it would have been seen, with some more patience */
-        c->spins = c->spins * 2 < c->spins_max ? c->spins * 2 : c->spins_max;
+    if (beside)
+        adapt(c, segment_now_ns() - before);
     return rc;
 }
 

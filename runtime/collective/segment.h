@@ -34,6 +34,7 @@ struct call {
 struct member {
     struct counter counters[COUNTERS];
     _Alignas(64) _Atomic uint32_t left;
+    _Atomic uint32_t cpu; /* on which it was when it last counted */
     uint32_t pid; /* as rank 0 sees it */
     struct call calls[CALLS];
 };
