@@ -214,14 +214,16 @@ static int all_reduce_whole(struct rtci_collective *c, const struct job *job)
     int rc = wait_slot(c, job->base);
     if (rc < 0)
         return rc;
-    memcpy(slot_at(c, c->rank, job->base), job->send, job->count * job->element);
+    if (job->count) /* of nothing, buffers may be NULL */
+        memcpy(slot_at(c, c->rank, job->base), job->send, job->count * job->element);
     counter_add(c, STAGED);
     rc = wait_staged(c, job, job->base);
     if (rc < 0)
         return rc;
     for (uint32_t i = 0; i < c->size; i++)
         srcs[i] = slot_at(c, i, job->base);
-    c->kernels->reduce(job->dtype, job->op, srcs, c->size, job->recv, NULL, job->count);
+    if (job->count)
+        c->kernels->reduce(job->dtype, job->op, srcs, c->size, job->recv, NULL, job->count);
     counter_add(c, REDUCED);
     counter_add(c, DONE);
     return 0;
