@@ -84,7 +84,9 @@ const char *rtc_error_text(int code);
  * Valid until: the next rtc call of this thread. */
 const char *rtc_last_error(void);
 
-/* The failure of a task, in full. */
+/* What became of a call whose actor died. */
+enum rtc_ran { RTC_RAN_UNKNOWN, RTC_RAN_NO, RTC_RAN_YES };
+/* The failure of a task, or of a call, in full. */
 struct rtc_failure {
     int code;        /* RTC_E_* */
     int user_code;   /* what the task function returned, or gave to rtc_fail() */
@@ -94,7 +96,8 @@ struct rtc_failure {
     rtc_ref origin;     /* the task that failed first (differs for dependants) */
     char function[256]; /* its name */
     char text[512];
-    char log[2049]; /* last lines of the executor's output */
+    char log[2049];   /* last lines of the executor's output */
+    enum rtc_ran ran; /* of a call to an actor: was any part of it executed? */
 };
 /* Why the task of a failed reference failed.
  * Errors: RTC_E_NOT_FOUND it has not failed (yet). */

@@ -39,6 +39,11 @@
 #define RTCI_ACTOR_BACKOFF_MAX_NS (10 * RTCI_NS_PER_S)  /* … up to this; forgotten after as long */
 #define RTCI_ACTOR_STOP_NS      (30 * RTCI_NS_PER_S)    /* a graceful stop is then a kill */
 
+#define RTCI_ACTOR_MAILBOX      65536                   /* calls waiting in an actor, if not said */
+#define RTCI_FLIGHT_CALLS       4096                    /* of one caller to one actor, unanswered … */
+#define RTCI_FLIGHT_BYTES       (1 * RTCI_MIB)          /* … and their size */
+#define RTCI_YIELDS_MAX         256                     /* values of a stream that nobody has read */
+
 /* Durable key-value store */
 #define RTCI_KV_KEY_MAX   1024
 #define RTCI_KV_VALUE_MAX (512 * RTCI_KIB)

@@ -9,6 +9,8 @@ int rtci_cancel_locked(struct rtc *rtc, rtc_ref ref, unsigned flags)
         return rc;
     if (rtci_slot_done(slot) || (slot->flags & SLOT_PUT))
         return 0; /* finished: nothing to cancel */
+    if (slot->flags & SLOT_CALL)
+        return rtci_call_cancel(rtc, slot);
     struct rtci_cancel cancel = {.rec = {.size = sizeof(cancel), .type = RTCI_R_CANCEL},
                                  .id = rtci_id_of(ref),
                                  .mode = flags};
@@ -26,8 +28,19 @@ int rtc_cancel(struct rtc *rtc, rtc_ref ref, unsigned flags)
     return rc;
 }
 
+static int not_all(int rc)
+{
+    return rtci_error(rc, "not everything was acknowledged: the timeout of the call passed");
+}
+
 static int flush_locked(struct rtc *rtc, uint64_t deadline_ns)
 {
+    while (
+        rtci_actors_queued(rtc)) { /* calls that wait for their actor to live, or for arguments */
+        int rc = rtci_block(rtc, 0, deadline_ns);
+        if (rc < 0)
+            return rc == RTC_E_TIMEOUT ? not_all(rc) : rc;
+    }
     rtci_flush_releases(rtc);
     rtci_send(rtc);
     uint64_t target = rtci_chan_written(rtc->chan);
@@ -39,8 +52,7 @@ static int flush_locked(struct rtc *rtc, uint64_t deadline_ns)
         size_t room = rtci_chan_room(rtc->chan) + (size_t)(target - consumed);
         int rc = rtci_block(rtc, room, deadline_ns);
         if (rc == RTC_E_TIMEOUT && rtci_chan_consumed(rtc->chan) < target)
-            return rtci_error(rc,
-                              "not everything was acknowledged: the timeout of the call passed");
+            return not_all(rc);
         if (rc < 0 && rc != RTC_E_TIMEOUT)
             return rc;
     }

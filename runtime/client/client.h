@@ -35,7 +35,7 @@
 #define RTCI_REC_REPEATED 1u
 
 /* ---- A request whose answer is awaited by a caller; lives on that caller's stack. ---- */
-enum request_kind { REQUEST_REPLY, REQUEST_GRANT, REQUEST_GROUP };
+enum request_kind { REQUEST_REPLY, REQUEST_GRANT, REQUEST_GROUP, REQUEST_ACTOR };
 struct request {
     struct request *next;
     enum request_kind kind;
@@ -107,6 +107,14 @@ struct queued {
     uint32_t size;     /* as it was checked: what stands in the ring may have been overwritten */
 };
 
+struct actors;
+struct host;
+struct rtci_actor_end;
+struct rtci_actor_is;
+struct rtci_actor_down;
+struct rtci_routes;
+struct stream;
+
 struct rtc {
     pthread_mutex_t lock;
     pthread_cond_t cond; /* CLOCK_MONOTONIC: "the poller drained or left" */
@@ -115,12 +123,14 @@ struct rtc {
     struct slots slots; /* own tasks and puts */
     struct borrowed_map borrowed;
     bool polling;
+    bool draining; /* records are being handled: what they cause reads no further ones */
     bool quiet;
     bool fd_mode; /* rtc_fd() was called: keep the descriptor honest */
     bool in_callbacks;
     int dead; /* negative RTC_E_*: the connection is over; why is in dead_text */
     uint32_t waiters;
-    uint32_t n_blocked; /* callers inside a blocking get of this executor */
+    uint32_t n_blocked; /* callers inside a blocking get of this executor … */
+    uint32_t n_threads; /* … of so many: its CPUs are lent when all of them are */
     uint32_t epoch;     /* last seen info.daemon_epoch */
     uint32_t stamp;
     bool blocked_told; /* BLOCKED was sent; what it said: */
@@ -128,6 +138,7 @@ struct rtc {
     uint32_t blocked_wanted;
     uint64_t changes; /* counts results, grants and replies that came in */
     size_t read_since_ring;
+    uint64_t held_at; /* in our ring: behind the last of what keeps others' references here */
     size_t want_room; /* a thread that is not the poller waits for room in the ring */
 
     struct rtci_range ranges[RTCI_RELEASE_RANGES];
@@ -160,6 +171,21 @@ struct rtc {
     bool run_in_ring; /* the running task's record is the first of the queue */
     bool run_told;    /* … or was freed, and info.running_* names it */
     bool shut;        /* SHUTDOWN was read */
+
+    /* Actors. */
+    struct actors *actors; /* that this process calls */
+    struct rtci_routes *routes;
+    struct stream *streams;
+    bool downs_ready;      /* monitors' callbacks are due */
+    bool deadlock;         /* some wait was found to end never: see struct actor.cycle */
+    struct host *host;     /* the actor that this process is */
+    struct rtci_id self;   /* … its id; client 0 = none */
+    bool self_single;      /* … and runs one call at a time */
+    struct rtci_id waits;  /* of that: the call that its one thread waits for */
+    void (*on_call)(struct rtc *rtc, const struct rtci_spec *spec);
+    void (*on_end)(struct rtc *rtc, const struct rtci_actor_end *end);
+    void (*on_read)(struct rtc *rtc, struct rtci_id call, uint32_t n);
+    void (*on_held)(struct rtc *rtc, struct rtci_id id);
 
     uint64_t host_seen_ns; /* when the keeper was last seen alive */
     uint32_t client, job, node;
@@ -205,11 +231,16 @@ void rtci_send(struct rtc *rtc);
 int rtci_send_record(struct rtc *rtc, const void *record) RTCI_MUST_USE;
 /* Sends the record (again after a restart of the daemon) and waits for its answer. */
 int rtci_request(struct rtc *rtc, struct request *request, uint64_t deadline_ns) RTCI_MUST_USE;
+/* Executor: the running task's record need not stay in the ring: the channel's header names it. */
+void rtci_free_running(struct rtc *rtc, uint32_t actor);
 /* Executor: gives back the ring's room that no unfinished task holds. */
 void rtci_consume_finished(struct rtc *rtc);
 
 /* ---- results.c ---- */
 void rtci_on_result(struct rtc *rtc, const struct rtci_done *done);
+
+void rtci_slot_set(struct rtc *rtc, struct slot *slot, const struct rtci_done *done,
+                   const struct rtci_resolved *row, rtc_ref ref);
 
 /* What is said of a ring that was written over by whoever has it mapped. */
 extern const char rtci_overwritten[];
@@ -220,6 +251,9 @@ extern const char rtci_overwritten[];
 struct slot *rtci_find(struct rtc *rtc, rtc_ref ref, bool want, int *ret_rc);
 int rtci_release_locked(struct rtc *rtc, rtc_ref ref);
 int rtci_retain_locked(struct rtc *rtc, rtc_ref ref);
+/* Before an answer that passes no daemon: whoever gets it may let go of what this process has kept of
+ * it, so the daemon must have heard of that. */
+int rtci_holds_heard(struct rtc *rtc) RTCI_MUST_USE;
 void rtci_flush_releases(struct rtc *rtc);
 int rtci_send_ids(struct rtc *rtc, uint16_t type, const struct rtci_id *ids, uint32_t n,
                   uint32_t arg);
@@ -236,6 +270,10 @@ void rtci_unpin(struct rtc *rtc, struct slot *slot, rtc_ref ref);
 const void *rtci_slot_bytes(const struct rtc *rtc, const struct slot *slot);
 /* Executor, at the end of a task: forgets borrowed values nobody retained. */
 void rtci_drop_borrowed(struct rtc *rtc);
+
+/* ---- named.c ---- */
+/* An answer came with a hold of the object for us: it becomes a reference to be released. */
+int rtci_take_held(struct rtc *rtc, struct rtci_id id) RTCI_MUST_USE;
 
 /* ---- wait.c ---- */
 /* Waits until the slot is done; it stays valid meanwhile. The caller pins it. */
@@ -285,6 +323,8 @@ int rtci_options_check(const struct rtc_options *options) RTCI_MUST_USE;
 /* Finds a registered function and makes sure the head knows its name. */
 int rtci_function_of(struct rtc *rtc, const char *name,
                      const struct function **ret_function) RTCI_MUST_USE;
+/* The same for a name that is no task's: the class of an actor. */
+int rtci_function_declare(struct rtc *rtc, const char *name) RTCI_MUST_USE;
 const struct rtc_task_def *rtci_task_by_hash(uint64_t hash);
 /* Two tasks of the same name, and the like: found at registration, told at rtc_init(). */
 int rtci_task_registry_check(void);
@@ -305,6 +345,41 @@ void rtci_placements_repeat(struct rtc *rtc);
 void rtci_placements_fini(struct rtc *rtc);
 /* Does a task with these options have a place where it can go? */
 int rtci_placement_check(struct rtc *rtc, const struct rtc_options *options) RTCI_MUST_USE;
+
+/* ---- actor_*.c: what the rest of the client needs of them ---- */
+int rtci_actors_init(struct rtc *rtc) RTCI_MUST_USE;
+void rtci_actors_destroy(struct rtc *rtc);
+void rtci_actors_repeat(struct rtc *rtc); /* the daemon was started again */
+int rtci_actor_registry_check(void);
+void rtci_on_actor_is(struct rtc *rtc, const struct rtci_actor_is *is);
+void rtci_on_actor_down(struct rtc *rtc, const struct rtci_actor_down *down);
+void rtci_on_note(struct rtc *rtc, const struct rtci_spec *note);
+bool rtci_run_down(struct rtc *rtc); /* one callback of a monitor */
+/* What moves on by itself: after reading, and before sleeping. Says when it is to be called again:
+ * at a time, or when the ring has that much room. */
+struct rtci_due {
+    uint64_t at_ns;
+    size_t room;
+};
+struct rtci_due rtci_actors_tick(struct rtc *rtc);
+bool rtci_actors_queued(const struct rtc *rtc); /* calls that were not sent yet */
+static inline bool rtci_callbacks_due(const struct rtc *rtc)
+{
+    return rtc->thens_ready || rtc->progress_ready || rtc->downs_ready;
+}
+/* Around a wait for the result of a call: RTC_E_DEADLOCK when it could never end. */
+int rtci_call_awaited(struct rtc *rtc, struct slot *slot, rtc_ref ref) RTCI_MUST_USE;
+int rtci_deadlock_found(struct rtc *rtc, struct slot *slot);
+/* Of a call that only this process knows: there, and known to the head. */
+int rtci_call_result_ready(struct rtc *rtc, struct slot *slot, rtc_ref ref) RTCI_MUST_USE;
+int rtci_call_cancel(struct rtc *rtc, struct slot *slot) RTCI_MUST_USE;
+/* The result of a call that is an object of the actor's process. */
+void rtci_alias_done(struct rtc *rtc, struct borrowed *b);
+void rtci_alias_drop(struct rtc *rtc, struct slot *slot);
+rtc_ref rtci_alias_of(const struct slot *slot);
+bool rtci_slot_is_multi(struct rtc *rtc, rtc_ref ref);
+void rtci_stream_drop(struct rtc *rtc, rtc_ref ref);
+void rtci_stream_release(struct rtc *rtc, rtc_ref ref);
 
 /* ---- notices.c ---- */
 void rtci_on_notice(struct rtc *rtc, const struct rtci_notice *notice);

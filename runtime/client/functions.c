@@ -135,22 +135,8 @@ static int unknown_task(const char *name)
                       name, n_entries, name);
 }
 
-int rtci_function_of(struct rtc *rtc, const char *name, const struct function **ret_function)
+static int send_name(struct rtc *rtc, uint64_t hash, const char *name, size_t len)
 {
-    if (!name)
-        return rtci_error(RTC_E_INVALID, "the name of the task is NULL");
-    size_t len = strlen(name);
-    uint64_t hash = rtci_function_hash(name, len);
-    if (rtc->n_functions * 2 >= rtc->cap_functions)
-        RTCI_TRY(grow_functions(rtc));
-    struct function *function = function_slot(rtc->functions, rtc->cap_functions, hash);
-    if (RTCI_LIKELY(function->declared && strcmp(function->def->name, name) == 0)) {
-        *ret_function = function;
-        return 0;
-    }
-    const struct rtc_task_def *def = rtci_task_by_hash(hash);
-    if (!def || strcmp(def->name, name) != 0)
-        return unknown_task(name);
     size_t size = sizeof(struct rtci_function) + RTCI_ALIGN8(len);
     void *at;
     RTCI_TRY(rtci_reserve(rtc, size, UINT64_MAX, &at));
@@ -161,6 +147,46 @@ int rtci_function_of(struct rtc *rtc, const char *name, const struct function **
     rec->name_len = (uint32_t)len;
     memcpy(rec + 1, name, len);
     rtci_chan_publish(rtc->chan);
+    return 0;
+}
+
+int rtci_function_declare(struct rtc *rtc, const char *name)
+{
+    size_t len = strlen(name);
+    uint64_t hash = rtci_function_hash(name, len);
+    if (rtc->n_functions * 2 >= rtc->cap_functions)
+        RTCI_TRY(grow_functions(rtc));
+    struct function *function = function_slot(rtc->functions, rtc->cap_functions, hash);
+    if (function->declared)
+        return 0;
+    RTCI_TRY(send_name(rtc, hash, name, len));
+    if (rtc->n_functions * 2 >= rtc->cap_functions)
+        RTCI_TRY(grow_functions(rtc));
+    function = function_slot(rtc->functions, rtc->cap_functions, hash);
+    rtc->n_functions += function->hash == 0;
+    function->hash = hash;
+    function->declared = true;
+    return 0;
+}
+
+int rtci_function_of(struct rtc *rtc, const char *name, const struct function **ret_function)
+{
+    if (!name)
+        return rtci_error(RTC_E_INVALID, "the name of the task is NULL");
+    size_t len = strlen(name);
+    uint64_t hash = rtci_function_hash(name, len);
+    if (rtc->n_functions * 2 >= rtc->cap_functions)
+        RTCI_TRY(grow_functions(rtc));
+    struct function *function = function_slot(rtc->functions, rtc->cap_functions, hash);
+    if (RTCI_LIKELY(function->declared && function->def &&
+                    strcmp(function->def->name, name) == 0)) {
+        *ret_function = function;
+        return 0;
+    }
+    const struct rtc_task_def *def = rtci_task_by_hash(hash);
+    if (!def || strcmp(def->name, name) != 0)
+        return unknown_task(name);
+    RTCI_TRY(send_name(rtc, hash, name, len));
     /* rtci_reserve may have waited, and another thread declared more meanwhile. */
     if (rtc->n_functions * 2 >= rtc->cap_functions)
         RTCI_TRY(grow_functions(rtc));

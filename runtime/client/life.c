@@ -85,7 +85,7 @@ static void arm_fd(struct rtc *rtc)
 
 void rtci_leave(struct rtc *rtc)
 {
-    if (RTCI_UNLIKELY((rtc->thens_ready || rtc->progress_ready) && !rtc->in_callbacks))
+    if (RTCI_UNLIKELY(rtci_callbacks_due(rtc) && !rtc->in_callbacks))
         rtci_run_callbacks(rtc);
     if (RTCI_UNLIKELY(rtc->fd_mode))
         arm_fd(rtc);
@@ -121,6 +121,7 @@ void rtci_client_destroy(struct rtc *rtc)
 {
     if (!rtc)
         return;
+    rtci_actors_destroy(rtc);
     rtci_slots_each(&rtc->slots, free_slot, NULL);
     rtci_slots_fini(&rtc->slots);
     for (uint32_t i = 0; i < rtc->borrowed.cap; i++) {
@@ -174,7 +175,12 @@ struct rtc *rtci_client_create(void)
     rtc->sock = rtc->wake_fd = rtc->bell_fd = -1;
     rtc->next_seq = 1;
     rtc->next_request = 1;
+    rtc->n_threads = 1;
     rtc->thens_tail = &rtc->thens_ready;
     rtc->progress_tail = &rtc->progress_ready;
+    if (rtci_actors_init(rtc) < 0) {
+        rtci_client_destroy(rtc);
+        return NULL;
+    }
     return rtc;
 }

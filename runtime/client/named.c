@@ -58,14 +58,14 @@ int rtc_publish(struct rtc *rtc, const char *name, rtc_ref ref, uint64_t *ret_ve
     return rc;
 }
 
-/* The answer comes with a hold for us: it becomes a reference to be released. */
-static int take(struct rtc *rtc, const struct request *q, rtc_ref *ret_ref)
+/* An answer came with a hold for us: it becomes a reference to be released. */
+int rtci_take_held(struct rtc *rtc, struct rtci_id id)
 {
-    rtc_ref ref = rtci_ref_of(q->reply.id);
+    rtc_ref ref = rtci_ref_of(id);
     int rc = 0;
     struct slot *slot = rtci_find(rtc, ref, false, &rc);
     if (!slot && rc == RTC_E_RELEASED) { /* our own, released here, kept by its name */
-        struct borrowed *b = rtci_borrowed_add(&rtc->borrowed, q->reply.id);
+        struct borrowed *b = rtci_borrowed_add(&rtc->borrowed, id);
         if (!b)
             return rtci_error(RTC_E_NOMEM, "out of memory for a reference");
         slot = &b->slot;
@@ -77,12 +77,10 @@ static int take(struct rtc *rtc, const struct request *q, rtc_ref *ret_ref)
         b->slot.flags &= (uint8_t)~SLOT_RELEASED;
         b->holds++;
         b->replies++;
-        *ret_ref = ref;
         return 0;
     }
     RTCI_TRY(rtci_retain_locked(rtc, ref)); /* our own, alive: that is hold enough */
-    *ret_ref = ref;
-    return rtci_send_ids(rtc, RTCI_R_DROP, &q->reply.id, 1, 1 | RTCI_DROP_REPLY);
+    return rtci_send_ids(rtc, RTCI_R_DROP, &id, 1, 1 | RTCI_DROP_REPLY);
 }
 
 int rtc_newest(struct rtc *rtc, const char *name, uint64_t newer_than, int64_t timeout,
@@ -103,7 +101,9 @@ int rtc_newest(struct rtc *rtc, const char *name, uint64_t newer_than, int64_t t
     if (!flags)
         rtci_blocked_end(rtc);
     if (rc == 0) {
-        rc = take(rtc, &q, ret_ref);
+        rc = rtci_take_held(rtc, q.reply.id);
+        if (rc == 0)
+            *ret_ref = rtci_ref_of(q.reply.id);
         if (rc == 0 && ret_version)
             *ret_version = q.reply.cursor;
     } else if (rc == RTC_E_TIMEOUT || rc == RTC_E_NOT_FOUND) {

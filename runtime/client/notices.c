@@ -102,7 +102,7 @@ static bool run_progress(struct rtc *rtc)
 void rtci_run_callbacks(struct rtc *rtc)
 {
     rtc->in_callbacks = true;
-    while (run_progress(rtc) || run_then(rtc)) {
+    while (run_progress(rtc) || run_then(rtc) || rtci_run_down(rtc)) {
     }
     rtc->in_callbacks = false;
 }
@@ -164,7 +164,7 @@ int rtc_poll(struct rtc *rtc, int64_t timeout)
     }
     uint64_t deadline = rtci_deadline(timeout), changes = rtc->changes;
     int rc = rtci_drain(rtc);
-    while (rc == 0 && rtc->changes == changes && !rtc->thens_ready && timeout != 0)
+    while (rc == 0 && rtc->changes == changes && !rtci_callbacks_due(rtc) && timeout != 0)
         rc = rtci_block(rtc, 0, deadline);
     if (rc == RTC_E_TIMEOUT)
         rc = rtci_error(rc, "nothing happened within the timeout of the call");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/route.h"
 
 /* The daemon gets credit back when it looks; after this much it is woken to look. */
 #define READ_RING_BYTES (512u * 1024)
@@ -88,6 +89,7 @@ static void repeat_requests(struct rtc *rtc)
         if (send_copy(rtc, q->record, q->size) < 0)
             return;
     }
+    rtci_actors_repeat(rtc);
     for (uint32_t i = 0; i < rtc->borrowed.cap; i++) {
         for (struct borrowed *b = rtc->borrowed.bucket[i]; b; b = b->next) {
             if (b->pulled && b->slot.state == SLOT_PENDING &&
@@ -109,7 +111,7 @@ static void check_daemon(struct rtc *rtc)
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
     if (RTCI_UNLIKELY(info->closed != 0)) {
         uint32_t closed = info->closed;
-        int code = closed <= 38 ? -(int)closed : RTC_E_PROTOCOL;
+        int code = closed < RTC_ERROR_COUNT_ ? -(int)closed : RTC_E_PROTOCOL;
         rtci_die(rtc, code == RTC_E_PROTOCOL || code == RTC_E_JOB_ENDED ? code : RTC_E_DISCONNECTED,
                  "the daemon closed this connection: %s",
                  code == RTC_E_PROTOCOL ? rtci_overwritten
@@ -163,6 +165,7 @@ static void on_record(struct rtc *rtc, const struct rtci_rec *rec, uint64_t posi
     switch (rec->type) {
     case RTCI_R_RESULT: rtci_on_result(rtc, (const struct rtci_done *)rec); break;
     case RTCI_R_TASK:
+    case RTCI_R_ACTOR_START:
         if (rtc->executor)
             on_task(rtc, (void *)(uintptr_t)rec, position);
         break;
@@ -172,6 +175,14 @@ static void on_record(struct rtc *rtc, const struct rtci_rec *rec, uint64_t posi
     case RTCI_R_NOTICE:
     case RTCI_R_LOG: rtci_on_notice(rtc, (const struct rtci_notice *)rec); break;
     case RTCI_R_PROGRESS: rtci_on_progress(rtc, (const struct rtci_progress *)rec); break;
+    case RTCI_R_ACTOR_CALL:
+    case RTCI_R_ACTOR_REPLY: rtci_route_record(rtc, rec); break;
+    case RTCI_R_ACTOR_IS: rtci_on_actor_is(rtc, (const struct rtci_actor_is *)rec); break;
+    case RTCI_R_ACTOR_DOWN: rtci_on_actor_down(rtc, (const struct rtci_actor_down *)rec); break;
+    case RTCI_R_ACTOR_STOP:
+        if (rtc->on_end)
+            rtc->on_end(rtc, (const struct rtci_actor_end *)rec);
+        break;
     case RTCI_R_SHUTDOWN: rtc->shut = true; break;
     default: break; /* a newer daemon's: not for us */
     }
@@ -191,12 +202,13 @@ static void pop(struct rtc *rtc)
 /* Results that the running task waits for come behind its record: when they fill the ring, the
  * record is freed before the task's end, and the channel's header names the task instead, so that
  * it is found if we or the daemon die. (The task itself was copied out before it began.) */
-static void free_running(struct rtc *rtc)
+void rtci_free_running(struct rtc *rtc, uint32_t actor)
 {
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
     info->running_seq = rtc->running.id.seq;
     info->running_attempt = rtc->running.attempt;
     info->running_slot = rtc->running.slot;
+    info->running_actor = actor;
     __atomic_store_n(&info->running_client, rtc->running.id.client, __ATOMIC_RELEASE);
     rtc->run_in_ring = false;
     rtc->run_told = true;
@@ -207,7 +219,7 @@ void rtci_consume_finished(struct rtc *rtc)
 {
     uint64_t position = rtci_chan_position(rtc->chan);
     if (rtc->queue_len && rtc->run_in_ring && position - front(rtc)->position > RTCI_RING_BYTES / 4)
-        free_running(rtc);
+        rtci_free_running(rtc, RTCI_CHAN_NO_ACTOR);
     while (rtc->queue_len && !rtc->run_in_ring &&
            ((volatile struct rtci_rec *)front(rtc)->record)->flags == RTCI_CLAIM_RECALLED)
         pop(rtc);
@@ -235,11 +247,14 @@ static int drain_span(struct rtc *rtc, size_t *ret_len)
 
 int rtci_drain(struct rtc *rtc)
 {
-    if (rtc->polling)
+    if (rtc->polling || rtc->draining)
         return 0;
     size_t len;
     do {
-        if (drain_span(rtc, &len) < 0)
+        rtc->draining = true;
+        int rc = drain_span(rtc, &len);
+        rtc->draining = false;
+        if (rc < 0)
             return rtci_die(rtc, RTC_E_PROTOCOL, "%s", rtci_overwritten);
         if (len == 0)
             break;
@@ -252,6 +267,7 @@ int rtci_drain(struct rtc *rtc)
         }
     } while (rtci_chan_readable(rtc->chan) && rtc->dead == 0 &&
              rtci_chan_info(rtc->chan)->closed == 0);
+    rtci_actors_tick(rtc);
     /* After reading: an answer that the old daemon still wrote is not asked for again. */
     check_daemon(rtc);
     return rtc->dead;
@@ -279,9 +295,8 @@ static int wait_for_poller(struct rtc *rtc, size_t room, uint64_t deadline_ns)
     return rc == ETIMEDOUT && until == deadline_ns ? RTC_E_TIMEOUT : 0;
 }
 
-int rtci_block(struct rtc *rtc, size_t room, uint64_t deadline_ns)
+static int block_until(struct rtc *rtc, size_t room, uint64_t deadline_ns)
 {
-    rtci_flush_releases(rtc);
     if (rtc->polling)
         return wait_for_poller(rtc, room, deadline_ns);
     uint64_t changes = rtc->changes;
@@ -305,6 +320,18 @@ int rtci_block(struct rtc *rtc, size_t room, uint64_t deadline_ns)
     if (drained < 0)
         return drained;
     return rc == RTC_E_TIMEOUT && rtc->changes == changes ? RTC_E_TIMEOUT : 0;
+}
+
+int rtci_block(struct rtc *rtc, size_t room, uint64_t deadline_ns)
+{
+    rtci_flush_releases(rtc);
+    uint64_t changes = rtc->changes;
+    struct rtci_due due = rtci_actors_tick(rtc);
+    if (rtc->changes != changes)
+        return 0;
+    bool sooner = due.at_ns < deadline_ns;
+    int rc = block_until(rtc, room > due.room ? room : due.room, sooner ? due.at_ns : deadline_ns);
+    return rc == RTC_E_TIMEOUT && sooner ? 0 : rc;
 }
 
 /* ---- Sending ---- */

@@ -54,6 +54,24 @@ static int fill_small(struct slot *slot, const struct rtc_value *value,
     return 0;
 }
 
+/* What a value contains of others is kept by the head alone, which has to know the value for that.
+ */
+static int keep_foreign(struct rtc *rtc, struct slot *slot, rtc_ref ref)
+{
+    const struct rtci_id *ids;
+    size_t n, i = 0;
+    rtci_slot_contained(rtc, slot, &ids, &n);
+    while (i < n && ids[i].client == rtc->client)
+        i++;
+    if (i == n)
+        return 0;
+    int rc = rtci_publish(rtc, slot, ref);
+    rtc->held_at = rtci_chan_written(rtc->chan);
+    if (rc < 0)
+        RTCI_IGNORE(rtci_release_locked(rtc, ref));
+    return rc;
+}
+
 int rtci_put_locked(struct rtc *rtc, const struct rtc_value *value, rtc_ref *ret_ref)
 {
     struct value_plan plan;
@@ -75,7 +93,7 @@ int rtci_put_locked(struct rtc *rtc, const struct rtc_value *value, rtc_ref *ret
         rtci_pin_contained(rtc, slot);
     }
     *ret_ref = ref;
-    return 0;
+    return keep_foreign(rtc, slot, ref);
 }
 
 int rtc_put(struct rtc *rtc, const struct rtc_value *value, rtc_ref *ret_ref)
@@ -107,6 +125,11 @@ int rtci_publish(struct rtc *rtc, struct slot *slot, rtc_ref ref)
 {
     if (RTCI_LIKELY(slot->flags & SLOT_AT_HEAD))
         return 0;
+    if (slot->flags & SLOT_CALL) {
+        RTCI_TRY(rtci_call_result_ready(rtc, slot, ref));
+        if (slot->flags & SLOT_AT_HEAD)
+            return 0;
+    }
     if (slot->state == SLOT_WRITING)
         return rtci_error(RTC_E_INVALID,
                           "the object was created and not sealed: rtc_seal() it first");

@@ -8,6 +8,8 @@ const void *rtci_slot_bytes(const struct rtc *rtc, const struct slot *slot)
 {
     if (slot->where == WHERE_INLINE)
         return slot->u.bytes;
+    if (slot->where == WHERE_ALIAS)
+        return rtci_slot_bytes(rtc, &slot->u.alias->slot);
     return slot->where == WHERE_ARENA ? (const void *)(rtc->arena_ro + slot->u.offset)
                                       : slot->u.heap;
 }
@@ -51,6 +53,8 @@ void rtci_pin_contained(struct rtc *rtc, const struct slot *slot)
         struct slot *own = own_if_alive(rtc, ids[i]);
         if (own)
             own->pins++;
+        else if (ids[i].client == rtc->client && !rtci_borrowed_find(&rtc->borrowed, ids[i]))
+            RTCI_IGNORE(rtci_borrowed_add(&rtc->borrowed, ids[i])); /* others have kept it */
     }
 }
 
@@ -63,8 +67,6 @@ static void unpin_contained(struct rtc *rtc, const struct slot *slot)
         struct slot *own = own_if_alive(rtc, ids[i]);
         if (own && own->pins > 0)
             rtci_unpin(rtc, own, rtci_ref_of(ids[i]));
-        if (ids[i].client == rtc->client)
-            continue;
         struct borrowed *b = rtci_borrowed_find(&rtc->borrowed, ids[i]);
         if (b && b->holds == 0 && !b->argument && b->slot.pins == 0) {
             rtci_slot_clear(rtc, &b->slot);
@@ -81,6 +83,8 @@ void rtci_slot_clear(struct rtc *rtc, struct slot *slot)
         rtci_value_forget();
     if (slot->where == WHERE_HEAP)
         free(slot->u.heap);
+    if (slot->where == WHERE_ALIAS)
+        rtci_alias_drop(rtc, slot);
     slot->where = WHERE_INLINE;
 }
 
@@ -188,6 +192,10 @@ static struct slot *find_own(struct rtc *rtc, rtc_ref ref, int *ret_rc)
 
 struct slot *rtci_find(struct rtc *rtc, rtc_ref ref, bool want, int *ret_rc)
 {
+    if (RTCI_UNLIKELY(ref.index == RTCI_HANDLE)) {
+        ref.index = 0;
+        want = false; /* there is nothing to be had but the handle */
+    }
     if (RTCI_LIKELY(ref.client == rtc->client && ref.client != 0)) {
         if (RTCI_LIKELY(ref.seq < rtc->next_seq && ref.index == 0)) {
             struct slot *slot = rtci_slots_find(&rtc->slots, ref.seq);
@@ -233,20 +241,22 @@ static void own_gone(struct rtc *rtc, struct slot *slot, rtc_ref ref)
     struct slot *parent = rtci_slots_find(&rtc->slots, ref.seq);
     bool soon = slot->state == SLOT_READY && slot->where == WHERE_ARENA;
     bool at_head = slot->flags & SLOT_AT_HEAD;
+    if (RTCI_UNLIKELY(rtc->streams))
+        rtci_stream_drop(rtc, ref);
     rtci_slot_clear(rtc, slot);
     slot->state = SLOT_GONE;
     if (parent != slot) {
         struct multi *multi = parent->u.multi;
         if (++multi->n_gone < multi->n) {
-            if (soon) /* small ones wait until all are released: one record for all */
+            if (soon && at_head) /* small ones wait until all are released: one record for all */
                 tell_release(rtc, ref.seq, ref.index, true);
             return;
         }
         free(multi);
+        at_head = parent->flags & SLOT_AT_HEAD;
         parent->u.multi = NULL;
         parent->where = WHERE_INLINE;
         parent->state = SLOT_GONE;
-        at_head = true;
     }
     rtci_slots_gone(&rtc->slots, ref.seq);
     if (at_head)
@@ -269,6 +279,7 @@ void rtci_unpin(struct rtc *rtc, struct slot *slot, rtc_ref ref)
 
 static int release_borrowed(struct rtc *rtc, rtc_ref ref)
 {
+    ref.index = ref.index == RTCI_HANDLE ? 0 : ref.index;
     struct borrowed *b = rtci_borrowed_find(&rtc->borrowed, rtci_id_of(ref));
     if (!b || b->holds == 0)
         return rtci_error(RTC_E_RELEASED,
@@ -311,6 +322,8 @@ int rtci_release_locked(struct rtc *rtc, rtc_ref ref)
         return rtci_error(RTC_E_RELEASED, "the reference {%llu,%u,%u} was released before",
                           (unsigned long long)ref.seq, ref.client, ref.index);
     slot->flags |= SLOT_RELEASED;
+    if (RTCI_UNLIKELY(rtc->streams))
+        rtci_stream_release(rtc, ref);
     if (slot->pins == 0)
         own_gone(rtc, slot, ref);
     return 0;
@@ -366,8 +379,20 @@ int rtc_retain(struct rtc *rtc, rtc_ref ref)
 {
     RTCI_TRY(rtci_enter(rtc));
     int rc = rtci_retain_locked(rtc, ref);
+    rtc->held_at = rtci_chan_written(rtc->chan);
     rtci_leave(rtc);
     return rc;
+}
+
+int rtci_holds_heard(struct rtc *rtc)
+{
+    for (;;) {
+        uint64_t heard = rtci_chan_consumed(rtc->chan);
+        if (RTCI_LIKELY(heard >= rtc->held_at))
+            return 0;
+        size_t room = rtci_chan_room(rtc->chan) + (rtc->held_at - heard);
+        RTCI_TRY(rtci_block(rtc, room, UINT64_MAX));
+    }
 }
 
 void rtci_drop_borrowed(struct rtc *rtc)

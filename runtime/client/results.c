@@ -40,8 +40,8 @@ static void fail_slot(struct slot *slot, int code, const char *text)
     slot->size = sizeof(*fail) + fail->text_len;
 }
 
-static void set_slot(struct rtc *rtc, struct slot *slot, const struct rtci_done *done,
-                     const struct rtci_resolved *row, rtc_ref ref)
+void rtci_slot_set(struct rtc *rtc, struct slot *slot, const struct rtci_done *done,
+                   const struct rtci_resolved *row, rtc_ref ref)
 {
     const char *rec = (const char *)done;
     if (rtci_slot_here(slot) || slot->state == SLOT_GONE ||
@@ -79,6 +79,11 @@ static void set_slot(struct rtc *rtc, struct slot *slot, const struct rtci_done 
     }
     if (slot->flags & SLOT_THEN)
         rtci_on_done_slot(rtc, ref);
+    if (slot->flags & SLOT_BORROWED && rtci_slot_here(slot)) {
+        struct borrowed *b = RTCI_CONTAINER(slot, struct borrowed, slot);
+        if (b->alias)
+            rtci_alias_done(rtc, b);
+    }
 }
 
 static void set_multi(struct rtc *rtc, struct slot *parent, const struct rtci_done *done,
@@ -92,7 +97,7 @@ static void set_multi(struct rtc *rtc, struct slot *parent, const struct rtci_do
         const struct rtci_resolved *row = done->status != 0 ? rows : &rows[i];
         if (done->status == 0 && i >= done->n_returns)
             break;
-        set_slot(rtc, &multi->slot[i], done, row, (rtc_ref){done->seq, done->client, i});
+        rtci_slot_set(rtc, &multi->slot[i], done, row, (rtc_ref){done->seq, done->client, i});
     }
 }
 
@@ -109,7 +114,7 @@ void rtci_on_result(struct rtc *rtc, const struct rtci_done *done)
             set_multi(rtc, slot, done, rows);
         } else if (alive) {
             rtci_slots_done(&rtc->slots, done->seq);
-            set_slot(rtc, slot, done, rows, (rtc_ref){done->seq, done->client, 0});
+            rtci_slot_set(rtc, slot, done, rows, (rtc_ref){done->seq, done->client, 0});
         }
         if (alive)
             return;
@@ -120,7 +125,7 @@ void rtci_on_result(struct rtc *rtc, const struct rtci_done *done)
         for (uint32_t i = 0; i < rtc->borrowed.cap; i++) {
             for (struct borrowed *b = rtc->borrowed.bucket[i]; b; b = b->next) {
                 if (b->id.seq == done->seq && b->id.client == done->client)
-                    set_slot(rtc, &b->slot, done, rows, rtci_ref_of(b->id));
+                    rtci_slot_set(rtc, &b->slot, done, rows, rtci_ref_of(b->id));
             }
         }
         return;
@@ -129,6 +134,6 @@ void rtci_on_result(struct rtc *rtc, const struct rtci_done *done)
         struct borrowed *b =
             rtci_borrowed_find(&rtc->borrowed, (struct rtci_id){done->seq, done->client, i});
         if (b)
-            set_slot(rtc, &b->slot, done, &rows[i], rtci_ref_of(b->id));
+            rtci_slot_set(rtc, &b->slot, done, &rows[i], rtci_ref_of(b->id));
     }
 }

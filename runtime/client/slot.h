@@ -28,6 +28,7 @@ enum slot_where {
     WHERE_ARENA,  /* u.offset */
     WHERE_MULTI,  /* u.multi: several returns, a slot each */
     WHERE_SHARED, /* FAILED return of several: the failure is the parent's */
+    WHERE_ALIAS,  /* u.alias: of a call to an actor; the value is an object of the actor's process */
     WHERE_REMOTE, /* READY, and lies on another host: fetched when it is asked for */
 };
 #define SLOT_RELEASED 1u /* by the user; lives on because something pins it */
@@ -36,15 +37,19 @@ enum slot_where {
 #define SLOT_THEN     8u /* a callback waits for it */
 #define SLOT_BORROWED 16u
 #define SLOT_CONTAINS 32u /* the value contains references */
+#define SLOT_CALL     64u /* the result of a call to an actor: the head knows it only when AT_HEAD */
+#define SLOT_ACTOR    128u /* a handle */
 
 #define SLOT_INLINE_BYTES 24u
 
 struct multi;
+struct borrowed;
+struct call;
 struct slot {
     uint8_t state; /* enum slot_state */
     uint8_t where; /* enum slot_where */
     uint8_t flags;
-    uint8_t pad;
+    uint8_t ran;      /* FAILED call: enum rtc_ran */
     uint32_t stamp;   /* of the rtc_wait that saw it last: finds duplicates */
     uint32_t retains; /* by rtc_retain(), of an own one; each is a pin too */
     uint32_t pins;    /* containers of this process, waiting callers, callbacks */
@@ -54,12 +59,15 @@ struct slot {
         void *heap;
         uint64_t offset; /* REMOTE: of the daemon's epochs, the one in which it was asked for, + 1 */
         struct multi *multi;
+        struct borrowed *alias;
+        struct call *call; /* PENDING, with SLOT_CALL */
     } u;
 };
 _Static_assert(sizeof(struct slot) == 48, "a million futures are 48 MB");
 
 struct multi {
     uint32_t n, n_gone;
+    struct call *call; /* PENDING, with SLOT_CALL */
     struct slot slot[];
 };
 
@@ -137,6 +145,8 @@ struct borrowed {
     uint32_t replies; /* of these, answers that came with a hold */
     bool argument;  /* of the running task: its value came with the task */
     bool pulled;    /* asked for by WANT */
+    struct slot *alias; /* the result of a call that waits for this, its value; NULL = none … */
+    struct rtci_id alias_id; /* … and its name */
     struct slot slot;
 };
 struct borrowed_map {

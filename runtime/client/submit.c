@@ -2,29 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/client/args.h"
 #include "runtime/client/client.h"
 #include "runtime/client/submit.h"
 
 #define ARGS_ON_STACK 32
 #define PUBLISH_EVERY 64
-
-/* How one argument travels. */
-struct arg_plan {
-    const struct rtc_value
-        *value;        /* written by rtci_value_write; NULL: from bytes, or a reference */
-    const void *bytes; /* an own small put: its bytes are copied */
-    struct value_plan plan;
-    rtc_ref ref;
-    bool is_ref;
-    bool temporary; /* the reference was made for this task: released when it is submitted */
-};
-struct task_plan {
-    struct arg_plan *args;
-    size_t n_args;
-    uint64_t data_size;
-    uint32_t n_refs;
-    uint32_t n_temporary;
-};
 
 /* ---- What is the same for all tasks of a call ---- */
 int rtci_job_of(struct rtc *rtc, const struct rtc_options *options, struct job *ret_job)
@@ -50,94 +33,6 @@ int rtci_job_of(struct rtc *rtc, const struct rtc_options *options, struct job *
                                                               : rtci_deadline(o->submit_timeout);
     *ret_job = job;
     return 0;
-}
-
-/* ---- Arguments ---- */
-static int plan_ref(struct rtc *rtc, const struct job *job, size_t i, rtc_ref ref,
-                    struct arg_plan *arg, struct task_plan *task)
-{
-    int rc = 0;
-    struct slot *slot = rtci_find(rtc, ref, false, &rc);
-    if (!slot)
-        return rtci_error_within(rc, "argument %zu", i);
-    if (slot->state == SLOT_WRITING)
-        return rtci_error(RTC_E_INVALID,
-                          "argument %zu: the object was created and not sealed: rtc_seal() "
-                          "it first",
-                          i);
-    bool small = (slot->flags & (SLOT_PUT | SLOT_CONTAINS | SLOT_AT_HEAD)) == SLOT_PUT &&
-                 slot->state == SLOT_READY && slot->size <= RTCI_ARG_INLINE_MAX &&
-                 task->data_size < RTCI_SPEC_INLINE_MAX;
-    if (small &&
-        !(job->def && job->def->signature && rtci_signature_wants_ref(job->def->signature, i))) {
-        arg->bytes = rtci_slot_bytes(rtc, slot);
-        arg->plan.size = slot->size;
-        task->data_size += RTCI_ALIGN8(slot->size);
-        return 0;
-    }
-    RTCI_TRY(rtci_publish(rtc, slot, ref));
-    arg->is_ref = true;
-    arg->ref = ref;
-    task->n_refs++;
-    return 0;
-}
-
-/* Too large for the spec, or containing references that must be pinned: travels as an object. */
-static int plan_object(struct rtc *rtc, size_t i, const struct rtc_value *value,
-                       struct arg_plan *arg, struct task_plan *task)
-{
-    int rc = rtci_put_locked(rtc, value, &arg->ref);
-    if (rc < 0)
-        return rtci_error_within(rc, "argument %zu", i);
-    arg->temporary = true;
-    task->n_temporary++;
-    struct slot *slot = rtci_find(rtc, arg->ref, false, &rc);
-    RTCI_ASSERT(slot);
-    rc = rtci_publish(rtc, slot, arg->ref);
-    if (rc < 0)
-        return rtci_error_within(rc, "argument %zu", i);
-    arg->is_ref = true;
-    task->n_refs++;
-    return 0;
-}
-
-static int plan_args(struct rtc *rtc, const struct job *job, const struct rtc_args *args,
-                     struct task_plan *task)
-{
-    for (size_t i = 0; i < task->n_args; i++) {
-        const struct rtc_value *value = &args->items[i];
-        struct arg_plan *arg = &task->args[i];
-        arg->is_ref = arg->temporary = false;
-        arg->value = NULL;
-        arg->bytes = NULL;
-        if (value->type == RTC_REF) {
-            RTCI_TRY(plan_ref(rtc, job, i, value->as.ref, arg, task));
-            continue;
-        }
-        int rc = rtci_value_plan(value, &arg->plan);
-        if (rc < 0)
-            return rtci_error_within(rc, "argument %zu", i);
-        bool crowded =
-            task->data_size + arg->plan.size > RTCI_SPEC_INLINE_MAX && arg->plan.size > 1024;
-        if (arg->plan.n_refs || arg->plan.size > RTCI_INLINE_MAX || crowded) {
-            RTCI_TRY(plan_object(rtc, i, value, arg, task));
-            continue;
-        }
-        arg->value = value;
-        task->data_size += RTCI_ALIGN8(arg->plan.size);
-    }
-    return 0;
-}
-
-static void drop_temporaries(struct rtc *rtc, struct task_plan *task)
-{
-    for (size_t i = 0; task->n_temporary && i < task->n_args; i++) {
-        if (task->args[i].temporary) {
-            task->args[i].temporary = false;
-            task->n_temporary--;
-            RTCI_IGNORE(rtci_release_locked(rtc, task->args[i].ref));
-        }
-    }
 }
 
 /* ---- Writing ---- */
@@ -171,31 +66,6 @@ static void write_name(const struct job *job, uint8_t *at)
         return;
     memset(at + RTCI_ALIGN8(job->name_len) - 8, 0, 8);
     memcpy(at, job->name, job->name_len);
-}
-
-static void write_args(const struct task_plan *task, struct rtci_spec *spec)
-{
-    struct rtci_id *refs = (struct rtci_id *)(spec + 1);
-    struct rtci_arg *rows = (struct rtci_arg *)(refs + task->n_refs);
-    uint8_t *data = (uint8_t *)(rows + task->n_args);
-    uint32_t ref = 0, off = 0;
-    for (size_t i = 0; i < task->n_args; i++) {
-        const struct arg_plan *arg = &task->args[i];
-        if (arg->is_ref) {
-            refs[ref] = rtci_id_of(arg->ref);
-            rows[i] = (struct rtci_arg){RTCI_ARG_REF, ref++};
-            continue;
-        }
-        uint32_t size = (uint32_t)arg->plan.size;
-        rows[i] = (struct rtci_arg){size, off};
-        if (size & 7u)
-            memset(data + off + (size & ~7u), 0, 8);
-        if (arg->value)
-            rtci_value_write(arg->value, &arg->plan, data + off);
-        else
-            memcpy(data + off, arg->bytes, size);
-        off += RTCI_ALIGN8(size);
-    }
 }
 
 /* Makes the futures of the task that is about to be written. */
@@ -249,22 +119,10 @@ static int submit_planned(struct rtc *rtc, const struct job *job, const struct t
         return rc;
     }
     write_head(rtc, job, at, size, (uint32_t)task->n_args, task->n_refs, task->data_size);
-    write_args(task, at);
+    rtci_args_write(task, at);
     write_name(job, (uint8_t *)at + size - RTCI_ALIGN8(job->name_len));
     rtc->next_seq++;
     return 0;
-}
-
-/* The common case: few arguments, all scalars. */
-static bool all_scalar(const struct rtc_args *args)
-{
-    if (args->n > 16)
-        return false;
-    for (size_t i = 0; i < args->n; i++) {
-        if (!rtci_value_is_scalar(&args->items[i]))
-            return false;
-    }
-    return true;
 }
 
 static int submit_scalars(struct rtc *rtc, const struct job *job, const struct rtc_args *args,
@@ -299,7 +157,7 @@ int rtci_submit_one(struct rtc *rtc, const struct job *job, const struct rtc_arg
 {
     static const struct rtc_args none;
     const struct rtc_args *a = args ? args : &none;
-    if (RTCI_LIKELY(all_scalar(a)))
+    if (RTCI_LIKELY(rtci_args_scalar(a)))
         return submit_scalars(rtc, job, a, ret_refs);
     if (a->n > RTCI_ARGS_MAX)
         return rtci_error(RTC_E_TOO_LARGE, "%zu arguments; at most %d are possible", a->n,
@@ -313,10 +171,10 @@ int rtci_submit_one(struct rtc *rtc, const struct job *job, const struct rtc_arg
     }
     for (size_t i = 0; i < a->n; i++)
         task.args[i].temporary = false;
-    int rc = plan_args(rtc, job, a, &task);
+    int rc = rtci_args_plan(rtc, job->def ? job->def->signature : NULL, a, &task);
     if (rc == 0)
         rc = submit_planned(rtc, job, &task, ret_refs);
-    drop_temporaries(rtc, &task);
+    rtci_args_drop(rtc, &task);
     if (task.args != on_stack)
         free(task.args);
     return rc;

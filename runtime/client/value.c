@@ -219,6 +219,8 @@ int rtc_value_ref(const struct rtc_value *value, rtc_ref *ret_ref)
 {
     if (value->type != RTC_REF)
         return wrong_type(value, "ref");
+    if (value->as.ref.index == RTCI_HANDLE)
+        return rtci_error(RTC_E_TYPE, "the value is an actor, not a reference: rtc_value_actor()");
     *ret_ref = value->as.ref;
     return 0;
 }

@@ -16,7 +16,7 @@ int rtci_blocked_tell(struct rtc *rtc)
 
 void rtci_blocked_begin(struct rtc *rtc, const struct rtci_id *ids, uint32_t n, uint32_t wanted)
 {
-    if (!rtc->executor || rtc->running.id.client == 0 || rtc->n_blocked++ > 0)
+    if (!rtc->executor || rtc->running.id.client == 0 || ++rtc->n_blocked != rtc->n_threads)
         return;
     rtci_buf_clear(&rtc->blocked_ids);
     rtci_buf_put(&rtc->blocked_ids, ids, n * sizeof(*ids));
@@ -26,7 +26,8 @@ void rtci_blocked_begin(struct rtc *rtc, const struct rtci_id *ids, uint32_t n, 
 
 void rtci_blocked_end(struct rtc *rtc)
 {
-    if (!rtc->executor || rtc->running.id.client == 0 || --rtc->n_blocked > 0 || !rtc->blocked_told)
+    if (!rtc->executor || rtc->running.id.client == 0 || rtc->n_blocked-- != rtc->n_threads ||
+        !rtc->blocked_told)
         return;
     rtc->blocked_told = false;
     void *at;
@@ -39,6 +40,8 @@ void rtci_blocked_end(struct rtc *rtc)
 
 int rtci_slot_failure(const struct slot *slot)
 {
+    if (slot->where == WHERE_ALIAS)
+        return rtci_slot_failure(&slot->u.alias->slot);
     if (slot->where == WHERE_SHARED || slot->size < sizeof(struct rtci_fail))
         return rtci_error(RTC_E_NOMEM, "out of memory for the failure of the task");
     const struct rtci_fail *fail =
@@ -48,8 +51,8 @@ int rtci_slot_failure(const struct slot *slot)
     const char *says = fail->text_len ? text : rtc_error_text(code);
     int says_len = fail->text_len ? fail->text_len : (int)strlen(says);
     if (fail->function_len)
-        return rtci_error(code, "task \"%.*s\": %.*s", fail->function_len, function, says_len,
-                          says);
+        return rtci_error(code, "%s \"%.*s\": %.*s", slot->flags & SLOT_CALL ? "method" : "task",
+                          fail->function_len, function, says_len, says);
     return rtci_error(code, "%.*s", says_len, says);
 }
 
@@ -93,10 +96,15 @@ int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadlin
     struct rtci_id id = rtci_id_of(ref);
     slot->pins++;
     rtci_blocked_begin(rtc, &id, 1, 1);
+    if (slot->flags & SLOT_CALL)
+        rc = rtci_call_awaited(rtc, slot, ref);
     while (rc == 0 && !rtci_slot_here(slot)) {
         rc = fetch(rtc, slot, id);
         rc = rc ? rc : rtci_block(rtc, 0, deadline_ns);
+        if (RTCI_UNLIKELY(rtc->deadlock) && rc == 0 && !rtci_slot_here(slot))
+            rc = rtci_deadlock_found(rtc, slot);
     }
+    rtc->waits.client = 0;
     rtci_blocked_end(rtc);
     if (rtci_slot_here(slot))
         rc = 0;
@@ -344,6 +352,7 @@ int rtc_failure_of(struct rtc *rtc, rtc_ref ref, struct rtc_failure *ret_failure
                                 .pid = fail->pid,
                                 .node = fail->node,
                                 .attempts = fail->attempts,
+                                .ran = slot->ran,
                                 .origin = rtci_ref_of(fail->origin)};
         size_t n =
             fail->function_len < sizeof(f.function) ? fail->function_len : sizeof(f.function) - 1;

@@ -314,6 +314,10 @@ void rtci_node_core_begun(struct rtci_node_core *core, uint64_t now_ns, uint32_t
 /* A driver or tool is gone (EOF), or an executor exited. For executors: how, and the task that was
  * claimed but has no completion (claimed.client 0 = none), and those in the ring unclaimed. The loop
  * has first fed every completion that stood in the ring. */
+struct rtci_gone_caller {
+    uint32_t client, node;
+    uint64_t begun;
+};
 struct rtci_gone {
     uint32_t token;
     int32_t code;        /* RTC_E_CRASHED; RTC_E_OS: could not be spawned; RTC_E_PROTOCOL: it wrote
@@ -325,6 +329,8 @@ struct rtci_gone {
     uint32_t n_unclaimed;
     const char *log;     /* last lines */
     uint32_t log_len;
+    const struct rtci_gone_caller *callers; /* of an actor: who called it, and what was begun */
+    uint32_t n_callers;
 };
 void rtci_node_core_gone(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_gone *gone,
                          struct rtci_node_actions *actions);

@@ -113,6 +113,10 @@ void head_actor_names_fini(struct rtci_head_core *core)
 
 /* ---- Where it is ---- */
 
+/* What one who waits wants, in sub.newer_than: the answer held for its node; to be told as soon as
+ * the actor is not what it was. */
+enum { WAIT_HOLD = 1, WAIT_CHANGED = 2 };
+
 static void answer(struct rtci_head_core *core, struct client *client, uint32_t index,
                    uint64_t request, bool hold)
 {
@@ -142,6 +146,9 @@ static void answer(struct rtci_head_core *core, struct client *client, uint32_t 
     out->flags = hold ? RTCI_IS_HELD : 0;
     out->max_task_retries = options->max_task_retries;
     out->options = options->flags;
+    out->pid = actor->pid;
+    out->mailbox = options->mailbox;
+    out->function = entry->spec->function;
     out->cause = actor->cause;
 }
 
@@ -186,9 +193,11 @@ void head_actor_where(struct rtci_head_core *core, struct client *client,
     }
     uint32_t index = stands_for(core, asked);
     struct actor *actor = head_actor(core, index);
-    bool hold = len || index != asked;
-    if (actor->state == RTCI_ACTOR_ALIVE || actor->state == RTCI_ACTOR_DEAD ||
-        where->flags & RTCI_WHERE_NOWAIT) {
+    bool hold = len || index != asked, changed = where->flags & RTCI_WHERE_CHANGED;
+    bool same = actor->state == RTCI_ACTOR_ALIVE &&
+                head_entry(core, index)->attempt == where->incarnation;
+    bool now = actor->state == RTCI_ACTOR_ALIVE || actor->state == RTCI_ACTOR_DEAD;
+    if (where->flags & RTCI_WHERE_NOWAIT || (changed ? !same : now)) {
         answer(core, client, index, where->request, hold && actor->state != RTCI_ACTOR_DEAD);
         return;
     }
@@ -197,20 +206,27 @@ void head_actor_where(struct rtci_head_core *core, struct client *client,
             return; /* asked again after a restart */
     }
     HEAD_GROW(actor->waits, actor->cap_waits, actor->n_waits);
-    actor->waits[actor->n_waits++] = (struct sub){client->number, where->request, hold};
+    actor->waits[actor->n_waits++] =
+        (struct sub){client->number, where->request,
+                     (hold ? WAIT_HOLD : 0) | (changed ? WAIT_CHANGED : 0)};
 }
 
 void head_actor_tell(struct rtci_head_core *core, uint32_t index)
 {
     struct actor *actor = head_actor(core, index);
+    bool settled = actor->state == RTCI_ACTOR_ALIVE || actor->state == RTCI_ACTOR_DEAD;
     uint32_t n = actor->n_waits;
     actor->n_waits = 0; /* none comes meanwhile */
     for (uint32_t i = 0; i < n; i++) {
         struct sub sub = actor->waits[i];
         struct client *client = head_client(core, sub.client);
-        if (client && client->alive)
+        if (!client || !client->alive)
+            continue;
+        if (settled || sub.newer_than & WAIT_CHANGED)
             answer(core, client, index, sub.request,
-                   sub.newer_than && actor->state != RTCI_ACTOR_DEAD);
+                   sub.newer_than & WAIT_HOLD && actor->state != RTCI_ACTOR_DEAD);
+        else
+            actor->waits[actor->n_waits++] = sub;
     }
 }
 

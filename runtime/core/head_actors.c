@@ -9,7 +9,7 @@
  *
  * Invariants: an actor is dead exactly when its entry is terminal; one that starts or lives is in a
  * slot, but after a restart of the head until its node has told; who waits to be told where it is
- * waits only while it is not alive; one that is dead has no name, monitors, links or slot.
+ * waits only while it is not alive, or until it is no more what it was; one that is dead has no name, monitors, links or slot.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -283,6 +283,7 @@ static void restart(struct rtci_head_core *core, uint32_t index, bool moved)
     head_move(core, index, RTCI_TASK_RETRYING);
     move(core, index, RTCI_ACTOR_RESTARTING);
     head_j_actor(core, actor);
+    head_actor_tell(core, index);
     if (moved)
         head_make_ready(core, index, true);
     else

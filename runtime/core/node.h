@@ -304,6 +304,9 @@ void node_actor_start(struct rtci_node_core *core, uint64_t now_ns, const struct
                       struct rtci_node_actions *actions);
 void node_actor_end(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_actor_end *end,
                     struct rtci_node_actions *actions);
+/* Its callers hear which of their calls were begun. */
+void node_actor_gone(struct rtci_node_core *core, const struct slot *slot,
+                     const struct rtci_gone *gone, struct rtci_node_actions *actions);
 const struct rtci_held *node_actor_of(const struct slot *slot); /* NULL: it is none's */
 enum node_verdict node_actor_said(struct rtci_node_core *core, const struct proc *proc,
                                   const struct rtci_rec *rec);

@@ -135,34 +135,60 @@ static void *deliver(struct rtci_node_core *core, uint32_t node, uint32_t client
     return at;
 }
 
+struct refusal {
+    struct rtci_done done;
+    struct rtci_resolved row;
+    struct rtci_fail fail;
+    char text[128];
+};
+
+static void refusal_of(struct refusal *out, struct rtci_id actor, const char *text)
+{
+    memset(out, 0, sizeof(*out));
+    snprintf(out->text, sizeof(out->text), "%s", text);
+    out->done.rec.size = sizeof(*out);
+    out->done.rec.type = RTCI_R_ACTOR_REPLY;
+    out->done.status = RTC_E_CRASHED;
+    out->done.n_returns = 1;
+    out->row = (struct rtci_resolved){.kind = RTCI_KIND_ERROR,
+                                      .size = sizeof(out->fail) + strlen(out->text),
+                                      .offset = offsetof(struct refusal, fail)};
+    out->fail = (struct rtci_fail){.code = RTC_E_CRASHED,
+                                   .exit_status = -1,
+                                   .origin = actor,
+                                   .text_len = (uint16_t)strlen(out->text)};
+}
+
 /* A call that no part of was given to its actor. */
 static void refuse(struct rtci_node_core *core, const struct rtci_spec *spec, const char *text,
                    struct rtci_node_actions *actions)
 {
-    struct {
-        struct rtci_done done;
-        struct rtci_resolved row;
-        struct rtci_fail fail;
-        char text[128];
-    } out;
+    struct refusal out;
     const struct rtci_call *call = rtci_spec_call(spec);
-    memset(&out, 0, sizeof(out));
-    snprintf(out.text, sizeof(out.text), "%s", text);
-    out.done.rec = (struct rtci_rec){sizeof(out), RTCI_R_ACTOR_REPLY, RTCI_REPLY_NEVER_RAN};
+    refusal_of(&out, call->actor, text);
+    out.done.rec.flags = RTCI_REPLY_NEVER_RAN;
     out.done.seq = spec->seq;
     out.done.client = spec->client;
     out.done.attempt = call->caller_node;
-    out.done.status = RTC_E_CRASHED;
-    out.done.n_returns = 1;
-    out.row = (struct rtci_resolved){.kind = RTCI_KIND_ERROR,
-                                     .size = sizeof(out.fail) + strlen(out.text),
-                                     .offset = offsetof(__typeof__(out), fail)};
-    out.fail = (struct rtci_fail){.code = RTC_E_CRASHED,
-                                  .exit_status = -1,
-                                  .node = call->node,
-                                  .origin = call->actor,
-                                  .text_len = (uint16_t)strlen(out.text)};
+    out.fail.node = call->node;
     deliver(core, call->caller_node, spec->client, &out.done.rec, actions);
+}
+
+void node_actor_gone(struct rtci_node_core *core, const struct slot *slot,
+                     const struct rtci_gone *gone, struct rtci_node_actions *actions)
+{
+    const struct rtci_held *held = node_actor_of(slot);
+    for (uint32_t i = 0; held && i < gone->n_callers; i++) {
+        struct refusal out;
+        refusal_of(&out, held->id, "");
+        out.done.rec.flags = RTCI_REPLY_GONE;
+        out.done.seq = gone->callers[i].begun;
+        out.done.client = gone->callers[i].client;
+        out.done.attempt = gone->callers[i].node;
+        out.fail.node = core->config.number;
+        out.fail.attempts = (uint16_t)held->attempt;
+        deliver(core, gone->callers[i].node, gone->callers[i].client, &out.done.rec, actions);
+    }
 }
 
 static void route_call(struct rtci_node_core *core, const struct rtci_spec *spec, bool ours,
@@ -173,6 +199,12 @@ static void route_call(struct rtci_node_core *core, const struct rtci_spec *spec
     const struct proc *proc = token ? &core->procs[token] : NULL;
     bool here = proc && proc->slot && proc->state == PROC_READY &&
                 is_it(&core->slots[proc->slot], call->actor, call->incarnation);
+    if (!call->order) { /* a note: to whoever has that number, or to nobody */
+        struct rtci_spec *note = deliver(core, call->node, call->client, &spec->rec, actions);
+        if (note && ours)
+            ((struct rtci_call *)rtci_spec_call(note))->caller_node = core->config.number;
+        return;
+    }
     bool elsewhere = ours && !token && call->node && call->node != core->config.number;
     if (here || elsewhere) {
         struct rtci_spec *out = deliver(core, call->node, call->client, &spec->rec, actions);

@@ -319,6 +319,8 @@ void node_exec_gone(struct rtci_node_core *core, uint64_t now_ns, const struct r
     proc->bye |= proc->state == PROC_ENDING && !proc->slot;
     if (proc->slot) {
         uint32_t index = proc->slot;
+        if (core->slots[index].actor)
+            node_actor_gone(core, &core->slots[index], gone, actions);
         node_slot_lost(core, &core->slots[index], gone, actions);
         node_slot_free(core, index);
     }

@@ -1,4 +1,5 @@
 /* What a running task sees of itself: arguments, identity, cancellation, progress. */
+#include <rtc/patterns.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,15 @@ int rtc_progress(struct rtc_call *call, double fraction, const char *text)
     return rc;
 }
 
+int rtc_progress_every(struct rtc_call *call, int64_t interval, double fraction, const char *text)
+{
+    uint64_t now = rtci_now_ns();
+    if (fraction < 1 && call->progress_ns && now - call->progress_ns < (uint64_t)interval)
+        return 0;
+    call->progress_ns = now;
+    return rtc_progress(call, fraction, text);
+}
+
 /* ---- Arguments ---- */
 int rtci_call_fetch(struct rtc_call *call)
 {
@@ -66,14 +76,14 @@ int rtci_call_fetch(struct rtc_call *call)
     int rc = 0;
     uint32_t n_absent = 0;
     for (uint32_t i = 0; i < spec->n_refs; i++) {
-        if (rows[i].kind != RTCI_KIND_ABSENT)
+        if (rows[i].kind != RTCI_KIND_ABSENT || refs[i].index == RTCI_HANDLE)
             continue;
         n_absent++;
         if (!rtci_find(call->rtc, rtci_ref_of(refs[i]), true, &rc))
             return rc;
     }
     for (uint32_t i = 0; i < spec->n_refs && n_absent; i++) {
-        if (rows[i].kind != RTCI_KIND_ABSENT)
+        if (rows[i].kind != RTCI_KIND_ABSENT || refs[i].index == RTCI_HANDLE)
             continue;
         struct slot *slot = rtci_find(call->rtc, rtci_ref_of(refs[i]), true, &rc);
         if (!slot)
@@ -112,6 +122,10 @@ static int resolved_value(struct rtc_call *call, uint32_t i, struct rtc_value *r
             return rtci_error(RTC_E_PROTOCOL, "argument outside of the object store");
         return rtci_value_view(rtc->arena_ro + row->offset, row->size, ret_value);
     case RTCI_KIND_ABSENT:
+        if (rtci_spec_refs(spec)[i].index == RTCI_HANDLE) {
+            *ret_value = rtc_of_ref(rtci_ref_of(rtci_spec_refs(spec)[i]));
+            return 0;
+        }
         return absent_value(call, rtci_ref_of(rtci_spec_refs(spec)[i]), ret_value);
     default: return rtci_error(RTC_E_DEPENDENCY, "the task that makes the argument failed");
     }
@@ -121,9 +135,9 @@ static int arg_row(struct rtc_call *call, size_t i, const struct rtci_arg **ret_
 {
     if (i >= call->spec->n_args)
         return rtci_error(RTC_E_NOT_FOUND,
-                          "task \"%s\" was called with %u arguments: there is no argument "
+                          "%s \"%s\" was called with %u arguments: there is no argument "
                           "%zu",
-                          call->def->name, call->spec->n_args, i);
+                          call->what, call->def->name, call->spec->n_args, i);
     *ret_row = &rtci_spec_args(call->spec)[i];
     return 0;
 }
@@ -139,7 +153,8 @@ int rtc_arg(struct rtc_call *call, size_t i, struct rtc_value *ret_value)
 
 static int within(struct rtc_call *call, size_t i, int rc)
 {
-    return rc < 0 ? rtci_error_within(rc, "task \"%s\", argument %zu", call->def->name, i) : rc;
+    return rc < 0 ? rtci_error_within(rc, "%s \"%s\", argument %zu", call->what, call->def->name, i)
+                  : rc;
 }
 
 int rtc_arg_i64(struct rtc_call *call, size_t i, int64_t *ret_x)
@@ -198,7 +213,7 @@ int rtc_arg_ref(struct rtc_call *call, size_t i, rtc_ref *ret_ref)
         return rtc_value_ref(&v, ret_ref);
     return rtci_error(
         RTC_E_TYPE,
-        "task \"%s\", argument %zu came as a value (%s): small objects are copied into the "
+        "%s \"%s\", argument %zu came as a value (%s): small objects are copied into the "
         "task; declare the argument \"ref\" in the task's signature to get the reference",
-        call->def->name, i, rtc_type_name(v.type));
+        call->what, call->def->name, i, rtc_type_name(v.type));
 }

@@ -14,6 +14,13 @@ int rtci_exec_command_main(void);
 struct rtc_call {
     struct rtc *rtc;
     const struct rtc_task_def *def;
+    struct host *host;  /* a call to an actor; its caller (NULL: itself) … */
+    struct rtci_peer *peer;
+    uint32_t caller_node;
+    bool never_ran;     /* … and no part of it was executed */
+    const char *what;   /* "task", "method" */
+    struct rtc_promise *promise; /* it is answered later */
+    uint64_t progress_ns;        /* of the last rtc_progress_every() that was told */
     const struct rtci_spec *spec; /* a copy: its record in the ring may be freed before the end */
     uint32_t n_returned;
     uint32_t n_rows;      /* returns declared by the submitter */
@@ -30,8 +37,17 @@ struct rtc_call {
 
 /* ---- returns.c ---- */
 void rtci_call_begin(struct rtc_call *call);
+void rtci_call_begin_one(struct rtc_call *call); /* for one value, whatever the caller wants */
+int rtci_call_return(struct rtc_call *call, const struct rtc_value *value) RTCI_MUST_USE;
 /* Completes the DONE record for what the function returned and sends it. The lock is held. */
 int rtci_call_end(struct rtc_call *call, int rc, uint64_t run_ns) RTCI_MUST_USE;
+/* What the function returned is a success, or why not. */
+void rtci_call_judge(struct rtc_call *call, int rc);
+void rtci_call_fini(struct rtc_call *call);
+/* An actor's: the values so far go to the caller, who waits for more. */
+int rtci_call_yield(struct rtc_call *call) RTCI_MUST_USE;
+/* actor_run.c: the object is an answer; it is kept until its reader holds it. */
+int rtci_call_lend(struct rtc_call *call, rtc_ref ref) RTCI_MUST_USE;
 int rtci_call_fail(struct rtc_call *call, int code, int user_code, const char *fmt, ...)
     RTCI_PRINTF(4, 5);
 

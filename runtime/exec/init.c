@@ -28,6 +28,7 @@ int rtc_init(int *argc, char ***argv, const struct rtc_config *config, struct rt
     if (!ret_rtc)
         return rtci_error(RTC_E_INVALID, "ret_rtc is NULL");
     RTCI_TRY(rtci_task_registry_check());
+    RTCI_TRY(rtci_actor_registry_check());
     struct rtc_config c = config ? *config : (struct rtc_config){0};
     if (!c.name && argc && argv && *argc > 0 && *argv && (*argv)[0]) {
         const char *slash = strrchr((*argv)[0], '/');

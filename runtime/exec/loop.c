@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "runtime/client/open.h"
+#include "runtime/exec/actor.h"
 #include "runtime/exec/exec.h"
 #include "runtime/shm/local.h"
 
@@ -94,13 +95,16 @@ static uint64_t run_first(struct rtc *rtc, struct rtc_call *call, struct rtci_bu
     if (copy->failed)
         leave_process(rtc, "out of memory for a task");
     call->spec = spec = (const struct rtci_spec *)copy->data;
-    if (rtci_wire_check(spec, first->size) != first->size || spec->rec.type != RTCI_R_TASK)
+    if (rtci_wire_check(spec, first->size) != first->size ||
+        (spec->rec.type != RTCI_R_TASK && spec->rec.type != RTCI_R_ACTOR_START))
         leave_process(rtc, rtci_overwritten);
     rtc->running = (struct running){.id = {spec->seq, spec->client, 0},
                                     .slot = spec->slot,
                                     .deadline_ns = spec->deadline_ns,
                                     .depth = spec->depth,
                                     .attempt = spec->attempt};
+    if (spec->rec.type == RTCI_R_ACTOR_START)
+        rtci_host_run(rtc, spec, first->size);
     rtci_call_begin(call);
     int rc = run(call);
     uint64_t end = rtci_now_ns();
@@ -115,7 +119,7 @@ __attribute__((noreturn)) static void loop(void)
     struct rtc *rtc = NULL;
     if (rtci_client_adopt(&rtc) < 0)
         leave_process(rtc, rtc_last_error());
-    if (rtci_task_registry_check() < 0)
+    if (rtci_task_registry_check() < 0 || rtci_actor_registry_check() < 0)
         leave_process(rtc, rtc_last_error());
     setvbuf(stdout, NULL, _IOLBF, 0); /* its reader is a person, though not a terminal */
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
@@ -132,7 +136,7 @@ __attribute__((noreturn)) static void loop(void)
         now = rtci_now_ns();
         while (rtc->queue_len) {
             now = run_first(rtc, &call, &copy, now);
-            if (rtc->thens_ready || rtc->progress_ready)
+            if (rtci_callbacks_due(rtc))
                 rtci_run_callbacks(rtc);
             if (rtci_drain(rtc) < 0)
                 leave_process(rtc, rtc_last_error());

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/client/route.h"
 #include "runtime/exec/exec.h"
+#include "runtime/wire/actor.h"
 
 static size_t rows_end(const struct rtc_call *call)
 {
@@ -18,10 +20,14 @@ static struct rtci_resolved *row_of(struct rtc_call *call, uint32_t i)
     return (struct rtci_resolved *)(call->done.data + sizeof(struct rtci_done)) + i;
 }
 
-void rtci_call_begin(struct rtc_call *call)
+static void begin(struct rtc_call *call, uint32_t n_rows)
 {
-    call->n_rows = call->spec->n_returns ? call->spec->n_returns : 1;
+    call->n_rows = n_rows;
     call->n_returned = 0;
+    call->never_ran = false;
+    call->promise = NULL;
+    call->progress_ns = 0;
+    call->what = call->what ? call->what : "task";
     call->fail_code = 0;
     call->user_code = 0;
     call->exit_status = -1;
@@ -33,6 +39,16 @@ void rtci_call_begin(struct rtc_call *call)
     void *head = rtci_buf_add(&call->done, rows_end(call));
     if (head)
         memset(head, 0, rows_end(call));
+}
+
+void rtci_call_begin(struct rtc_call *call)
+{
+    begin(call, call->spec->n_returns ? call->spec->n_returns : 1);
+}
+
+void rtci_call_begin_one(struct rtc_call *call)
+{
+    begin(call, 1);
 }
 
 /* ---- Returning ---- */
@@ -69,6 +85,30 @@ static int return_large(struct rtc_call *call, const struct rtc_value *value,
     return 0;
 }
 
+/* The answer to a call names an object of this process: the head never hears of the call. */
+static int return_object(struct rtc_call *call, const struct rtc_value *value,
+                         const struct value_plan *plan)
+{
+    rtc_ref ref;
+    int rc = 0;
+    RTCI_TRY(rtci_put_locked(call->rtc, value, &ref));
+    struct slot *slot = rtci_find(call->rtc, ref, false, &rc);
+    rc = slot ? rtci_publish(call->rtc, slot, ref) : rc;
+    if (rc == 0)
+        rc = rtci_call_lend(call, ref);
+    struct rtci_id id = rtci_id_of(ref);
+    size_t begin = call->done.len;
+    rtci_buf_put(&call->done, &id, sizeof(id));
+    if (rc < 0) {
+        RTCI_IGNORE(rtci_release_locked(call->rtc, ref));
+        return rc;
+    }
+    if (!call->done.failed)
+        *row_of(call, call->n_returned) = (struct rtci_resolved){
+            .kind = RTCI_KIND_ABSENT, .n_refs = 1, .size = plan->size, .offset = begin};
+    return 0;
+}
+
 static int return_inline(struct rtc_call *call, const struct rtc_value *value,
                          const struct value_plan *plan)
 {
@@ -98,16 +138,16 @@ static int return_inline(struct rtc_call *call, const struct rtc_value *value,
     return rc;
 }
 
-static int return_locked(struct rtc_call *call, const struct rtc_value *value)
+int rtci_call_return(struct rtc_call *call, const struct rtc_value *value)
 {
     if (call->done.failed)
         return rtci_error(RTC_E_NOMEM, "out of memory for the return values");
     if (call->n_returned >= call->n_rows)
-        return rtci_call_fail(
-            call, RTC_E_RETURNS, 0,
-            "task \"%s\" returned more than the %u value%s its submitter asked for "
-            "(options.returns)",
-            call->def->name, call->n_rows, call->n_rows == 1 ? "" : "s");
+        return rtci_call_fail(call, RTC_E_RETURNS, 0,
+                              "%s \"%s\" returned more than the %u value%s its submitter asked for "
+                              "(options.returns)",
+                              call->what, call->def->name, call->n_rows,
+                              call->n_rows == 1 ? "" : "s");
     int rc = rtci_signature_check_returns(call->def, call->n_returned, value);
     if (rc < 0)
         return rtci_call_fail(call, rc, 0, "%s", rtc_last_error());
@@ -116,10 +156,15 @@ static int return_locked(struct rtc_call *call, const struct rtc_value *value)
     if (rc == 0) {
         bool crowded = call->done.len + plan.size > RTCI_SPEC_INLINE_MAX && plan.size > 1024;
         bool large = plan.size + plan.n_refs * sizeof(struct rtci_id) > RTCI_INLINE_MAX || crowded;
-        rc = large ? return_large(call, value, &plan) : return_inline(call, value, &plan);
+        if (call->peer && (large || plan.n_refs))
+            rc = return_object(call, value, &plan);
+        else if (large && !call->host)
+            rc = return_large(call, value, &plan);
+        else if (!call->host || call->peer)
+            rc = return_inline(call, value, &plan);
     }
     if (rc < 0)
-        return rtci_error_within(rc, "task \"%s\", return value %u", call->def->name,
+        return rtci_error_within(rc, "%s \"%s\", return value %u", call->what, call->def->name,
                                  call->n_returned);
     call->n_returned++;
     return 0;
@@ -130,7 +175,7 @@ int rtc_return(struct rtc_call *call, const struct rtc_value *value)
     if (!value)
         return rtci_error(RTC_E_INVALID, "value is NULL");
     RTCI_TRY(rtci_enter(call->rtc));
-    int rc = return_locked(call, value);
+    int rc = rtci_call_return(call, value);
     rtci_leave(call->rtc);
     return rc;
 }
@@ -204,19 +249,26 @@ static void judge_cancelled(struct rtc_call *call)
              late ? "its deadline passed" : "it was cancelled", text);
 }
 
-static void judge(struct rtc_call *call, int rc)
+/* A call whose result nobody wants, or whose values were yielded. */
+static bool may_return_nothing(const struct rtc_call *call)
+{
+    return call->host && call->n_returned == 0 &&
+           call->spec->flags & (RTCI_SPEC_QUIET | RTCI_SPEC_STREAM);
+}
+
+void rtci_call_judge(struct rtc_call *call, int rc)
 {
     if (call->fail_code != 0)
         return;
     const char *why = rtc_last_error();
-    if (rc < 0 && rc >= -(38) && why[0])
+    if (rc < 0 && rc > -RTC_ERROR_COUNT_ && why[0])
         rtci_call_fail(call, RTC_E_TASK_FAILED, rc, "%s", why);
-    else if (rc < 0 && rc >= -(38))
+    else if (rc < 0 && rc > -RTC_ERROR_COUNT_)
         rtci_call_fail(call, RTC_E_TASK_FAILED, rc, "it returned %s (%s)", rtc_error_name(rc),
                        rtc_error_text(rc));
     else if (rc < 0)
         rtci_call_fail(call, RTC_E_TASK_FAILED, rc, "it returned %d", rc);
-    else if (call->n_returned < call->n_rows && call->def &&
+    else if (call->n_returned < call->n_rows && call->def && !may_return_nothing(call) &&
              !(call->n_returned == 0 && call->n_rows == 1 && call->def->signature &&
                rtci_signature_returns(call->def->signature) == 0))
         rtci_call_fail(
@@ -227,8 +279,34 @@ static void judge(struct rtc_call *call, int rc)
             call->def->signature ? call->def->signature : "");
 }
 
+/* To the caller of an actor. An object that it names must be known when the caller asks for it. */
+static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
+{
+    struct rtc *rtc = call->rtc;
+    size_t size = RTCI_ALIGN8(call->done.len);
+    void *at;
+    if (!call->peer)
+        return 0; /* it called itself */
+    if (size > RTCI_RECORD_MAX)
+        return RTC_E_TOO_LARGE;
+    RTCI_TRY(rtci_holds_heard(rtc));
+    RTCI_TRY(rtci_route_reserve_wait(rtc, call->peer, size, UINT64_MAX, &at));
+    struct rtci_done *done = (struct rtci_done *)call->done.data;
+    *done = (struct rtci_done){.rec = {(uint32_t)size, RTCI_R_ACTOR_REPLY, flags},
+                               .seq = call->spec->seq,
+                               .client = call->spec->client,
+                               .attempt = call->caller_node,
+                               .status = call->fail_code,
+                               .n_returns = n_rows};
+    memcpy(at, done, size);
+    rtci_route_send(rtc, call->peer);
+    return 0;
+}
+
 static int send_done(struct rtc_call *call, uint64_t run_ns, uint32_t n_rows)
 {
+    if (call->host)
+        return send_reply(call, n_rows, call->never_ran ? RTCI_REPLY_NEVER_RAN : 0);
     struct rtc *rtc = call->rtc;
     size_t size = RTCI_ALIGN8(call->done.len);
     void *at;
@@ -284,13 +362,13 @@ static int send_failure(struct rtc_call *call, uint64_t run_ns)
 
 int rtci_call_end(struct rtc_call *call, int rc, uint64_t run_ns)
 {
-    judge(call, rc);
+    rtci_call_judge(call, rc);
     judge_cancelled(call);
     if (call->fail_code == 0 && (call->done.failed || call->ids.failed || call->held.failed))
         rtci_call_fail(call, RTC_E_NOMEM, 0, "out of memory for the return values");
     if (call->fail_code == 0 && call->n_returned < call->n_rows) {
         struct rtc_value nil = rtc_nil(); /* declared to return nothing */
-        if (return_locked(call, &nil) < 0)
+        if (rtci_call_return(call, &nil) < 0)
             rtci_call_fail(call, RTC_E_NOMEM, 0, "%s", rtc_last_error());
     }
     if (call->fail_code == 0)
@@ -304,4 +382,20 @@ int rtci_call_end(struct rtc_call *call, int rc, uint64_t run_ns)
     rc = call->fail_code ? send_failure(call, run_ns) : send_done(call, run_ns, call->n_rows);
     drop_contained(call);
     return rc;
+}
+
+int rtci_call_yield(struct rtc_call *call)
+{
+    int rc = call->done.failed ? rtci_error(RTC_E_NOMEM, "out of memory for a value") : 0;
+    if (rc == 0)
+        rc = send_reply(call, 1, RTCI_REPLY_MORE);
+    drop_contained(call);
+    return rc;
+}
+
+void rtci_call_fini(struct rtc_call *call)
+{
+    rtci_buf_fini(&call->done);
+    rtci_buf_fini(&call->ids);
+    rtci_buf_fini(&call->held);
 }

@@ -1,5 +1,6 @@
 /* Drivers and tools: connections, the handshake, what the keeper keeps of them. */
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <rtc/error.h>
 #include <stdio.h>
@@ -40,10 +41,10 @@ void rtci_daemon_unstore(struct rtci_daemon *daemon, uint32_t token)
     struct rtci_keeper_msg msg = {.type = RTCI_KM_UNSTORE, .key = RTCI_KEY_CLIENT + token};
     if (daemon->process[token].used && daemon->remote)
         return; /* the token is another's by now */
-    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+    RTCI_IGNORE(rtci_daemon_keeper_send(daemon, &msg, NULL, NULL, 0));
     msg.type = RTCI_KM_FORGET;
     if (token >= RTCI_TOKEN_EXEC)
-        RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+        RTCI_IGNORE(rtci_daemon_keeper_send(daemon, &msg, NULL, NULL, 0));
 }
 
 /* What was read from it may be lost with the daemon until the head has it. */
@@ -55,6 +56,19 @@ static void close_later(struct rtci_daemon *daemon, uint32_t token)
         RTCI_ASSERT(daemon->closed);
     }
     daemon->closed[daemon->n_closed++] = token;
+}
+
+#define KEEPER_WAIT_MS 2000
+
+int rtci_daemon_keeper_send(struct rtci_daemon *daemon, const struct rtci_keeper_msg *msg,
+                            const void *blob, const int *fds, uint32_t n_fds)
+{
+    for (;;) {
+        int rc = rtci_keeper_send(daemon->keeper, msg, blob, fds, n_fds);
+        struct pollfd pfd = {.fd = daemon->keeper, .events = POLLOUT};
+        if (rc != RTC_E_AGAIN || poll(&pfd, 1, KEEPER_WAIT_MS) <= 0 || !(pfd.revents & POLLOUT))
+            return rc;
+    }
 }
 
 void rtci_daemon_close(struct rtci_daemon *daemon, uint32_t token)
@@ -90,7 +104,7 @@ void rtci_daemon_deposit(struct rtci_daemon *daemon, uint32_t token)
     int fds[] = {p->chan_fd, exec ? p->log_fd : p->conn_fd, p->wake_fd, p->exe_fd};
     struct rtci_keeper_msg msg = {.type = RTCI_KM_STORE, .key = RTCI_KEY_CLIENT + token};
     msg.blob_len = sizeof(p->blob);
-    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, &p->blob, fds, exec ? 2 : 4));
+    RTCI_IGNORE(rtci_daemon_keeper_send(daemon, &msg, &p->blob, fds, exec ? 2 : 4));
 }
 
 bool rtci_daemon_restore(struct rtci_daemon *daemon, const struct rtci_keeper_msg *msg,
@@ -133,9 +147,9 @@ void rtci_daemon_survivors(struct rtci_daemon *daemon)
         memcpy(attach.name, p->blob.name, sizeof(attach.name));
         memcpy(attach.ns, p->blob.ns, sizeof(attach.ns));
         struct rtci_held *held = NULL;
-        uint32_t slot = 0;
-        uint32_t n =
-            p->blob.role == RTCI_ROLE_EXECUTOR ? rtci_daemon_held(daemon, token, &held, &slot) : 0;
+        uint32_t slot = 0, actor = 0, n = 0;
+        if (p->blob.role == RTCI_ROLE_EXECUTOR)
+            n = rtci_daemon_held(daemon, token, &held, &slot, &actor);
         struct rtci_survivor survivor = {.client = info->client,
                                          .job = info->job,
                                          .slot = slot,
@@ -144,6 +158,8 @@ void rtci_daemon_survivors(struct rtci_daemon *daemon)
                                          .driver_token = info->driver_token,
                                          .program = info->program,
                                          .attached = info->attached,
+                                         .actor = actor != 0,
+                                         .restarts = actor == RTCI_CHAN_ACTOR_RESTARTS,
                                          .held = held,
                                          .n_held = n};
         p->driver = info->driver_token;

@@ -162,8 +162,12 @@ void rtci_daemon_warm(struct rtci_daemon *daemon, uint64_t offset, uint64_t size
 void rtci_daemon_tell_drivers(struct rtci_daemon *daemon, const char *text);
 void rtci_daemon_logs(struct rtci_daemon *daemon);
 void rtci_daemon_keeper_event(struct rtci_daemon *daemon);
+/* To the keeper. When it has more to do than fits its socket, this waits a while: what is dropped
+ * here is a process that never starts, or that no later daemon finds. */
+int rtci_daemon_keeper_send(struct rtci_daemon *daemon, const struct rtci_keeper_msg *msg,
+                            const void *blob, const int *fds, uint32_t n_fds);
 uint32_t rtci_daemon_held(struct rtci_daemon *daemon, uint32_t token, struct rtci_held **ret_held,
-                          uint32_t *ret_slot);
+                          uint32_t *ret_slot, uint32_t *ret_actor);
 
 /* Performs node actions; true if there were some. */
 bool rtci_daemon_perform(struct rtci_daemon *daemon);

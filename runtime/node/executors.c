@@ -180,7 +180,7 @@ static void start(struct rtci_daemon *daemon, const struct rtci_node_action *act
     int fds[] = {image->fd, null, p->log_fd, p->log_fd, p->chan_fd, daemon->arena_fd, daemon->bell};
     struct rtci_keeper_msg msg = {
         .type = RTCI_KM_SPAWN, .key = RTCI_KEY_CLIENT + act->token, .blob_len = (uint32_t)blob.len};
-    int rc = image->fd < 0 ? RTC_E_OS : rtci_keeper_send(daemon->keeper, &msg, blob.data, fds, 7);
+    int rc = image->fd < 0 ? RTC_E_OS : rtci_daemon_keeper_send(daemon, &msg, blob.data, fds, 7);
     p->spawned = rc == 0;
     rtci_buf_fini(&blob);
     close(null);
@@ -224,7 +224,7 @@ void rtci_daemon_kill(struct rtci_daemon *daemon, uint32_t token, int sig)
 {
     struct rtci_keeper_msg msg = {
         .type = RTCI_KM_KILL, .flags = 1, .key = RTCI_KEY_CLIENT + token, .value = sig};
-    RTCI_IGNORE(rtci_keeper_send(daemon->keeper, &msg, NULL, NULL, 0));
+    RTCI_IGNORE(rtci_daemon_keeper_send(daemon, &msg, NULL, NULL, 0));
 }
 
 /* The newest of the claimed ones runs; those before it have their completions in the other ring. */
@@ -260,13 +260,15 @@ static uint32_t ring_tasks(struct rtci_process *p, struct rtci_chan_task **ret_t
 
 /* What an executor's ring holds: the running task first, then the unclaimed, oldest first. */
 uint32_t rtci_daemon_held(struct rtci_daemon *daemon, uint32_t token, struct rtci_held **ret_held,
-                          uint32_t *ret_slot)
+                          uint32_t *ret_slot, uint32_t *ret_actor)
 {
     struct rtci_process *p = &daemon->process[token];
     struct rtci_chan_task *tasks;
     uint32_t n = ring_tasks(p, &tasks), out = 0;
     struct rtci_held running, *held = calloc(n + 1, sizeof(*held));
-    *ret_slot = 0;
+    *ret_slot = *ret_actor = 0;
+    for (uint32_t i = 0; i < n; i++)
+        *ret_actor |= tasks[i].actor;
     running_of(p, tasks, n, &running, ret_slot);
     if (held && running.id.client)
         held[out++] = running;
@@ -311,11 +313,16 @@ static uint32_t last_lines(struct rtci_process *p, char *out, uint32_t size)
     return n < 0 ? 0 : (uint32_t)n;
 }
 
+#define GONE_CALLERS 1024u
+
 static void gone(struct rtci_daemon *daemon, uint32_t token, struct rtci_gone *how)
 {
     struct rtci_process *p = rtci_daemon_process(daemon, token);
     struct rtci_held *held = NULL;
-    uint32_t slot, n = p->chan ? rtci_daemon_held(daemon, token, &held, &slot) : 0;
+    uint32_t slot, actor = 0;
+    uint32_t n = p->chan ? rtci_daemon_held(daemon, token, &held, &slot, &actor) : 0;
+    struct rtci_chan_caller *callers = actor ? calloc(GONE_CALLERS, sizeof(*callers)) : NULL;
+    int n_callers = callers ? rtci_chan_callers(p->chan, callers, GONE_CALLERS) : 0;
     bool running = n && held[0].claimed;
     how->token = token;
     how->unclaimed = held ? held + running : NULL;
@@ -325,7 +332,11 @@ static void gone(struct rtci_daemon *daemon, uint32_t token, struct rtci_gone *h
     rtci_daemon_logs(daemon);
     if (!p->bad) /* else the number may be nonsense too */
         remove_empty_log(daemon, p);
+    _Static_assert(sizeof(*callers) == sizeof(*how->callers), "the same, seen by two modules");
+    how->callers = (const struct rtci_gone_caller *)(const void *)callers;
+    how->n_callers = n_callers > 0 ? (uint32_t)n_callers : 0;
     rtci_node_core_gone(daemon->node, daemon->now_ns, how, &daemon->actions);
+    free(callers);
     free(held);
 }
 

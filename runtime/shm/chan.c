@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "runtime/base/bounds.h"
-#include "runtime/wire/wire.h"
+#include "runtime/wire/actor.h"
 #include <rtc/error.h>
 
 #define CHAN_MAGIC  0x52544343u
@@ -460,6 +460,20 @@ bool rtci_chan_claim(struct rtci_chan *chan, const void *rec)
                                           RTCI_CLAIM_CLAIMED);
 }
 
+/* What an ACTOR_START in the ring says of restarts: it was checked when it was written, but may have
+ * been written over since. */
+static uint32_t start_of(const uint8_t *at, const struct rtci_spec *spec)
+{
+    struct rtci_actor_options options;
+    uint64_t offset = sizeof(*spec) + (uint64_t)spec->n_refs * sizeof(struct rtci_id) +
+                      (uint64_t)spec->n_args * sizeof(struct rtci_arg) +
+                      RTCI_ALIGN8((uint64_t)spec->data_size);
+    if (offset + sizeof(options) > spec->rec.size)
+        return RTCI_CHAN_ACTOR;
+    memcpy(&options, at + offset, sizeof(options));
+    return options.max_restarts ? RTCI_CHAN_ACTOR_RESTARTS : RTCI_CHAN_ACTOR;
+}
+
 int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, uint32_t cap)
 {
     RTCI_ASSERT(chan->end == RTCI_CHAN_DAEMON);
@@ -477,6 +491,7 @@ int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, ui
                                                    .client = running,
                                                    .attempt = info->running_attempt,
                                                    .slot = info->running_slot,
+                                                   .actor = info->running_actor,
                                                    .state = RTCI_CLAIM_CLAIMED};
         n++;
     }
@@ -487,16 +502,60 @@ int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, ui
         uint64_t left = chan->out_published - at;
         if (spec.rec.size < sizeof(spec.rec) || spec.rec.size % 8 || spec.rec.size > left)
             return RTC_E_PROTOCOL;
-        if (spec.rec.type == RTCI_R_TASK && spec.rec.size >= sizeof(spec)) {
+        bool start = spec.rec.type == RTCI_R_ACTOR_START;
+        if ((spec.rec.type == RTCI_R_TASK || start) && spec.rec.size >= sizeof(spec)) {
             memcpy(&spec, rec_at, sizeof(spec));
             if (n < cap) {
                 uint16_t state = atomic_load(claim_word(rec_at));
                 ret_tasks[n] = (struct rtci_chan_task){at,           spec.seq,  spec.client,
-                                                       spec.attempt, spec.slot, state};
+                                                       spec.attempt, spec.slot, state,
+                                                       start ? start_of(rec_at, &spec) : 0};
             }
             n++;
         }
         at += spec.rec.size;
+    }
+    return (int)n;
+}
+
+static bool among(const struct rtci_chan_caller *callers, uint32_t n, uint32_t client)
+{
+    while (n-- > 0) {
+        if (callers[n].client == client)
+            return true;
+    }
+    return false;
+}
+
+int rtci_chan_callers(struct rtci_chan *chan, struct rtci_chan_caller *ret_callers, uint32_t cap)
+{
+    volatile struct rtci_chan_info *info = &chan->hdr->info;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < RTCI_CHAN_CALLERS && info->callers[i].client && n < cap; i++) {
+        atomic_thread_fence(memory_order_acquire);
+        ret_callers[n++] = (struct rtci_chan_caller){
+            info->callers[i].client, info->callers[i].node, info->callers[i].begun};
+    }
+    if (n == RTCI_CHAN_CALLERS)
+        return (int)n; /* there are more, of whom nothing is known */
+    uint64_t at = atomic_load_explicit(&chan->out_words->tail, memory_order_acquire);
+    if (chan->out_published - at > chan->cap || at % 8)
+        return RTC_E_PROTOCOL;
+    while (at != chan->out_published && n < cap) {
+        const uint8_t *rec_at = chan->out + (at & (chan->cap - 1));
+        struct rtci_spec spec;
+        struct rtci_call call;
+        memcpy(&spec.rec, rec_at, sizeof(spec.rec));
+        if (spec.rec.size < sizeof(spec.rec) || spec.rec.size % 8 ||
+            spec.rec.size > chan->out_published - at)
+            return RTC_E_PROTOCOL;
+        at += spec.rec.size;
+        if (spec.rec.type != RTCI_R_ACTOR_CALL || spec.rec.size < sizeof(spec) + sizeof(call))
+            continue;
+        memcpy(&spec, rec_at, sizeof(spec));
+        memcpy(&call, rec_at + spec.rec.size - sizeof(call), sizeof(call)); /* it ends the record */
+        if (call.order && !among(ret_callers, n, spec.client))
+            ret_callers[n++] = (struct rtci_chan_caller){spec.client, call.caller_node, 0};
     }
     return (int)n;
 }

@@ -23,6 +23,13 @@
 enum rtci_chan_end { RTCI_CHAN_CLIENT, RTCI_CHAN_DAEMON };
 struct rtci_chan;
 
+/* An actor's process: of the calls of this client to it, those up to `begun` were begun. */
+#define RTCI_CHAN_CALLERS 96u
+struct rtci_chan_caller {
+    uint32_t client, node; /* client 0 = free; written after the others */
+    uint64_t begun;
+};
+
 /* What the two ends keep about the client in the mapping, for a restarted daemon. Written by the
  * daemon (but `attached`: by the executor); believed only after checks. */
 struct rtci_chan_info {
@@ -39,9 +46,11 @@ struct rtci_chan_info {
     /* Executor: the task it runs, when its record was freed before its end because results it waits
      * for filled the ring (client 0: none; written last, cleared after its DONE is published). */
     uint64_t running_seq;
-    uint32_t running_client, running_attempt, running_slot, pad;
+    uint32_t running_client, running_attempt, running_slot;
+    uint32_t running_actor; /* enum rtci_chan_actor */
     uint32_t program; /* executor: of a driver on another host */
     uint32_t far;     /* executor: its driver is on another host */
+    struct rtci_chan_caller callers[RTCI_CHAN_CALLERS];
 };
 
 /* Creates the memory file (memfd, F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_SEAL) with rings of `bytes` each.
@@ -114,10 +123,16 @@ struct rtci_chan_task {
     uint64_t position;
     uint64_t seq;
     uint32_t client, attempt, slot, state;
+    uint32_t actor; /* enum rtci_chan_actor */
 };
+enum rtci_chan_actor { RTCI_CHAN_NO_ACTOR, RTCI_CHAN_ACTOR, RTCI_CHAN_ACTOR_RESTARTS };
 /* A task named by info.running_* comes first, as claimed. */
 /* Fills at most `cap` of the newest-last list; returns how many there are, or RTC_E_PROTOCOL. */
 int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, uint32_t cap)
+    RTCI_MUST_USE;
+/* DAEMON end, of an actor's process that is gone: who called it, and how many of its calls were begun:
+ * those that the process told of, then those whose calls it has not read. RTC_E_PROTOCOL as above. */
+int rtci_chan_callers(struct rtci_chan *chan, struct rtci_chan_caller *ret_callers, uint32_t cap)
     RTCI_MUST_USE;
 /* DAEMON end: QUEUED -> RECALLED for one of them; false when it was claimed meanwhile. */
 bool rtci_chan_recall(struct rtci_chan *chan, const struct rtci_chan_task *task);

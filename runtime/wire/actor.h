@@ -12,6 +12,8 @@
 /* ---- Creation and calls: a struct rtci_spec whose "name" is one of these, with its flag set ---- */
 #define RTCI_SPEC_ACTOR 16u /* ACTOR_CREATE, ACTOR_START: struct rtci_actor_options, ns, name */
 #define RTCI_SPEC_CALL  32u /* ACTOR_CALL: struct rtci_call */
+#define RTCI_SPEC_QUIET 64u /* … nobody wants its result: an answer says only that it ended */
+#define RTCI_SPEC_STREAM 128u /* … its values are wanted as they come */
 
 enum rtci_actor_flags {
     RTCI_ACTOR_DETACHED = 1u,      /* outlives its driver and its handles */
@@ -28,24 +30,35 @@ struct rtci_actor_options {
     uint32_t flags;           /* enum rtci_actor_flags */
     uint32_t mailbox;         /* calls in it at most; 0 = the default */
     uint32_t threads;         /* calls at a time; 0 = 1 */
+    uint32_t save_every;      /* with SAVES: calls … */
+    uint32_t save_after_ms;   /* … or a time after which it is saved; 0 = never */
     uint16_t ns_len;          /* 0 = the creator's */
     uint16_t name_len;        /* 0 = it has none */
 };
 
-/* ACTOR_CALL: client and seq name the call's result, function = hash of the method. Routed by nodes
+/* ACTOR_CALL: client and seq name the call's result, function = hash of the method. One whose order is
+ * 0 is a note between two processes, and has no answer: function says which. Routed by nodes
  * from the caller's process to that of the actor; the head's core never sees one. */
+#define RTCI_ORDER_BITS 40
 struct rtci_call {
     struct rtci_id actor;
-    uint64_t order;       /* of this caller's calls to this actor, counts from 1 */
+    uint64_t order;       /* of this caller's calls to this actor, counts from 1; above so many bits, the
+                           * line: one who has let go of the actor and calls it again begins another */
     uint32_t node;        /* where it goes: of ACTOR_IS */
     uint32_t client;      /* … and to whom: the executor's number */
     uint32_t incarnation; /* of the actor, as the caller knows it */
     uint32_t caller_node; /* where the answer goes; the caller's node fills it in */
 };
-/* ACTOR_REPLY: struct rtci_done; client = the caller, attempt = the caller's node. Flags: */
+/* ACTOR_REPLY: struct rtci_done; client = the caller, attempt = the caller's node. A value that is too
+ * large, or contains references, is an object of the actor's process: its row is ABSENT, and the one
+ * struct rtci_id at `offset` names it; the process holds it until a note says that the caller does.
+ * Flags: */
 #define RTCI_REPLY_NEVER_RAN 1u /* the error says that no part of the call was executed */
 #define RTCI_REPLY_UNKNOWN   2u /* … that nobody knows */
 #define RTCI_REPLY_MORE      4u /* a value of a stream: others follow */
+#define RTCI_REPLY_GONE      8u /* no answer: the actor's process is gone, and of this caller's calls
+                                   those up to order `seq` had begun. Its row is an error, whose
+                                   `origin` is the actor, `attempts` its incarnation's low bits */
 
 /* ---- Life ---- */
 enum rtci_cause_kind {
@@ -85,8 +98,10 @@ struct rtci_actor_where { /* ACTOR_WHERE; ns, name follow: when there is a name,
     struct rtci_id id;
     uint32_t flags; /* RTCI_WHERE_* */
     uint16_t ns_len, name_len;
+    uint32_t incarnation, pad;
 };
-#define RTCI_WHERE_NOWAIT 1u /* answer at once, whatever its state */
+#define RTCI_WHERE_NOWAIT  1u /* answer at once, whatever its state */
+#define RTCI_WHERE_CHANGED 2u /* answer when it is not ALIVE any more, or not as this incarnation */
 struct rtci_actor_is { /* ACTOR_IS */
     struct rtci_rec rec;
     uint64_t request;
@@ -98,6 +113,8 @@ struct rtci_actor_is { /* ACTOR_IS */
     uint32_t flags;       /* RTCI_IS_* */
     int32_t max_task_retries;
     uint32_t options;     /* enum rtci_actor_flags */
+    uint32_t pid, mailbox;
+    uint64_t function;    /* hash of its class */
     struct rtci_cause cause;
 };
 #define RTCI_IS_HELD 1u /* the id is held for this client now, as with the answer to SUBSCRIBE */

@@ -49,7 +49,11 @@ static bool row_ok(const struct rtci_rec *rec, const struct rtci_resolved *row, 
         return row->n_refs == 0 && fail_ok((const char *)rec, row->offset, row->size);
     case RTCI_KIND_ARENA: /* the ids inside do not stand here: done_ok() */
         return rec->type != RTCI_R_ACTOR_REPLY && arena_range_ok(row->offset, row->size);
-    case RTCI_KIND_ABSENT: return true;
+    case RTCI_KIND_ABSENT:
+        if (rec->type != RTCI_R_ACTOR_REPLY)
+            return true;
+        return row->n_refs == 1 && row->offset >= begin && row->offset % 8 == 0 &&
+               row->offset <= rec->size && ids <= rec->size - row->offset;
     case RTCI_KIND_REMOTE: /* only the head says it, in a RESULT, TASK or ACTOR_START */
         return rec->type != RTCI_R_DONE && rec->type != RTCI_R_ACTOR_REPLY && row->offset &&
                row->offset <= RTCI_NODES_MAX && row->size <= INT64_MAX;

@@ -118,6 +118,10 @@ struct rtci_id {
     uint32_t index;
 };
 
+/* `index` of an id that is an actor's handle, where ids of objects may stand beside it: arguments, and
+ * what values contain. */
+#define RTCI_HANDLE 0xffffffffu
+
 static inline bool rtci_id_equal(struct rtci_id a, struct rtci_id b)
 {
     return a.seq == b.seq && a.client == b.client && a.index == b.index;

@@ -121,10 +121,10 @@ static void one(const char *task)
     RTC_CHECK(rtc_release(rtc, ref));
 }
 
-static int daemon_pid(void)
+int bench_daemon_pid(struct rtc *of)
 {
     char *json = NULL;
-    RTC_CHECK(rtc_query(rtc, "status", &json));
+    RTC_CHECK(rtc_query(of, "status", &json));
     const char *at = strstr(json, "\"pid\":");
     long pid = at ? strtol(at + 6, NULL, 10) : 0;
     free(json);
@@ -134,7 +134,7 @@ static int daemon_pid(void)
 /* Driver and executors on one CPU, the daemon on the other, as the baseline; or all free again. */
 static void pin_cluster(bool pin)
 {
-    int daemon = daemon_pid(), keeper = 0, pids[64];
+    int daemon = bench_daemon_pid(rtc), keeper = 0, pids[64];
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/stat", daemon);
     FILE *file = fopen(path, "re");
@@ -369,7 +369,7 @@ static double fault_executor(void)
 static double fault_head(void)
 {
     tasks_async();
-    int pid = daemon_pid();
+    int pid = bench_daemon_pid(rtc);
     double start = bench_now();
     if (pid <= 0 || kill((pid_t)pid, SIGKILL))
         return NAN;
@@ -405,6 +405,31 @@ static const struct row baselines[] = {
 };
 #define N_BASELINES (sizeof(baselines) / sizeof(baselines[0]))
 
+static double actor_sync(void)
+{
+    return bench_actor_sync(rtc);
+}
+
+static double actor_async(void)
+{
+    return bench_actor_async(rtc);
+}
+
+static double actor_nn(void)
+{
+    return bench_actor_nn(rtc);
+}
+
+static double actor_arg(void)
+{
+    return bench_actor_arg(rtc);
+}
+
+static double actor_create(void)
+{
+    return bench_actor_create(rtc);
+}
+
 static const struct row rows[] = {
     {"tasks_sync", "us", tasks_sync, "ring_path_sync", false},
     {"tasks_async", "1/s", tasks_async, "ring_path", false},
@@ -436,6 +461,11 @@ static const struct row rows[] = {
     {"worker_program", "ms", bench_worker_program, NULL, false},
     {"worker_memory", "MB", bench_worker_memory, NULL, false},
     {"fault_node", "ms", bench_fault_node, NULL, false},
+    {"actor_sync", "us", actor_sync, "futex_rtt", false},
+    {"actor_async", "1/s", actor_async, NULL, false},
+    {"actor_nn", "1/s", actor_nn, NULL, false},
+    {"actor_arg", "1/s", actor_arg, NULL, false},
+    {"actor_create", "1/s", actor_create, NULL, false},
     {"light_pingpong", "ns", bench_light_pingpong, NULL, false},
     {"light_count", "1/s", bench_light_count, NULL, false},
     {"light_create", "1/s", bench_light_create, NULL, false},

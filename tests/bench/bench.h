@@ -36,6 +36,13 @@ double bench_worker_join(void);      /* ms */
 double bench_worker_program(void);   /* ms: a driver of 5 MB, to a node that has not seen it */
 double bench_worker_memory(void);    /* MB: keeper and daemon of a worker without executors */
 double bench_fault_node(void);       /* ms */
+int bench_daemon_pid(struct rtc *rtc);
+/* actors.c: actors in processes of their own, of the cluster of the bench itself. */
+double bench_actor_sync(struct rtc *rtc);   /* us */
+double bench_actor_async(struct rtc *rtc);  /* 1/s */
+double bench_actor_nn(struct rtc *rtc);     /* 1/s */
+double bench_actor_arg(struct rtc *rtc);    /* 1/s */
+double bench_actor_create(struct rtc *rtc); /* 1/s */
 /* light.c: light actors in this process. */
 double bench_light_pingpong(void); /* ns */
 double bench_light_count(void);    /* 1/s */

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Runs `rtc bench` and the same rows of its peers in turn on this machine, and prints a table.
 
-usage: compare.py [--build FOLDER] [--peers ray,dask,hyperqueue] [--seconds S] [--json FILE] [ROW…]
+usage: compare.py [--build FOLDER] [--peers ray,dask,hyperqueue,otp,caf] [--seconds S] [--json FILE] [ROW…]
 
-Makes a Python environment in the build folder for the peers (PyPI, about 0.5 GB). Not part of CI.
+Makes a Python environment in the build folder for ray, dask and hyperqueue (PyPI, about 0.5 GB).
+Erlang/OTP and CAF are Debian's erlang-base and libcaf-dev, and are left out where they are not
+installed. Not part of CI.
 A row is run by rtc, then by every peer that has it, so that all meet the same moment of the machine.
 """
 
@@ -11,6 +13,7 @@ import argparse
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import venv
@@ -22,6 +25,7 @@ PEERS = {
     "dask": ["distributed==2026.8.0", "numpy"],
     "hyperqueue": ["hyperqueue==0.27.0"],
 }
+PACKAGES = {"otp": "erlang-base", "caf": "libcaf-dev"}
 
 
 def environment(build, peer):
@@ -36,18 +40,51 @@ def environment(build, peer):
     return python
 
 
+def otp_command(folder):
+    if not shutil.which("erlc"):
+        return None
+    subprocess.run(["erlc", "-o", folder, HERE / "peers" / "otp_peer.erl"], check=True)
+    return ["erl", "+S", "2", "-noshell", "-pa", folder, "-s", "otp_peer", "main"]
+
+
+def caf_command(folder):
+    if not pathlib.Path("/usr/include/caf/all.hpp").exists() or not shutil.which("c++"):
+        return None
+    program = folder / "caf_peer"
+    source = HERE / "peers" / "caf_peer.cpp"
+    flags = ["-std=c++14", "-O2", "-w", "-lcaf_core", "-lpthread"]
+    subprocess.run(["c++", source, "-o", program, *flags], check=True)
+    return [program]
+
+
+def command(build, name):
+    """The peer's program, made first where it has to be; None: it is not installed."""
+    if name in PEERS:
+        return [environment(build, name), HERE / "peers" / f"{name}_peer.py"]
+    folder = build / "peers" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {"otp": otp_command, "caf": caf_command}[name](folder)
+    if not made:
+        print(f"compare.py: {name} is left out: install {PACKAGES[name]}", file=sys.stderr)
+    return made
+
+
 class Peer:
     """The program of one peer; it lives as long as the comparison."""
 
-    def __init__(self, name, python, seconds):
+    def __init__(self, name, program, seconds):
         self.name = name
         self.process = subprocess.Popen(
-            [python, HERE / "peers" / f"{name}_peer.py"],
+            program,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "BENCH_SECONDS": str(seconds)},
+            env={
+                **os.environ,
+                "BENCH_SECONDS": str(seconds),
+                "BENCH_MILLISECONDS": str(int(seconds * 1000)),
+            },
         )
 
     def run(self, row):
@@ -98,7 +135,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("rows", nargs="*", help="rows of `rtc bench --list`; default: all that a peer has")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
-    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--peers", default=",".join([*PEERS, *PACKAGES]))
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--json", type=pathlib.Path, help="writes all answers there, a line each")
     options = parser.parse_args()
@@ -106,10 +143,12 @@ def main():
     if not rtc.exists():
         sys.exit(f"compare.py: {rtc} is not there: build first, or name the folder with --build")
     names = [name for name in options.peers.split(",") if name]
-    unknown = [name for name in names if name not in PEERS]
+    unknown = [name for name in names if name not in {*PEERS, *PACKAGES}]
     if unknown:
-        sys.exit(f"compare.py: no peer {unknown[0]!r}; there are {', '.join(PEERS)}")
-    peers = [Peer(n, environment(options.build, n), options.seconds) for n in names]
+        sys.exit(f"compare.py: no peer {unknown[0]!r}; there are {', '.join([*PEERS, *PACKAGES])}")
+    programs = {name: command(options.build, name) for name in names}
+    names = [name for name in names if programs[name]]
+    peers = [Peer(name, programs[name], options.seconds) for name in names]
     log = open(options.json, "w", encoding="utf-8") if options.json else None
     print("| benchmark | unit | rtc | " + " | ".join(names) + " |")
     print("|---" * (3 + len(names)) + "|")

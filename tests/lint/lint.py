@@ -32,6 +32,7 @@ USES = {
     'client': 'base wire core shm',
     'collective': 'base',
     'exec': 'base wire core shm client collective gpu',
+    'patterns': 'base client',
     'keeper': 'base shm',
     'node': 'base wire core shm store net gpu keeper',
     'head': 'base wire core shm store net gpu keeper node',
@@ -47,8 +48,8 @@ THIRD = {
     'cuda.h': 'gpu', 'cuda_runtime.h': 'gpu', 'nccl.h': 'gpu',
 }
 # The public headers that only the sides of a user's program see; rtc/error.h is everybody's.
-API = {'rtc/rtc.h', 'rtc/value.h', 'rtc/actor.h', 'rtc/placement.h', 'rtc/group.h'}
-API_USERS = {'client', 'exec', 'cli'}
+API = {'rtc/rtc.h', 'rtc/value.h', 'rtc/actor.h', 'rtc/patterns.h', 'rtc/placement.h', 'rtc/group.h'}
+API_USERS = {'client', 'exec', 'cli', 'patterns'}
 API_ALSO = {('rtc/value.h', 'collective')}  # the types of elements
 
 FUNCTION_LINES = 70

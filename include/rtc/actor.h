@@ -1,0 +1,242 @@
+/* rtc/actor.h: actors, state with methods, in a process of their own. Conventions as in rtc/rtc.h.
+ *
+ * An actor runs one call at a time (or as many as its options say). The calls of one caller process
+ * to one actor run in the order they were made, whatever happens in between. A handle is a small
+ * value to copy and to pass as an argument; each one that a function of this file hands out is
+ * released once. With the last handle, wherever it is, the actor ends, unless it is detached.
+ *
+ * What happened to a call whose actor died is told by its failure: RTC_E_ACTOR_DEAD with
+ * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN. */
+#ifndef RTC_ACTOR_H
+#define RTC_ACTOR_H
+
+#include <rtc/rtc.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/* ---- Definition ---- */
+
+#define RTC_METHODS_MAX 64
+
+/* A method is a function as a task's is: arguments with rtc_arg*(), results with rtc_return*(). */
+struct rtc_method_def {
+    const char *name;
+    int (*run)(struct rtc_call *call);
+    const char *signature; /* as a task's; NULL = anything */
+    const char *group;     /* concurrency group; NULL = the actor's own */
+};
+struct rtc_actor_def {
+    const char *name;
+    size_t state_size;                  /* zeroed before init */
+    int (*init)(struct rtc_call *call); /* the constructor; NULL: zeros are fine */
+    void (*drop)(void *state);          /* at a stop, not at a crash; may be NULL */
+    int (*save)(struct rtc_call *call); /* returns one value, from which … */
+    int (*load)(struct rtc_call *call); /* … its argument 0, the state is made again */
+    const char *file;
+    int line;
+    struct rtc_method_def methods[RTC_METHODS_MAX]; /* up to the first without a name */
+};
+/*   struct counter { int64_t total; };
+ *   static int add(struct rtc_call *call)
+ *   {
+ *       struct counter *self = rtc_self(call);
+ *       int64_t x;
+ *       RTC_TRY(rtc_arg_i64(call, 0, &x));
+ *       return rtc_return_i64(call, self->total += x);
+ *   }
+ *   RTC_ACTOR(counter, struct counter, .methods = {RTC_METHOD(add)}); */
+#define RTC_METHOD(function)               \
+    {                                      \
+        .name = #function, .run = function \
+    }
+#define RTC_METHOD_SIGNATURE(function, sig)                  \
+    {                                                        \
+        .name = #function, .run = function, .signature = sig \
+    }
+#define RTC_ACTOR(actor_name, state_type, ...)                                              \
+    static const struct rtc_actor_def rtc_actor_def_##actor_name = {.name = #actor_name,    \
+                                                                    .state_size =           \
+                                                                        sizeof(state_type), \
+                                                                    .file = __FILE__,       \
+                                                                    .line = __LINE__,       \
+                                                                    __VA_ARGS__};           \
+    __attribute__((constructor)) static void rtc_actor_init_##actor_name(void)              \
+    {                                                                                       \
+        (void)rtc_actor_register(&rtc_actor_def_##actor_name);                              \
+    }                                                                                       \
+    struct rtc_actor_def
+/* As rtc_task_register(). */
+int rtc_actor_register(const struct rtc_actor_def *def);
+
+/* ---- Life ---- */
+
+typedef struct rtc_actor {
+    uint64_t seq;
+    uint32_t client;
+    uint32_t pad;
+} rtc_actor;
+
+enum rtc_isolation { RTC_PROCESS, RTC_LIGHT };
+
+/* All zero is the default. */
+struct rtc_actor_options {
+    const char *name;   /* unique in its space while it lives; NULL = none */
+    const char *space;  /* NULL = the creator's (rtc_config.space) */
+    bool get_if_exists; /* a taken name gives a handle of who has it, not an error */
+    bool detached;      /* outlives its driver and its handles; wants a name */
+    enum rtc_isolation isolation;
+    int max_restarts;    /* after crashes; 0 = none, RTC_RETRY_FOREVER */
+    int call_retries;    /* of calls in flight at a crash: 0 = at most once, n = at
+                            least once, with `save` exactly once */
+    uint32_t mailbox;    /* calls waiting at most; 0 = 65,536 */
+    bool mailbox_fail;   /* a full one refuses with RTC_E_AGAIN; else callers wait */
+    uint32_t threads;    /* calls at a time; 0 = 1 */
+    uint32_t save_every; /* calls; 0 = 1 where the class has `save` */
+    int64_t save_after;  /* … or after this time, whatever comes first; 0 = never */
+    const struct rtc_options
+        *needs; /* resources, labels, place, placement; NULL: 1 CPU (light: 0) */
+};
+/* Creates an actor and gives its handle at once; its constructor runs when there is room for it.
+ * args are those of `init`. Blocks, errors: as rtc_submit(); RTC_E_UNKNOWN_ACTOR. A constructor
+ * that fails, or a name that is taken, is told by rtc_actor_ready() and by every call. */
+int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *args,
+                     const struct rtc_actor_options *options, rtc_actor *ret_actor);
+/* Waits until the constructor is done.
+ * Blocks: at most timeout. Errors: RTC_E_TIMEOUT; RTC_E_ACTOR_DEAD with the cause in the sentence;
+ * RTC_E_EXISTS its name is taken; RTC_E_TASK_FAILED its constructor failed. */
+int rtc_actor_ready(struct rtc *rtc, rtc_actor actor, int64_t timeout);
+/* A handle of the actor that has the name (space NULL = own).
+ * Blocks: until one that lives has it, at most timeout; 0 = only for the answer of the head.
+ * Errors: RTC_E_NOT_FOUND with timeout 0, RTC_E_TIMEOUT. */
+int rtc_actor_find(struct rtc *rtc, const char *space, const char *name, int64_t timeout,
+                   rtc_actor *ret_actor);
+int rtc_actor_release(struct rtc *rtc, rtc_actor actor);
+/* Keeps a handle that came as an argument or in a value. Adds one, to be released once more. */
+int rtc_actor_retain(struct rtc *rtc, rtc_actor actor);
+/* Ends it when what is in its mailbox is done; later calls fail. */
+int rtc_actor_stop(struct rtc *rtc, rtc_actor actor);
+enum rtc_kill_flags { RTC_KILL_RESTART = 1 };
+/* Ends it now; with RTC_KILL_RESTART as a crash does: it starts again while it may. */
+int rtc_actor_kill(struct rtc *rtc, rtc_actor actor, unsigned flags);
+
+enum rtc_actor_state {
+    RTC_ACTOR_CREATED, /* an argument of its constructor is not there yet */
+    RTC_ACTOR_PENDING, /* waits for resources: rtc_actor_info.why says which */
+    RTC_ACTOR_STARTING,
+    RTC_ACTOR_ALIVE,
+    RTC_ACTOR_RESTARTING,
+    RTC_ACTOR_DEAD
+};
+enum rtc_cause {
+    RTC_CAUSE_NONE,
+    RTC_CAUSE_EXIT,   /* its process exited */
+    RTC_CAUSE_SIGNAL, /* … was killed by a signal */
+    RTC_CAUSE_OOM,    /* … because memory ran out */
+    RTC_CAUSE_NODE_LOST,
+    RTC_CAUSE_KILLED,      /* rtc_actor_kill() */
+    RTC_CAUSE_STOPPED,     /* rtc_actor_stop() */
+    RTC_CAUSE_CONSTRUCTOR, /* its constructor failed */
+    RTC_CAUSE_START,       /* no process could be started for it */
+    RTC_CAUSE_HANDLES,     /* the last handle is gone */
+    RTC_CAUSE_JOB,         /* its job ended */
+    RTC_CAUSE_LINK,        /* an actor that it is linked to died */
+    RTC_CAUSE_NAME,        /* its name is taken */
+    RTC_CAUSE_GROUP,       /* its placement was removed */
+    RTC_CAUSE_UNKNOWN      /* there is no such actor (any more) */
+};
+struct rtc_actor_info {
+    enum rtc_actor_state state;
+    enum rtc_cause cause; /* DEAD; of one that lives again: why it had to */
+    int code;             /* RTC_E_* of calls to it when DEAD */
+    int user_code, exit_status, signal;
+    uint32_t node, pid, incarnation; /* incarnation counts from 1 */
+    char text[256];                  /* the cause, in a sentence */
+};
+/* Blocks: for the answer of the head. Errors: RTC_E_NOT_FOUND. */
+int rtc_actor_info(struct rtc *rtc, rtc_actor actor, struct rtc_actor_info *ret_info);
+
+/* ---- Calls ---- */
+
+struct rtc_call_options {
+    uint32_t returns;       /* values; 0 = 1 */
+    int64_t deadline;       /* from now: the call fails with RTC_E_DEADLINE; 0 = none */
+    int64_t submit_timeout; /* mailbox or ring full: 0 = wait for ever, RTC_NO_WAIT */
+    bool stream;            /* the method yields: read it with rtc_next() */
+};
+#ifndef __cplusplus
+#define RTC_ACTOR_OPTIONS(...) (&(struct rtc_actor_options){__VA_ARGS__})
+#define RTC_CALL_OPTIONS(...)  (&(struct rtc_call_options){__VA_ARGS__})
+#endif
+/* Calls a method. The result is a future as a task's: rtc_get(), rtc_wait(), rtc_then(),
+ * rtc_release(). An argument that is a reference holds this and later calls to the actor until it
+ * is there. Ownership: ret_refs has room for max(1, options->returns) references; NULL: nobody
+ * wants to know (fire and forget: not even a failure is told). Blocks: while the mailbox is full,
+ * at most options->submit_timeout. Errors: those of rtc_submit(); RTC_E_UNKNOWN_METHOD where the
+ * class is known here; RTC_E_ACTOR_DEAD; RTC_E_DEADLOCK the actor would wait for itself (the cycle
+ * is named). */
+int rtc_actor_call(struct rtc *rtc, rtc_actor actor, const char *method,
+                   const struct rtc_args *args, const struct rtc_call_options *options,
+                   rtc_ref *ret_refs);
+/* The same call to n actors. ret_refs: room for n × returns, or NULL. */
+int rtc_actor_call_many(struct rtc *rtc, const rtc_actor *actors, size_t n, const char *method,
+                        const struct rtc_args *args, const struct rtc_call_options *options,
+                        rtc_ref *ret_refs);
+/* The next value of a call with options.stream.
+ * Blocks: until there is one, at most timeout. Errors: RTC_E_END there are no more; RTC_E_TIMEOUT;
+ * those of rtc_get(). Valid until: the next rtc_next() with this reference, or its release. */
+int rtc_next(struct rtc *rtc, rtc_ref ref, int64_t timeout, struct rtc_value *ret_value);
+/* As a value; rtc_value_actor() is its reader. */
+struct rtc_value rtc_of_actor(rtc_actor actor);
+int rtc_value_actor(const struct rtc_value *value, rtc_actor *ret_actor);
+int rtc_arg_actor(struct rtc_call *call, size_t i, rtc_actor *ret_actor);
+
+/* ---- Inside an actor ---- */
+
+/* The state; NULL in a task. Valid until: the call returns. */
+void *rtc_self(struct rtc_call *call);
+/* This actor's own handle, not to be released. */
+rtc_actor rtc_self_actor(struct rtc_call *call);
+/* Counts from 1: how often this actor was started. */
+uint32_t rtc_self_incarnation(struct rtc_call *call);
+/* Calls a method of this actor, behind what is in its mailbox, after a delay. */
+int rtc_self_later(struct rtc_call *call, int64_t delay, const char *method,
+                   const struct rtc_args *args);
+/* Ends this actor after this call. */
+int rtc_self_stop(struct rtc_call *call);
+/* Gives the caller a value of a stream before the method ends. */
+int rtc_yield(struct rtc_call *call, const struct rtc_value *value);
+
+/* An answer that is given later: the method ends, other calls run, and some later one gives it.
+ * After rtc_defer() the method returns 0 and has nothing to return. Ownership: the promise is this
+ * actor's until one of the two functions below was called, which frees it. Errors:
+ * RTC_E_UNSUPPORTED in a task, in a stream, and in a class with `save`. */
+struct rtc_promise;
+int rtc_defer(struct rtc_call *call, struct rtc_promise **ret_promise);
+int rtc_promise_return(struct rtc_promise *promise, const struct rtc_value *value);
+int rtc_promise_fail(struct rtc_promise *promise, int code, const char *text);
+
+/* ---- Supervision ---- */
+
+struct rtc_down {
+    uint64_t monitor;
+    rtc_actor actor;
+    struct rtc_actor_info info; /* state DEAD, with the cause */
+};
+/* fn is called exactly once, inside some later rtc call of this process (in an actor: also between
+ * its calls), when the actor is dead for good; at once for one that is dead already. */
+int rtc_monitor(struct rtc *rtc, rtc_actor actor,
+                void (*fn)(struct rtc *rtc, const struct rtc_down *down, void *arg), void *arg,
+                uint64_t *ret_monitor);
+int rtc_demonitor(struct rtc *rtc, uint64_t monitor);
+/* When one of them dies by a crash, a kill or its link, so does the other. */
+int rtc_link(struct rtc *rtc, rtc_actor a, rtc_actor b);
+int rtc_unlink(struct rtc *rtc, rtc_actor a, rtc_actor b);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,333 @@
+/* Calling actors. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/client/actor.h"
+#include "runtime/client/args.h"
+
+#define ARGS_ON_STACK 32
+
+/* What is the same for a call to many. */
+struct request_call {
+    const char *method;
+    const struct rtc_args *args;
+    uint32_t returns;
+    uint16_t flags;
+    uint64_t deadline_ns;        /* 0 = none */
+    uint64_t submit_deadline_ns; /* mailbox or ring full */
+    bool stream, quiet;
+};
+
+static int read_options(struct rtc *rtc, const struct rtc_call_options *options, bool quiet,
+                        struct request_call *ret)
+{
+    static const struct rtc_call_options defaults;
+    const struct rtc_call_options *o = options ? options : &defaults;
+    *ret = (struct request_call){.returns = o->returns ? o->returns : 1,
+                                 .stream = o->stream,
+                                 .quiet = quiet,
+                                 .deadline_ns = rtc->running.deadline_ns};
+    if (ret->returns > RTCI_RETURNS_MAX)
+        return rtci_error(RTC_E_INVALID, "returns = %u; at most %d are possible", ret->returns,
+                          RTCI_RETURNS_MAX);
+    if (quiet && o->stream)
+        return rtci_error(RTC_E_INVALID, "a stream without a reference could not be read");
+    ret->flags = (uint16_t)(RTCI_SPEC_CALL | (quiet ? RTCI_SPEC_QUIET : 0) |
+                            (o->stream ? RTCI_SPEC_STREAM : 0));
+    if (o->deadline > 0) {
+        uint64_t own = rtci_deadline(o->deadline);
+        if (!ret->deadline_ns || own < ret->deadline_ns)
+            ret->deadline_ns = own;
+    }
+    ret->submit_deadline_ns = o->submit_timeout == RTC_NO_WAIT ? 0
+                              : o->submit_timeout == 0         ? UINT64_MAX
+                                                               : rtci_deadline(o->submit_timeout);
+    return 0;
+}
+
+/* ---- Futures ---- */
+
+static int new_slots(struct rtc *rtc, struct call *call, const struct request_call *want,
+                     rtc_ref *ret_refs)
+{
+    struct multi *multi = NULL;
+    uint8_t flags = (uint8_t)(SLOT_CALL | (want->quiet ? SLOT_RELEASED : 0));
+    if (RTCI_UNLIKELY(want->returns > 1)) {
+        multi = calloc(1, sizeof(*multi) + want->returns * sizeof(struct slot));
+        if (!multi)
+            return rtci_error(RTC_E_NOMEM, "out of memory for %u futures", want->returns);
+        multi->n = want->returns;
+        multi->call = call;
+    }
+    struct slot *slot = rtci_slots_add(&rtc->slots, rtc->next_seq);
+    if (!slot) {
+        free(multi);
+        return rtci_error(RTC_E_NOMEM, "out of memory for a future");
+    }
+    call->seq = rtc->next_seq++;
+    slot->state = SLOT_PENDING;
+    slot->flags = flags;
+    slot->pins = 1; /* until the answer is there */
+    slot->u.call = call;
+    for (uint32_t i = 0; ret_refs && i < want->returns; i++)
+        ret_refs[i] = (rtc_ref){call->seq, rtc->client, i};
+    if (multi) {
+        *rtci_slots_mark(&rtc->slots, call->seq) = 0;
+        slot->where = WHERE_MULTI;
+        slot->u.multi = multi;
+        for (uint32_t i = 0; i < multi->n; i++) {
+            multi->slot[i].state = SLOT_PENDING;
+            multi->slot[i].flags = flags;
+            multi->slot[i].pins = 1;
+            multi->slot[i].u.call = call;
+        }
+    }
+    return 0;
+}
+
+static int new_stream(struct rtc *rtc, struct call *call)
+{
+    struct stream *stream = calloc(1, sizeof(*stream));
+    if (!stream)
+        return rtci_error(RTC_E_NOMEM, "out of memory for a stream");
+    *stream = (struct stream){.next = rtc->streams, .ref = {call->seq, rtc->client, 0}};
+    rtc->streams = stream;
+    call->stream = stream;
+    return 0;
+}
+
+/* ---- The record ---- */
+
+static uint64_t method_hash(const struct actor *actor, const char *method, int at)
+{
+    return actor->def ? rtci_method_hash(actor->def, at)
+                      : rtci_function_hash(method, strlen(method));
+}
+
+static void write_spec(struct rtc *rtc, struct call *call, const struct request_call *want,
+                       uint64_t function, const struct task_plan *task)
+{
+    size_t size = call->spec->rec.size;
+    *call->spec = (struct rtci_spec){.rec = {(uint32_t)size, RTCI_R_ACTOR_CALL, 0},
+                                     .seq = call->seq,
+                                     .client = rtc->client,
+                                     .function = function,
+                                     .parent_seq = rtc->running.id.seq,
+                                     .parent_client = rtc->running.id.client,
+                                     .n_returns = (uint16_t)want->returns,
+                                     .flags = want->flags,
+                                     .deadline_ns = want->deadline_ns,
+                                     .n_refs = task->n_refs,
+                                     .n_args = (uint32_t)task->n_args,
+                                     .data_size = (uint32_t)task->data_size,
+                                     .name_len = sizeof(struct rtci_call)};
+}
+
+static void write_scalars(const struct rtc_args *args, struct rtci_spec *spec)
+{
+    struct rtci_arg *rows = (struct rtci_arg *)(spec + 1);
+    uint8_t *data = (uint8_t *)(rows + args->n);
+    for (uint32_t i = 0; i < args->n; i++) {
+        rows[i] = (struct rtci_arg){RTCI_SCALAR_SIZE, i * RTCI_SCALAR_SIZE};
+        rtci_scalar_write(&args->items[i], data + i * RTCI_SCALAR_SIZE);
+    }
+}
+
+/* References are kept until the call has its outcome; those of others are asked for. */
+static void keep_refs(struct rtc *rtc, struct call *call)
+{
+    const struct rtci_id *refs = rtci_spec_refs(call->spec);
+    for (uint32_t i = 0; i < call->spec->n_refs; i++) {
+        int rc = 0;
+        rtc_ref ref = rtci_ref_of(refs[i]);
+        RTCI_IGNORE(rtci_retain_locked(rtc, ref));
+        struct slot *slot = refs[i].index == RTCI_HANDLE ? NULL : rtci_find(rtc, ref, true, &rc);
+        if (slot &&
+            (!rtci_slot_done(slot) || (slot->flags & (SLOT_CALL | SLOT_AT_HEAD)) == SLOT_CALL))
+            call->waits = true;
+    }
+}
+
+/* ---- One call ---- */
+
+static int enqueue(struct rtc *rtc, struct actor *actor, const struct request_call *want,
+                   uint64_t function, const char *method, const struct task_plan *task,
+                   rtc_ref *ret_refs)
+{
+    uint64_t size = sizeof(struct rtci_spec) + task->n_refs * sizeof(struct rtci_id) +
+                    task->n_args * sizeof(struct rtci_arg) + task->data_size +
+                    sizeof(struct rtci_call);
+    if (size > RTCI_RECORD_MAX)
+        return rtci_error(
+            RTC_E_TOO_LARGE,
+            "the arguments make %llu bytes beside the large objects; at most %llu are "
+            "possible: put some into a list or an array",
+            (unsigned long long)size, (unsigned long long)RTCI_RECORD_MAX);
+    struct call *call = rtci_call_new(rtc, size);
+    if (!call)
+        return rtci_error(RTC_E_NOMEM, "out of memory for a call");
+    call->actor = actor;
+    call->n_returns = want->returns;
+    call->deadline_ns = want->deadline_ns;
+    call->method = method;
+    call->spec->n_refs = 0;
+    int rc = new_slots(rtc, call, want, ret_refs);
+    if (rc < 0) {
+        rtci_call_free(rtc, call);
+        return rc;
+    }
+    write_spec(rtc, call, want, function, task);
+    if (task->args)
+        rtci_args_write(task, call->spec);
+    else
+        write_scalars(want->args, call->spec);
+    if (task->n_refs)
+        keep_refs(rtc, call);
+    if (want->stream)
+        RTCI_IGNORE(new_stream(rtc, call));
+    if (want->deadline_ns && want->deadline_ns < rtc->actors->deadline_ns)
+        rtc->actors->deadline_ns = want->deadline_ns;
+    rtci_actor_pin(rtc, actor);
+    rtci_call_push(&actor->queue, call);
+    if (actor->queue.first == call || rtc->actors->stuck)
+        rtci_actor_pump(rtc, actor);
+    return 0;
+}
+
+static int plan_and_enqueue(struct rtc *rtc, struct actor *actor, const struct request_call *want,
+                            int method, rtc_ref *ret_refs)
+{
+    const struct rtc_method_def *def = actor->def ? &actor->def->methods[method] : NULL;
+    uint64_t function = method_hash(actor, want->method, method);
+    const struct rtc_args *a = want->args;
+    const char *name = def ? def->name : NULL;
+    struct task_plan task = {.n_args = a->n, .may_wait = true};
+    if (RTCI_LIKELY(rtci_args_scalar(a))) {
+        task.data_size = a->n * RTCI_SCALAR_SIZE;
+        return enqueue(rtc, actor, want, function, name, &task, ret_refs);
+    }
+    if (a->n > RTCI_ARGS_MAX)
+        return rtci_error(RTC_E_TOO_LARGE, "%zu arguments; at most %d are possible", a->n,
+                          RTCI_ARGS_MAX);
+    struct arg_plan on_stack[ARGS_ON_STACK];
+    task.args = on_stack;
+    if (a->n > ARGS_ON_STACK && !(task.args = malloc(a->n * sizeof(*task.args))))
+        return rtci_error(RTC_E_NOMEM, "out of memory for %zu arguments", a->n);
+    for (size_t i = 0; i < a->n; i++)
+        task.args[i].temporary = false;
+    int rc = rtci_args_plan(rtc, def ? def->signature : NULL, a, &task);
+    if (rc == 0)
+        rc = enqueue(rtc, actor, want, function, name, &task, ret_refs);
+    rtci_args_drop(rtc, &task);
+    if (task.args != on_stack)
+        free(task.args);
+    return rc;
+}
+
+/* ---- Room ---- */
+
+static int mailbox_full(const struct actor *actor, bool refused)
+{
+    char title[192];
+    return rtci_error(RTC_E_AGAIN,
+                      "the mailbox of %s is full: %u calls of this process have no answer yet "
+                      "(actor option mailbox = %u)%s",
+                      rtci_actor_title(actor, title, sizeof(title)),
+                      actor->queue.n + actor->flight.n, actor->mailbox,
+                      refused ? "" : "; the submit_timeout of the call passed");
+}
+
+static int wait_for_room(struct rtc *rtc, struct actor *actor, uint64_t deadline_ns)
+{
+    bool counted = rtc->self.client && rtci_id_equal(actor->id, rtc->self);
+    while (actor->queue.n + actor->flight.n >= actor->mailbox && !actor->dead) {
+        if (actor->mailbox_fail || deadline_ns == 0 || counted)
+            return mailbox_full(actor, actor->mailbox_fail || counted);
+        actor->awaited++; /* it is not freed meanwhile */
+        int rc = rtci_block(rtc, 0, deadline_ns);
+        actor->awaited--;
+        if (rc == RTC_E_TIMEOUT)
+            return mailbox_full(actor, false);
+        RTCI_TRY(rc);
+    }
+    return 0;
+}
+
+static int check_method(const struct actor *actor, const struct request_call *want, int *ret_method)
+{
+    if (!actor->def)
+        return 0;
+    int method = rtci_method_of(actor->def, want->method);
+    if (method < 0)
+        return method;
+    const struct rtc_method_def *def = &actor->def->methods[method];
+    struct rtc_task_def as_task = {.name = def->name, .signature = def->signature};
+    *ret_method = method;
+    return def->signature
+               ? rtci_signature_check(&as_task, want->args->items, want->args->n, want->returns)
+               : 0;
+}
+
+static int call_locked(struct rtc *rtc, rtc_actor handle, const struct request_call *want,
+                       rtc_ref *ret_refs)
+{
+    struct actor *actor;
+    int method = 0;
+    RTCI_TRY(rtci_actor_of(rtc, handle, &actor));
+    RTCI_TRY(check_method(actor, want, &method));
+    if (RTCI_UNLIKELY(actor->queue.n + actor->flight.n >= actor->mailbox))
+        RTCI_TRY(wait_for_room(rtc, actor, want->submit_deadline_ns));
+    if (RTCI_UNLIKELY(actor->dead))
+        return rtci_actor_dead(actor);
+    RTCI_TRY(plan_and_enqueue(rtc, actor, want, method, ret_refs));
+    while (RTCI_UNLIKELY(rtc->actors->stuck) && want->submit_deadline_ns) {
+        int rc = rtci_block(rtc, 0, want->submit_deadline_ns); /* the ring is full */
+        if (rc == RTC_E_TIMEOUT)
+            break; /* it stands in the queue: that is room enough for one */
+        RTCI_TRY(rc);
+    }
+    return 0;
+}
+
+static int check_call(const char *method, const struct rtc_args *args)
+{
+    if (!method || !method[0] || strlen(method) > RTCI_NAME_MAX)
+        return rtci_error(RTC_E_INVALID,
+                          "the name of the method is NULL, empty or longer than %d bytes",
+                          RTCI_NAME_MAX);
+    if (args && !args->items && args->n)
+        return rtci_error(RTC_E_INVALID, "args has %zu items, but items is NULL", args->n);
+    return 0;
+}
+
+int rtc_actor_call_many(struct rtc *rtc, const rtc_actor *actors, size_t n, const char *method,
+                        const struct rtc_args *args, const struct rtc_call_options *options,
+                        rtc_ref *ret_refs)
+{
+    static const struct rtc_args none;
+    struct request_call want;
+    if (!actors && n)
+        return rtci_error(RTC_E_INVALID, "actors is NULL");
+    RTCI_TRY(check_call(method, args));
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = read_options(rtc, options, !ret_refs, &want);
+    want.method = method;
+    want.args = args ? args : &none;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = call_locked(rtc, actors[i], &want, ret_refs ? &ret_refs[i * want.returns] : NULL);
+        if (rc < 0 && n > 1)
+            rc = rtci_error_within(rc, "actor %zu of %zu", i, n);
+        for (size_t k = 0; rc < 0 && ret_refs && k < i * want.returns; k++)
+            RTCI_IGNORE(rtci_release_locked(rtc, ret_refs[k])); /* those that were called, were */
+    }
+    rtci_leave(rtc);
+    return rc;
+}
+
+int rtc_actor_call(struct rtc *rtc, rtc_actor actor, const char *method,
+                   const struct rtc_args *args, const struct rtc_call_options *options,
+                   rtc_ref *ret_refs)
+{
+    return rtc_actor_call_many(rtc, &actor, 1, method, args, options, ret_refs);
+}

@@ -1,0 +1,464 @@
+/* Calls on their way: sent in their order, answered in any, and given back when the process that
+ * they went to is gone. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/client/actor.h"
+
+#define SPARE_BYTES 256u /* records up to this size share a list of free ones */
+
+/* ---- Lists ---- */
+
+void rtci_call_push(struct calls *calls, struct call *call)
+{
+    call->next = NULL;
+    call->prev = calls->last;
+    *(calls->last ? &calls->last->next : &calls->first) = call;
+    calls->last = call;
+    calls->n++;
+    calls->bytes += call->spec->rec.size;
+}
+
+void rtci_call_take(struct calls *calls, struct call *call)
+{
+    *(call->prev ? &call->prev->next : &calls->first) = call->next;
+    *(call->next ? &call->next->prev : &calls->last) = call->prev;
+    call->next = call->prev = NULL;
+    calls->n--;
+    calls->bytes -= call->spec->rec.size;
+}
+
+struct call *rtci_call_new(struct rtc *rtc, size_t size)
+{
+    struct call *call = rtc->actors->spare;
+    size_t cap = size < SPARE_BYTES ? SPARE_BYTES : size;
+    if (size <= SPARE_BYTES && call)
+        rtc->actors->spare = call->next;
+    else
+        call = malloc(sizeof(*call) + cap);
+    if (!call)
+        return NULL;
+    memset(call, 0, sizeof(*call));
+    call->spec = (struct rtci_spec *)call->record;
+    call->cap = (uint32_t)cap;
+    call->spec->rec.size = (uint32_t)size;
+    return call;
+}
+
+/* Its arguments were kept for it. */
+static void release_args(struct rtc *rtc, struct call *call)
+{
+    const struct rtci_id *refs = rtci_spec_refs(call->spec);
+    for (uint32_t i = 0; i < call->spec->n_refs; i++)
+        RTCI_IGNORE(rtci_release_locked(rtc, rtci_ref_of(refs[i])));
+}
+
+void rtci_call_free(struct rtc *rtc, struct call *call)
+{
+    if (call->spec->n_refs)
+        release_args(rtc, call);
+    if (call->cap > SPARE_BYTES) {
+        free(call);
+        return;
+    }
+    call->next = rtc->actors->spare;
+    rtc->actors->spare = call;
+}
+
+/* ---- Outcomes ---- */
+
+static void wake_waiters(struct rtc *rtc)
+{
+    rtc->changes++;
+    if (rtc->waiters)
+        pthread_cond_broadcast(&rtc->cond);
+}
+
+/* The slots of a call let go of it: each was pinned. */
+static void unpin_results(struct rtc *rtc, struct slot *slot, uint64_t seq)
+{
+    if (slot->where != WHERE_MULTI) {
+        rtci_unpin(rtc, slot, (rtc_ref){seq, rtc->client, 0});
+        return;
+    }
+    uint32_t n = slot->u.multi->n;
+    for (uint32_t i = 0; i < n; i++) /* the last may free them all */
+        rtci_unpin(rtc, &slot->u.multi->slot[i], (rtc_ref){seq, rtc->client, i});
+}
+
+static void end_stream(struct call *call)
+{
+    if (call->stream)
+        call->stream->done = true;
+    call->stream = NULL;
+}
+
+/* Sets the slots from an answer, and frees the call, which stands in neither list. */
+static void complete(struct rtc *rtc, struct call *call, const struct rtci_done *done, uint8_t ran)
+{
+    uint64_t seq = call->seq;
+    struct slot *slot = rtci_slots_find(&rtc->slots, seq);
+    const struct rtci_resolved *rows = rtci_done_returns(done);
+    RTCI_ASSERT(slot && slot->state != SLOT_GONE);
+    end_stream(call);
+    if (slot->where == WHERE_MULTI) {
+        struct multi *multi = slot->u.multi;
+        slot->state = SLOT_READY;
+        for (uint32_t i = 0; i < multi->n; i++) {
+            multi->slot[i].ran = ran;
+            if (done->status || i < done->n_returns)
+                rtci_result_set(rtc, &multi->slot[i], done, done->status ? rows : &rows[i],
+                                (rtc_ref){seq, rtc->client, i}, call->actor->peer);
+        }
+    } else {
+        slot->ran = ran;
+        rtci_result_set(rtc, slot, done, rows, (rtc_ref){seq, rtc->client, 0}, call->actor->peer);
+    }
+    unpin_results(rtc, slot, seq);
+    rtci_call_free(rtc, call);
+}
+
+void rtci_call_failed(struct rtc *rtc, struct call *call, int code, enum rtc_ran ran,
+                      const char *text)
+{
+    struct {
+        struct rtci_done done;
+        struct rtci_resolved row;
+        struct rtci_fail fail;
+        char text[RTCI_NAME_MAX + 1 + RTCI_ERROR_TEXT_MAX];
+    } out;
+    const struct actor *actor = call->actor;
+    if (call->stop) {
+        rtci_call_free(rtc, call);
+        return;
+    }
+    memset(&out, 0, sizeof(out));
+    const char *method = call->method ? call->method : "";
+    size_t method_len = strlen(method), text_len = strlen(text);
+    text_len = text_len < RTCI_ERROR_TEXT_MAX ? text_len : RTCI_ERROR_TEXT_MAX;
+    out.done.seq = call->seq;
+    out.done.client = rtc->client;
+    out.done.status = code;
+    out.done.n_returns = 1;
+    out.row = (struct rtci_resolved){.kind = RTCI_KIND_ERROR,
+                                     .size = sizeof(out.fail) + method_len + text_len,
+                                     .offset = offsetof(__typeof__(out), fail)};
+    out.fail = (struct rtci_fail){.code = code,
+                                  .exit_status = -1,
+                                  .node = actor->node,
+                                  .origin = {call->seq, rtc->client, 0},
+                                  .attempts = (uint16_t)call->attempts,
+                                  .function_len = (uint16_t)method_len,
+                                  .text_len = (uint16_t)text_len};
+    if (code == RTC_E_ACTOR_DEAD) {
+        out.fail.exit_status = actor->cause.exit_status;
+        out.fail.signal = actor->cause.signal;
+        out.fail.pid = actor->cause.pid;
+        out.fail.user_code = actor->cause.user_code;
+    }
+    memcpy(out.text, method, method_len);
+    memcpy(out.text + method_len, text, text_len);
+    complete(rtc, call, &out.done, (uint8_t)ran);
+    wake_waiters(rtc);
+}
+
+/* ---- Sending ---- */
+
+/* The result of another call gets a name that others can use. The call keeps that instead. */
+static int rename_result(struct rtc *rtc, struct slot *slot, struct rtci_id *id)
+{
+    rtc_ref was = rtci_ref_of(*id), now;
+    if (slot->where == WHERE_ALIAS) { /* its value has one */
+        now = rtci_alias_of(slot);
+        RTCI_TRY(rtci_retain_locked(rtc, now));
+    } else if (rtci_slot_is_multi(rtc, was)) {
+        struct rtc_value value;
+        int rc = 0;
+        RTCI_TRY(rtci_slot_value(rtc, slot, &value));
+        RTCI_TRY(rtci_put_locked(rtc, &value, &now));
+        struct slot *put = rtci_find(rtc, now, false, &rc);
+        RTCI_TRY(put ? rtci_publish(rtc, put, now) : rc);
+    } else {
+        return rtci_publish(rtc, slot, was);
+    }
+    *id = rtci_id_of(now);
+    return rtci_release_locked(rtc, was);
+}
+
+static void fail_of_argument(struct rtc *rtc, struct call *call, uint32_t i, int code)
+{
+    char text[RTCI_ERROR_TEXT_MAX];
+    snprintf(text, sizeof(text), "argument %u failed: %.480s", i, rtc_last_error());
+    rtci_call_take(&call->actor->queue, call);
+    rtci_call_failed(rtc, call, code, RTC_RAN_NO, text);
+}
+
+/* What it refers to is there; true when it failed meanwhile, and the call with it. */
+static bool fails_of_argument(struct rtc *rtc, struct call *call, bool *ret_wait)
+{
+    struct rtci_id *refs = (struct rtci_id *)(uintptr_t)rtci_spec_refs(call->spec);
+    *ret_wait = false;
+    for (uint32_t i = 0; i < call->spec->n_refs; i++) {
+        int rc = 0;
+        struct slot *slot =
+            refs[i].index == RTCI_HANDLE ? NULL : rtci_find(rtc, rtci_ref_of(refs[i]), false, &rc);
+        if (!slot)
+            continue;
+        if (slot->state == SLOT_FAILED) {
+            rtci_slot_failure(slot);
+            fail_of_argument(rtc, call, i, RTC_E_DEPENDENCY);
+            return true;
+        }
+        if (!rtci_slot_done(slot)) {
+            *ret_wait = true;
+            return false;
+        }
+        if ((slot->flags & (SLOT_CALL | SLOT_AT_HEAD)) == SLOT_CALL)
+            rc = rename_result(rtc, slot, &refs[i]);
+        if (rc < 0) {
+            fail_of_argument(rtc, call, i, rc);
+            return true;
+        }
+    }
+    call->waits = false;
+    return false;
+}
+
+static void hold_back(struct rtc *rtc, struct actor *actor)
+{
+    if (actor->held)
+        return;
+    actor->held = true;
+    actor->held_next = rtc->actors->held;
+    rtc->actors->held = actor;
+}
+
+static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
+{
+    uint32_t size = call->spec->rec.size;
+    struct rtci_spec *at = rtci_route_reserve(rtc, actor->peer, size);
+    if (!at) {
+        rtc->actors->stuck = true;
+        rtc->actors->room = size;
+        return false;
+    }
+    struct rtci_call *to = (struct rtci_call *)(uintptr_t)rtci_spec_call(call->spec);
+    call->order = ++actor->order;
+    call->incarnation = actor->incarnation;
+    call->lost = false;
+    *to = (struct rtci_call){.actor = actor->id,
+                             .order = call->order,
+                             .node = actor->node,
+                             .client = actor->peer->client,
+                             .incarnation = actor->incarnation};
+    call->spec->attempt = call->attempts + 1;
+    memcpy(at, call->spec, size);
+    rtci_call_take(&actor->queue, call);
+    rtci_call_push(&actor->flight, call);
+    return true;
+}
+
+static void send_stop(struct rtc *rtc, struct actor *actor, struct call *call)
+{
+    struct rtci_actor_end end = {.rec = {sizeof(end), RTCI_R_ACTOR_STOP, 0}, .id = actor->id};
+    rtci_outbox(rtc, &end);
+    rtci_call_take(&actor->queue, call);
+    rtci_call_free(rtc, call);
+}
+
+void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
+{
+    bool sent = false;
+    struct call *call;
+    if (actor->pumping)
+        return; /* in the middle of telling the head of an argument */
+    actor->pumping = true;
+    while ((call = actor->queue.first)) {
+        if (!actor->known) {
+            rtci_actor_ask(rtc, actor);
+            break;
+        }
+        if (call->stop) {
+            send_stop(rtc, actor, call);
+            continue;
+        }
+        if (call->waits) {
+            bool wait;
+            if (fails_of_argument(rtc, call, &wait))
+                continue;
+            if (wait) {
+                hold_back(rtc, actor);
+                break;
+            }
+        }
+        if (actor->flight.n && (actor->flight.n >= RTCI_FLIGHT_CALLS ||
+                                actor->flight.bytes + call->spec->rec.size > RTCI_FLIGHT_BYTES))
+            break; /* the next answer makes room */
+        if (!send_one(rtc, actor, call))
+            break;
+        sent = true;
+        rtci_call_sent(rtc, call);
+    }
+    actor->pumping = false;
+    if (!sent)
+        return;
+    rtci_route_send(rtc, actor->peer);
+    rtci_actor_watch(rtc, actor);
+}
+
+/* What the daemon had taken and not passed on when it was killed is lost; the actor knows what it
+ * has seen. */
+void rtci_actor_resend(struct rtc *rtc, struct actor *actor)
+{
+    for (struct call *call = actor->flight.first; call; call = call->next) {
+        if (!call->lost && call->incarnation == actor->incarnation && actor->known)
+            rtci_outbox(rtc, call->spec);
+    }
+}
+
+/* ---- Answers ---- */
+
+static struct call *call_of(struct rtc *rtc, uint64_t seq)
+{
+    struct slot *slot = seq < rtc->next_seq ? rtci_slots_find(&rtc->slots, seq) : NULL;
+    if (!slot || slot->state != SLOT_PENDING || !(slot->flags & SLOT_CALL))
+        return NULL;
+    if (slot->where == WHERE_MULTI)
+        return slot->u.multi->call;
+    return slot->where == WHERE_INLINE ? slot->u.call : NULL;
+}
+
+struct call *rtci_call_of(struct rtc *rtc, uint64_t seq)
+{
+    return call_of(rtc, seq);
+}
+
+/* It did not reach the actor, which is not where it was: again, when it is somewhere. */
+static void back_to_queue(struct actor *actor, struct call *call)
+{
+    struct calls *queue = &actor->queue;
+    struct call *before = queue->first;
+    rtci_call_take(&actor->flight, call);
+    while (before && before->seq < call->seq)
+        before = before->next;
+    if (!before) {
+        rtci_call_push(queue, call);
+        return;
+    }
+    call->next = before;
+    call->prev = before->prev;
+    *(before->prev ? &before->prev->next : &queue->first) = call;
+    before->prev = call;
+    queue->n++;
+    queue->bytes += call->spec->rec.size;
+}
+
+static void refused(struct rtc *rtc, struct actor *actor, struct call *call)
+{
+    if (call->incarnation != actor->incarnation || !actor->known) {
+        back_to_queue(actor, call); /* it was asked for already */
+        rtci_actor_ask(rtc, actor);
+        return;
+    }
+    /* Until the head knows of the end, it would tell us the old address. */
+    call->lost = true;
+    call->ran = RTC_RAN_NO;
+    rtci_actor_watch(rtc, actor);
+}
+
+/* The actor's process is gone. What became of these calls is known now; why it is gone, the head
+ * says. */
+static void on_gone(struct rtc *rtc, const struct rtci_done *done)
+{
+    const struct rtci_resolved *row = rtci_done_returns(done);
+    if (row->kind != RTCI_KIND_ERROR)
+        return;
+    const struct rtci_fail *fail = (const struct rtci_fail *)((const char *)done + row->offset);
+    for (uint32_t i = 0; i < rtc->actors->n; i++) {
+        struct actor *actor = rtc->actors->at[i];
+        if (!actor || !rtci_id_equal(actor->id, fail->origin))
+            continue;
+        for (struct call *call = actor->flight.first; call; call = call->next) {
+            if ((uint16_t)call->incarnation != fail->attempts || call->lost)
+                continue;
+            call->lost = true;
+            call->ran = call->order > done->seq ? RTC_RAN_NO : RTC_RAN_YES;
+        }
+        rtci_actor_watch(rtc, actor);
+    }
+}
+
+void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
+{
+    if (done->rec.flags & RTCI_REPLY_GONE) {
+        on_gone(rtc, done);
+        return;
+    }
+    struct call *call = done->client == rtc->client ? call_of(rtc, done->seq) : NULL;
+    if (!call)
+        return; /* answered before: what was sent again */
+    struct actor *actor = call->actor;
+    if (done->rec.flags & RTCI_REPLY_MORE) {
+        rtci_stream_add(rtc, call, done);
+        return;
+    }
+    if (done->rec.flags & RTCI_REPLY_NEVER_RAN && done->status == RTC_E_CRASHED) {
+        refused(rtc, actor, call);
+        return;
+    }
+    rtci_call_take(&actor->flight, call);
+    complete(rtc, call, done,
+             !done->status                            ? RTC_RAN_YES
+             : done->rec.flags & RTCI_REPLY_NEVER_RAN ? RTC_RAN_NO
+             : done->rec.flags & RTCI_REPLY_UNKNOWN   ? RTC_RAN_UNKNOWN
+                                                      : RTC_RAN_YES);
+    if (actor->queue.n)
+        rtci_actor_pump(rtc, actor);
+    else if (!actor->flight.n)
+        rtci_actor_unpin(rtc, actor);
+}
+
+/* ---- Ends ---- */
+
+static const char *ran_text(uint8_t ran)
+{
+    return ran == RTC_RAN_NO    ? "the call was not begun"
+           : ran == RTC_RAN_YES ? "the call had begun, and did not end"
+                                : "whether the call ran is not known";
+}
+
+void rtci_actor_lost(struct rtc *rtc, struct actor *actor)
+{
+    char text[RTCI_ERROR_TEXT_MAX], title[192], why[256];
+    rtci_actor_title(actor, title, sizeof(title));
+    rtci_cause_text(&actor->cause, why, sizeof(why));
+    for (struct call *call = actor->flight.first, *next; call; call = next) {
+        next = call->next;
+        uint8_t ran = call->lost ? call->ran : RTC_RAN_UNKNOWN;
+        bool again =
+            ran == RTC_RAN_NO || actor->retries < 0 || call->attempts < (uint32_t)actor->retries;
+        if (again && !actor->dead) {
+            call->attempts += ran != RTC_RAN_NO;
+            back_to_queue(actor, call);
+            continue;
+        }
+        snprintf(text, sizeof(text), "%s %s: %s; %s", title, actor->dead ? "is dead" : "broke down",
+                 why, ran_text(ran));
+        rtci_call_take(&actor->flight, call);
+        rtci_call_failed(rtc, call, RTC_E_ACTOR_DEAD, ran, text);
+    }
+}
+
+void rtci_actor_ended(struct rtc *rtc, struct actor *actor)
+{
+    char text[RTCI_ERROR_TEXT_MAX];
+    rtci_actor_lost(rtc, actor);
+    rtci_actor_dead(actor);
+    snprintf(text, sizeof(text), "%s", rtc_last_error());
+    while (actor->queue.first) {
+        struct call *call = actor->queue.first;
+        rtci_call_take(&actor->queue, call);
+        rtci_call_failed(rtc, call, RTC_E_ACTOR_DEAD, RTC_RAN_NO, text);
+    }
+}

@@ -1,0 +1,465 @@
+/* Creating actors, finding them, ending them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/client/actor.h"
+#include "runtime/client/args.h"
+
+/* ---- Creation ---- */
+
+static int check_names(const struct rtc_actor_options *o)
+{
+    size_t name = o->name ? strlen(o->name) : 0, space = o->space ? strlen(o->space) : 0;
+    if (o->name && (name == 0 || name > RTCI_NAME_MAX))
+        return rtci_error(RTC_E_INVALID, "the name of the actor is empty or longer than %d bytes",
+                          RTCI_NAME_MAX);
+    if (space > RTCI_NAME_MAX)
+        return rtci_error(RTC_E_INVALID, "the name of the space is longer than %d bytes",
+                          RTCI_NAME_MAX);
+    if (o->detached && !name)
+        return rtci_error(
+            RTC_E_INVALID,
+            "a detached actor needs a name (options.name): nothing else would find it "
+            "once this process has ended");
+    if (o->get_if_exists && !name)
+        return rtci_error(RTC_E_INVALID, "get_if_exists needs a name (options.name)");
+    if (o->isolation != RTC_PROCESS && o->isolation != RTC_LIGHT)
+        return rtci_error(RTC_E_INVALID, "isolation = %d is unknown", (int)o->isolation);
+    if (o->isolation == RTC_LIGHT)
+        return rtci_error(RTC_E_UNSUPPORTED,
+                          "light actors cannot be created yet: leave options.isolation at "
+                          "RTC_PROCESS");
+    if (o->max_restarts < RTC_RETRY_FOREVER || o->call_retries < RTC_RETRY_FOREVER)
+        return rtci_error(RTC_E_INVALID,
+                          "max_restarts = %d, call_retries = %d: 0 is none, RTC_RETRY_FOREVER no "
+                          "limit",
+                          o->max_restarts, o->call_retries);
+    return 0;
+}
+
+/* The record: spec, arguments, then options and names where a task has its name. */
+struct creation {
+    const struct rtc_actor_def *def;
+    const struct rtc_actor_options *o;
+    uint32_t shape;
+    struct task_plan task;
+    size_t tail;
+};
+
+static void write_tail(const struct creation *c, const char *space, uint8_t *at)
+{
+    size_t ns_len = strlen(space), name_len = c->o->name ? strlen(c->o->name) : 0;
+    memset(at, 0, RTCI_ALIGN8(c->tail));
+    struct rtci_actor_options *out = (struct rtci_actor_options *)at;
+    bool saves = c->def->save != NULL;
+    *out = (struct rtci_actor_options){
+        .max_restarts = c->o->max_restarts,
+        .max_task_retries = c->o->call_retries,
+        .flags = (c->o->detached ? RTCI_ACTOR_DETACHED : 0) |
+                 (c->o->get_if_exists ? RTCI_ACTOR_GET_IF_EXISTS : 0) |
+                 (c->o->mailbox_fail ? RTCI_ACTOR_MAILBOX_FAIL : 0) |
+                 (saves ? RTCI_ACTOR_SAVES : 0),
+        .mailbox = c->o->mailbox,
+        .threads = c->o->threads,
+        .save_every = c->o->save_every ? c->o->save_every : saves,
+        .save_after_ms = c->o->save_after > 0 ? (uint32_t)(c->o->save_after / 1000000) + 1 : 0,
+        .ns_len = (uint16_t)ns_len,
+        .name_len = (uint16_t)name_len};
+    memcpy(at + sizeof(*out), space, ns_len);
+    if (name_len)
+        memcpy(at + sizeof(*out) + ns_len, c->o->name, name_len);
+}
+
+static int new_handle(struct rtc *rtc, rtc_actor *ret_actor)
+{
+    struct slot *slot = rtci_slots_add(&rtc->slots, rtc->next_seq);
+    if (!slot)
+        return rtci_error(RTC_E_NOMEM, "out of memory for a handle");
+    struct rtci_id id = {rtc->next_seq, rtc->client, RTCI_HANDLE};
+    struct rtc_value value = rtc_of_ref(rtci_ref_of(id));
+    struct value_plan plan;
+    RTCI_TRY(rtci_value_plan(&value, &plan));
+    RTCI_ASSERT(plan.size <= SLOT_INLINE_BYTES);
+    rtci_value_write(&value, &plan, slot->u.bytes);
+    slot->size = plan.size;
+    slot->state = SLOT_READY;
+    slot->flags = SLOT_AT_HEAD | SLOT_ACTOR;
+    rtci_slots_done(&rtc->slots, id.seq);
+    *ret_actor = rtci_actor_handle(id);
+    return 0;
+}
+
+static int send_creation(struct rtc *rtc, const struct creation *c, rtc_actor *ret_actor)
+{
+    const char *space = c->o->space && c->o->space[0] ? c->o->space : rtc->space;
+    size_t size = sizeof(struct rtci_spec) + c->task.n_refs * sizeof(struct rtci_id) +
+                  c->task.n_args * sizeof(struct rtci_arg) + c->task.data_size +
+                  RTCI_ALIGN8(c->tail);
+    if (size > RTCI_RECORD_MAX)
+        return rtci_error(RTC_E_TOO_LARGE,
+                          "the arguments make %zu bytes beside the large objects; at most %llu are "
+                          "possible: put some into a list or an array",
+                          size, (unsigned long long)RTCI_RECORD_MAX);
+    void *at;
+    RTCI_TRY(rtci_reserve(rtc, size, UINT64_MAX, &at));
+    int rc = new_handle(rtc, ret_actor);
+    if (rc < 0) {
+        rtci_chan_unreserve(rtc->chan, size);
+        return rc;
+    }
+    struct rtci_spec *spec = at;
+    *spec = (struct rtci_spec){
+        .rec = {(uint32_t)size, RTCI_R_ACTOR_CREATE, 0},
+        .seq = rtc->next_seq,
+        .client = rtc->client,
+        .shape = c->shape,
+        .function = rtci_function_hash(c->def->name, strlen(c->def->name)),
+        .parent_seq = rtc->running.id.seq,
+        .parent_client = rtc->running.id.client,
+        .n_returns = 1,
+        .flags = RTCI_SPEC_ACTOR,
+        .depth = rtc->running.id.client ? rtc->running.depth + 1 : 0,
+        .n_refs = c->task.n_refs,
+        .n_args = (uint32_t)c->task.n_args,
+        .data_size = (uint32_t)c->task.data_size,
+        .name_len = (uint32_t)c->tail,
+    };
+    rtci_args_write(&c->task, spec);
+    write_tail(c, space, (uint8_t *)at + size - RTCI_ALIGN8(c->tail));
+    rtc->next_seq++;
+    rtci_send(rtc);
+    return 0;
+}
+
+static void remember(struct rtc *rtc, const struct creation *c, rtc_actor handle)
+{
+    struct actor *actor;
+    if (rtci_actor_of(rtc, handle, &actor) < 0)
+        return; /* made by the first call */
+    actor->def = c->def;
+    actor->mailbox = c->o->mailbox ? c->o->mailbox : RTCI_ACTOR_MAILBOX;
+    actor->mailbox_fail = c->o->mailbox_fail;
+    actor->retries = c->o->call_retries;
+    actor->get_if_exists = c->o->get_if_exists;
+    if (c->o->name)
+        snprintf(actor->name, sizeof(actor->name), "%.63s", c->o->name);
+}
+
+static int create_locked(struct rtc *rtc, const char *name, const struct rtc_args *args,
+                         const struct rtc_actor_options *o, rtc_actor *ret_actor)
+{
+    static const struct rtc_options one_cpu;
+    struct creation c = {.def = rtci_actor_def_by_name(name), .o = o};
+    if (!c.def)
+        return RTC_E_UNKNOWN_ACTOR;
+    const struct rtc_options *needs = o->needs ? o->needs : &one_cpu;
+    RTCI_TRY(rtci_shape_of(rtc, needs, &c.shape));
+    RTCI_TRY(rtci_function_declare(rtc, c.def->name));
+    size_t space_len = strlen(o->space && o->space[0] ? o->space : rtc->space);
+    c.tail = sizeof(struct rtci_actor_options) + space_len + (o->name ? strlen(o->name) : 0);
+    c.task.n_args = args->n;
+    if (args->n > RTCI_ARGS_MAX)
+        return rtci_error(RTC_E_TOO_LARGE, "%zu arguments; at most %d are possible", args->n,
+                          RTCI_ARGS_MAX);
+    c.task.args = calloc(args->n + 1, sizeof(*c.task.args));
+    if (!c.task.args)
+        return rtci_error(RTC_E_NOMEM, "out of memory for %zu arguments", args->n);
+    int rc = rtci_args_plan(rtc, NULL, args, &c.task);
+    if (rc == 0)
+        rc = send_creation(rtc, &c, ret_actor);
+    if (rc == 0)
+        remember(rtc, &c, *ret_actor);
+    rtci_args_drop(rtc, &c.task);
+    free(c.task.args);
+    return rc;
+}
+
+int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *args,
+                     const struct rtc_actor_options *options, rtc_actor *ret_actor)
+{
+    static const struct rtc_args none;
+    static const struct rtc_actor_options defaults;
+    const struct rtc_actor_options *o = options ? options : &defaults;
+    if (!actor || !ret_actor)
+        return rtci_error(RTC_E_INVALID, "the name of the actor or ret_actor is NULL");
+    if (args && !args->items && args->n)
+        return rtci_error(RTC_E_INVALID, "args has %zu items, but items is NULL", args->n);
+    RTCI_TRY(check_names(o));
+    if (o->needs)
+        RTCI_TRY(rtci_options_check(o->needs));
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = create_locked(rtc, actor, args ? args : &none, o, ret_actor);
+    rtci_leave(rtc);
+    return rc;
+}
+
+/* ---- Waiting for it ---- */
+
+static int told(const struct actor *actor)
+{
+    char title[192];
+    rtci_actor_title(actor, title, sizeof(title));
+    if (actor->cause.kind == RTCI_CAUSE_NAME)
+        return rtci_error(RTC_E_EXISTS, "%s was not made: %s", title, actor->cause.text);
+    if (actor->cause.kind == RTCI_CAUSE_CONSTRUCTOR)
+        return rtci_error(actor->cause.code == RTC_E_DEPENDENCY ? RTC_E_DEPENDENCY
+                                                                : RTC_E_TASK_FAILED,
+                          "the constructor of %s failed: %s", title, actor->cause.text);
+    return rtci_actor_dead(actor);
+}
+
+int rtc_actor_ready(struct rtc *rtc, rtc_actor handle, int64_t timeout)
+{
+    RTCI_TRY(rtci_enter(rtc));
+    struct actor *actor;
+    int rc = rtci_actor_of(rtc, handle, &actor);
+    if (rc == 0) {
+        rc = rtci_actor_await(rtc, actor, rtci_deadline(timeout));
+        actor = rtci_actor_meant(actor);
+    }
+    if (rc == RTC_E_TIMEOUT)
+        rc = rtci_error(rc, "the actor does not live yet: the timeout of the call passed "
+                            "(rtc_actor_info() tells what it waits for)");
+    else if (actor && rc == 0 && actor->dead)
+        rc = told(actor);
+    if (actor)
+        rtci_actor_unpin(rtc, actor);
+    rtci_leave(rtc);
+    return rc;
+}
+
+/* ---- Handles ---- */
+
+static int ask(struct rtc *rtc, struct rtci_id id, const char *space, const char *name,
+               uint32_t flags, uint64_t deadline_ns, struct request *q)
+{
+    union {
+        struct rtci_actor_where where;
+        char bytes[sizeof(struct rtci_actor_where) + 2 * RTCI_NAME_MAX + 8];
+    } u;
+    size_t ns_len = name ? strlen(space) : 0, name_len = name ? strlen(name) : 0;
+    memset(&u, 0, sizeof(u));
+    size_t size = sizeof(u.where) + RTCI_ALIGN8(ns_len + name_len);
+    u.where.rec = (struct rtci_rec){(uint32_t)size, RTCI_R_ACTOR_WHERE, 0};
+    u.where.request = rtc->next_request++;
+    u.where.id = id;
+    u.where.flags = flags;
+    u.where.ns_len = (uint16_t)ns_len;
+    u.where.name_len = (uint16_t)name_len;
+    if (name) {
+        memcpy(u.bytes + sizeof(u.where), space, ns_len);
+        memcpy(u.bytes + sizeof(u.where) + ns_len, name, name_len);
+    }
+    *q = (struct request){
+        .kind = REQUEST_ACTOR, .number = u.where.request, .record = &u, .size = size};
+    RTCI_TRY(rtci_request(rtc, q, deadline_ns));
+    return q->status;
+}
+
+/* The answer comes with a hold for us: it becomes a handle to be released. */
+static int take_handle(struct rtc *rtc, const struct rtci_actor_is *is, rtc_actor *ret_actor)
+{
+    *ret_actor = rtci_actor_handle(is->id);
+    if (!(is->flags & RTCI_IS_HELD))
+        return rtci_retain_locked(rtc, rtci_ref_of(is->id));
+    RTCI_TRY(rtci_take_held(rtc, is->id));
+    return 0;
+}
+
+static int find_locked(struct rtc *rtc, const char *space, const char *name, int64_t timeout,
+                       rtc_actor *ret_actor)
+{
+    uint64_t deadline = timeout == 0 ? UINT64_MAX : rtci_deadline(timeout);
+    for (;;) {
+        struct request q = {0};
+        int rc = ask(rtc, (struct rtci_id){0}, space, name, timeout == 0 ? RTCI_WHERE_NOWAIT : 0,
+                     deadline, &q);
+        const struct rtci_actor_is *is = q.data;
+        if (rc == 0 && is->state == RTC_ACTOR_DEAD)
+            rc = RTC_E_NOT_FOUND;
+        if (rc == 0) {
+            rc = take_handle(rtc, is, ret_actor);
+            struct actor *actor;
+            if (rc == 0 && rtci_actor_of(rtc, *ret_actor, &actor) == 0) {
+                actor->def = actor->def ? actor->def : rtci_actor_def_by_hash(is->function);
+                actor->mailbox = is->mailbox ? is->mailbox : actor->mailbox;
+                actor->mailbox_fail = is->options & RTCI_ACTOR_MAILBOX_FAIL;
+                actor->retries = is->max_task_retries;
+                snprintf(actor->name, sizeof(actor->name), "%.63s", name);
+            }
+            free(q.data);
+            return rc;
+        }
+        free(q.data);
+        if (rc == RTC_E_NOT_FOUND && timeout != 0) {
+            uint64_t soon = rtci_deadline(RTC_MS(20)); /* nobody tells that a name is taken */
+            do
+                rc = rtci_block(rtc, 0, soon < deadline ? soon : deadline);
+            while (rc == 0);
+            if (rc == RTC_E_TIMEOUT && rtci_now_ns() < deadline)
+                continue;
+        }
+        if (rc == RTC_E_NOT_FOUND || rc == RTC_E_TIMEOUT)
+            return rtci_error(rc, "no actor has the name \"%.255s\" in the space \"%.255s\"%s",
+                              name, space, rc == RTC_E_TIMEOUT ? " yet" : "");
+        return rc;
+    }
+}
+
+int rtc_actor_find(struct rtc *rtc, const char *space, const char *name, int64_t timeout,
+                   rtc_actor *ret_actor)
+{
+    if (!name || !name[0] || strlen(name) > RTCI_NAME_MAX || !ret_actor ||
+        (space && strlen(space) > RTCI_NAME_MAX))
+        return rtci_error(RTC_E_INVALID,
+                          "ret_actor is NULL, or a name is NULL, empty or longer than %d bytes",
+                          RTCI_NAME_MAX);
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = find_locked(rtc, space && space[0] ? space : rtc->space, name, timeout, ret_actor);
+    rtci_leave(rtc);
+    return rc;
+}
+
+int rtc_actor_retain(struct rtc *rtc, rtc_actor handle)
+{
+    RTCI_TRY(rtci_enter(rtc));
+    struct actor *actor;
+    int rc = rtci_actor_of(rtc, handle, &actor);
+    if (rc == 0)
+        rc = rtci_retain_locked(rtc, rtci_ref_of(rtci_actor_id(handle)));
+    rtc->held_at = rtci_chan_written(rtc->chan);
+    rtci_leave(rtc);
+    return rc;
+}
+
+int rtc_actor_release(struct rtc *rtc, rtc_actor handle)
+{
+    RTCI_TRY(rtci_enter(rtc));
+    struct actor *actor;
+    int rc = rtci_actor_of(rtc, handle, &actor);
+    if (rc == 0)
+        rc = rtci_release_locked(rtc, rtci_ref_of(rtci_actor_id(handle)));
+    actor = rtci_actor_find(rtc, rtci_actor_id(handle));
+    if (actor && rc == 0) {
+        rtci_flush_releases(rtc);
+        rtci_send(rtc);
+        rtci_actor_try_free(rtc, actor);
+    }
+    rtci_leave(rtc);
+    return rc;
+}
+
+/* ---- Ending it ---- */
+
+static int end_locked(struct rtc *rtc, rtc_actor handle, bool stop, unsigned flags)
+{
+    struct actor *actor;
+    RTCI_TRY(rtci_actor_of(rtc, handle, &actor));
+    if (actor->get_if_exists && !actor->known && !actor->dead) { /* whom does it mean? */
+        int rc = rtci_actor_await(rtc, actor, UINT64_MAX);
+        rtci_actor_unpin(rtc, actor);
+        RTCI_TRY(rc);
+        RTCI_TRY(rtci_actor_of(rtc, handle, &actor));
+    }
+    if (actor->dead)
+        return 0;
+    if (stop && actor->queue.n) { /* behind the calls that wait here */
+        struct call *call = rtci_call_new(rtc, sizeof(struct rtci_spec));
+        if (!call)
+            return rtci_error(RTC_E_NOMEM, "out of memory for an order to stop");
+        call->stop = true;
+        call->actor = actor;
+        call->spec->n_refs = 0;
+        call->seq = rtc->next_seq;
+        rtci_call_push(&actor->queue, call);
+        return 0;
+    }
+    struct rtci_actor_end end = {
+        .rec = {sizeof(end), stop ? RTCI_R_ACTOR_STOP : RTCI_R_ACTOR_KILL, 0},
+        .id = actor->id,
+        .flags = flags & RTC_KILL_RESTART ? 0 : RTCI_END_NO_RESTART};
+    return rtci_send_record(rtc, &end);
+}
+
+int rtc_actor_stop(struct rtc *rtc, rtc_actor actor)
+{
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = end_locked(rtc, actor, true, 0);
+    rtci_leave(rtc);
+    return rc;
+}
+
+int rtc_actor_kill(struct rtc *rtc, rtc_actor actor, unsigned flags)
+{
+    if (flags & ~(unsigned)RTC_KILL_RESTART)
+        return rtci_error(RTC_E_INVALID, "flags = %u are unknown", flags);
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = end_locked(rtc, actor, false, flags);
+    rtci_leave(rtc);
+    return rc;
+}
+
+/* ---- Looking at it ---- */
+
+void rtci_actor_info_of(struct rtc_actor_info *info, const struct rtci_cause *cause)
+{
+    info->cause = (enum rtc_cause)cause->kind;
+    info->code = cause->kind == RTCI_CAUSE_NONE ? 0 : RTC_E_ACTOR_DEAD;
+    info->user_code = cause->user_code;
+    info->exit_status = cause->kind == RTCI_CAUSE_NONE ? -1 : cause->exit_status;
+    info->signal = cause->signal;
+    info->node = cause->node;
+    info->pid = cause->pid;
+    if (cause->kind != RTCI_CAUSE_NONE)
+        rtci_cause_text(cause, info->text, sizeof(info->text));
+}
+
+int rtc_actor_info(struct rtc *rtc, rtc_actor handle, struct rtc_actor_info *ret_info)
+{
+    if (!ret_info)
+        return rtci_error(RTC_E_INVALID, "ret_info is NULL");
+    RTCI_TRY(rtci_enter(rtc));
+    struct actor *actor;
+    struct request q = {0};
+    int rc = rtci_actor_of(rtc, handle, &actor);
+    if (rc == 0)
+        rc = ask(rtc, actor->id, NULL, NULL, RTCI_WHERE_NOWAIT, UINT64_MAX, &q);
+    if (rc == 0) {
+        const struct rtci_actor_is *is = q.data;
+        struct rtc_actor_info info = {0};
+        rtci_actor_info_of(&info, &is->cause);
+        info.state = (enum rtc_actor_state)is->state;
+        info.code = is->state == RTC_ACTOR_DEAD ? RTC_E_ACTOR_DEAD : 0;
+        info.incarnation = is->incarnation;
+        info.node = is->node ? is->node : info.node;
+        if (is->state == RTC_ACTOR_ALIVE)
+            info.pid = is->pid;
+        *ret_info = info;
+        rtci_drop_answer(rtc, is);
+    } else if (rc == RTC_E_NOT_FOUND) {
+        rc = rtci_error(rc, "there is no such actor (any more)");
+    }
+    free(q.data);
+    rtci_leave(rtc);
+    return rc;
+}
+
+/* ---- As values ---- */
+
+struct rtc_value rtc_of_actor(rtc_actor actor)
+{
+    struct rtc_value v = rtc_nil();
+    v.type = RTC_REF;
+    v.as.ref = (rtc_ref){actor.seq, actor.client, RTCI_HANDLE};
+    return v;
+}
+
+int rtc_value_actor(const struct rtc_value *value, rtc_actor *ret_actor)
+{
+    if (value->type != RTC_REF || value->as.ref.index != RTCI_HANDLE)
+        return rtci_error(RTC_E_TYPE, "the value is of type %s, not an actor",
+                          rtc_type_name((enum rtc_type)value->type));
+    *ret_actor = rtci_actor_handle(rtci_id_of(value->as.ref));
+    return 0;
+}

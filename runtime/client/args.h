@@ -1,0 +1,35 @@
+/* Arguments of tasks and calls. */
+#ifndef RTCI_CLIENT_ARGS_H
+#define RTCI_CLIENT_ARGS_H
+
+#include "runtime/client/client.h"
+
+/* How one argument travels. */
+struct arg_plan {
+    const struct rtc_value *value; /* written by rtci_value_write; NULL: from bytes, or a reference */
+    const void *bytes;             /* an own small put: its bytes are copied */
+    struct value_plan plan;
+    rtc_ref ref;
+    bool is_ref;
+    bool handle;    /* … of an actor: nothing to wait for */
+    bool temporary; /* the reference was made for this task: released when it is submitted */
+};
+struct task_plan {
+    struct arg_plan *args;
+    size_t n_args;
+    uint64_t data_size;
+    uint32_t n_refs;
+    uint32_t n_temporary;
+    bool may_wait; /* a call: references to what is not there yet hold it back, not the caller */
+};
+
+/* Decides for each argument; what travels by reference is known to the head afterwards. */
+int rtci_args_plan(struct rtc *rtc, const char *signature, const struct rtc_args *args,
+                   struct task_plan *task) RTCI_MUST_USE;
+/* Writes references, rows and data behind the spec's head. */
+void rtci_args_write(const struct task_plan *task, struct rtci_spec *spec);
+void rtci_args_drop(struct rtc *rtc, struct task_plan *task);
+/* The common case: few arguments, all scalars. */
+bool rtci_args_scalar(const struct rtc_args *args);
+
+#endif

@@ -1,0 +1,120 @@
+/* An executor that is an actor: its host.
+ *
+ * One thread reads what comes in, for all; with one call at a time it runs them too. With more, each
+ * concurrency group has threads of its own, and the first thread reads, sees to timers and runs
+ * callbacks. Everything here needs the lock of struct rtc.
+ */
+#ifndef RTCI_EXEC_ACTOR_H
+#define RTCI_EXEC_ACTOR_H
+
+#include <rtc/actor.h>
+
+#include "runtime/base/map.h"
+#include "runtime/client/actor.h"
+#include "runtime/client/route.h"
+#include "runtime/exec/exec.h"
+
+/* Who calls this actor. */
+struct from {
+    uint32_t client, node;
+    struct rtci_peer *peer;
+    uint64_t expected;     /* order of the next call */
+    uint64_t finished;     /* those up to it have ended */
+    struct message *ahead; /* came before their turn, by their order */
+    struct saved *replies; /* with save: answers that it may not have */
+    uint64_t saved_seq;    /* … and the last of its calls that the saved state has seen */
+};
+
+/* A call in the mailbox: a private copy, with rows for its references behind it, as a task has. */
+struct message {
+    struct message *next;
+    struct from *from; /* NULL: this actor's own, by rtc_self_later() */
+    uint64_t due_ns;
+    int refuse;        /* RTC_E_*: it does not run; why: */
+    const char *why;
+    struct rtci_spec *spec;
+    _Alignas(8) uint8_t record[];
+};
+struct queue {
+    struct message *first, **last;
+    uint32_t n;
+};
+
+#define HOST_GROUPS_MAX 16u
+struct group {
+    const char *name; /* NULL: the actor's own */
+    struct queue queue;
+    uint32_t running;
+};
+
+/* An object that is the answer to somebody who does not hold it yet. */
+struct lent {
+    struct lent *next;
+    rtc_ref ref;
+};
+/* Values that rtc_yield() gave and nobody has read. */
+struct yields {
+    struct yields *next;
+    struct rtci_id call;
+    uint64_t unread;
+    bool unlimited;
+};
+
+struct host {
+    struct rtc *rtc;
+    const struct rtc_actor_def *def;
+    struct rtci_spec *start; /* the creation, and rows of its references */
+    struct rtci_id id;
+    uint32_t incarnation, mailbox, threads;
+    bool mailbox_fail;
+    void *state;
+    bool up, failed; /* the constructor is done */
+    bool stopping;   /* told to end, after the mailbox */
+    bool leaving;    /* rtc_self_stop(): nothing more is begun */
+    struct from **from;
+    uint32_t n_from, cap_from;
+    struct rtci_map from_by_client;
+    struct group groups[HOST_GROUPS_MAX];
+    uint32_t n_groups, n_waiting, n_running;
+    uint32_t group_of[RTC_METHODS_MAX];
+    struct rtc_task_def methods[RTC_METHODS_MAX];
+    struct queue refused;
+    struct message *timers; /* by their time */
+    struct lent *lent;
+    struct yields *yields;
+    struct rtc_call *spare_call;
+    pthread_cond_t work; /* with threads: something to run, or to do */
+};
+
+/* ---- actor.c ---- */
+/* Becomes the actor of the ACTOR_START that was claimed; ends the process. */
+__attribute__((noreturn)) void rtci_host_run(struct rtc *rtc, const struct rtci_spec *start,
+                                             size_t size);
+__attribute__((noreturn)) void rtci_host_exit(struct host *host, const char *why);
+
+/* ---- actor_mail.c ---- */
+int rtci_host_mail_init(struct host *host) RTCI_MUST_USE;
+void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec);
+/* The next of the group to be run; NULL. */
+struct message *rtci_host_next(struct host *host, struct group *group);
+struct message *rtci_message_new(const struct rtci_spec *spec, size_t size);
+void rtci_host_enqueue(struct host *host, struct message *message);
+void rtci_host_finished(struct host *host, const struct message *message);
+/* Own calls whose time has come go to the mailbox. Returns the time of the next. */
+uint64_t rtci_host_timers(struct host *host);
+
+/* ---- actor_run.c ---- */
+void rtci_host_execute(struct host *host, struct message *message);
+void rtci_host_refuse(struct host *host, struct message *message);
+/* The constructor, or another function of the class that is no method. */
+int rtci_host_special(struct host *host, struct rtc_call *call, const struct rtci_spec *spec,
+                      const char *name, int (*run)(struct rtc_call *call));
+void rtci_call_give(struct host *host, struct rtc_call *call);
+void rtci_host_on_held(struct rtc *rtc, struct rtci_id id);
+void rtci_host_on_read(struct rtc *rtc, struct rtci_id call, uint32_t n);
+
+/* ---- actor_defer.c ---- */
+/* After the method: true when it is to be answered later, and call and message are the promise's. */
+bool rtci_host_deferred(struct rtc_call *call, struct message *message, int rc);
+
+#endif

@@ -1,0 +1,235 @@
+/* The mailbox: calls in the order of each caller, each once.
+ *
+ * A call that comes before its turn waits for those that are missing: they may come another way, or
+ * again. One that came before is dropped, unless it has ended: then its answer may have been lost
+ * with the daemon. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/exec/actor.h"
+
+static void queue_init(struct queue *queue)
+{
+    *queue = (struct queue){.last = &queue->first};
+}
+
+static void push(struct queue *queue, struct message *message)
+{
+    message->next = NULL;
+    *queue->last = message;
+    queue->last = &message->next;
+    queue->n++;
+}
+
+static uint32_t group_named(struct host *host, const char *name)
+{
+    for (uint32_t i = 1; i < host->n_groups; i++) {
+        if (strcmp(host->groups[i].name, name) == 0)
+            return i;
+    }
+    if (host->n_groups == HOST_GROUPS_MAX)
+        return 0;
+    host->groups[host->n_groups].name = name;
+    return host->n_groups++;
+}
+
+int rtci_host_mail_init(struct host *host)
+{
+    host->n_groups = 1;
+    for (uint32_t i = 0; host->def && i < RTC_METHODS_MAX && host->def->methods[i].name; i++) {
+        const struct rtc_method_def *method = &host->def->methods[i];
+        host->methods[i] = (struct rtc_task_def){
+            .name = method->name, .run = method->run, .signature = method->signature};
+        host->group_of[i] = method->group ? group_named(host, method->group) : 0;
+    }
+    for (uint32_t i = 0; i < HOST_GROUPS_MAX; i++)
+        queue_init(&host->groups[i].queue);
+    queue_init(&host->refused);
+    return 0;
+}
+
+/* ---- Callers ---- */
+
+static struct from *from_of(struct host *host, uint32_t client, uint32_t node)
+{
+    const uint32_t *known = rtci_map_find(&host->from_by_client, client, 0);
+    if (RTCI_LIKELY(known != NULL)) {
+        host->from[*known]->node = node;
+        return host->from[*known];
+    }
+    if (host->n_from == host->cap_from) {
+        uint32_t cap = host->cap_from ? host->cap_from * 2 : 16;
+        struct from **all = realloc(host->from, cap * sizeof(struct from *));
+        if (!all)
+            return NULL;
+        host->from = all;
+        host->cap_from = cap;
+    }
+    struct from *from = calloc(1, sizeof(*from));
+    if (!from || !rtci_map_set(&host->from_by_client, client, 0, host->n_from)) {
+        free(from);
+        return NULL;
+    }
+    *from = (struct from){.client = client,
+                          .node = node,
+                          .expected = 1,
+                          .peer = rtci_peer_get(host->rtc, node, client)};
+    if (from->peer)
+        rtci_route_begun(host->rtc, from->peer, 0);
+    host->from[host->n_from++] = from;
+    return from;
+}
+
+/* ---- Messages ---- */
+
+struct message *rtci_message_new(const struct rtci_spec *spec, size_t size)
+{
+    size_t rows = spec->n_refs * sizeof(struct rtci_resolved);
+    struct message *message = malloc(sizeof(*message) + size + rows);
+    if (!message)
+        return NULL;
+    *message = (struct message){.spec = (struct rtci_spec *)message->record};
+    memcpy(message->record, spec, size);
+    struct rtci_resolved *resolved = (struct rtci_resolved *)(message->record + size);
+    for (uint32_t i = 0; i < spec->n_refs; i++)
+        resolved[i] = (struct rtci_resolved){.kind = RTCI_KIND_ABSENT};
+    return message;
+}
+
+static void refuse(struct host *host, struct message *message, int code, const char *why)
+{
+    message->refuse = code;
+    message->why = why;
+    push(&host->refused, message);
+    host->rtc->changes++;
+}
+
+void rtci_host_enqueue(struct host *host, struct message *message)
+{
+    int method = host->def ? rtci_method_by_hash(host->def, message->spec->function) : -1;
+    struct group *group = &host->groups[method < 0 ? 0 : host->group_of[method]];
+    push(&group->queue, message);
+    host->n_waiting++;
+    host->rtc->changes++;
+    if (!host->rtc->self_single)
+        pthread_cond_broadcast(&host->work);
+}
+
+static void accept_call(struct host *host, struct message *message)
+{
+    if (host->n_waiting >= host->mailbox && host->mailbox_fail)
+        refuse(host, message, RTC_E_AGAIN, "the actor's mailbox is full");
+    else
+        rtci_host_enqueue(host, message);
+}
+
+static void put_aside(struct from *from, struct message *message)
+{
+    struct message **at = &from->ahead;
+    uint64_t order = rtci_spec_call(message->spec)->order;
+    while (*at && rtci_spec_call((*at)->spec)->order < order)
+        at = &(*at)->next;
+    if (*at && rtci_spec_call((*at)->spec)->order == order) {
+        free(message); /* a second time */
+        return;
+    }
+    message->next = *at;
+    *at = message;
+}
+
+/* The caller had let go of this actor, all its calls answered: it counts from 1 again. */
+static void begin_line(struct from *from, uint64_t line)
+{
+    for (struct message *m = from->ahead, *next; m; m = next) {
+        next = m->next;
+        free(m);
+    }
+    from->ahead = NULL;
+    from->finished = line << RTCI_ORDER_BITS;
+    from->expected = from->finished + 1;
+}
+
+void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
+{
+    struct host *host = rtc->host;
+    const struct rtci_call *call = rtci_spec_call(spec);
+    struct from *from = from_of(host, spec->client, call->caller_node);
+    struct message *message = from && from->peer ? rtci_message_new(spec, spec->rec.size) : NULL;
+    if (!message) {
+        rtci_die(rtc, RTC_E_NOMEM, "out of memory for a call");
+        return;
+    }
+    message->from = from;
+    if (!rtci_id_equal(call->actor, host->id) || call->incarnation != host->incarnation) {
+        refuse(host, message, RTC_E_CRASHED, "the actor is not here any more");
+        return;
+    }
+    if (call->order >> RTCI_ORDER_BITS > from->expected >> RTCI_ORDER_BITS)
+        begin_line(from, call->order >> RTCI_ORDER_BITS);
+    if (call->order < from->expected) {
+        if (call->order <= from->finished)
+            refuse(host, message, RTC_E_LOST,
+                   "the call ran, and its answer was lost when the daemon was killed");
+        else
+            free(message); /* it is under way */
+        return;
+    }
+    if (call->order > from->expected) {
+        put_aside(from, message);
+        return;
+    }
+    from->expected++;
+    accept_call(host, message);
+    while (from->ahead && rtci_spec_call(from->ahead->spec)->order == from->expected) {
+        message = from->ahead;
+        from->ahead = message->next;
+        from->expected++;
+        accept_call(host, message);
+    }
+}
+
+struct message *rtci_host_next(struct host *host, struct group *group)
+{
+    struct queue *queue = &group->queue;
+    struct message *message = queue->first;
+    if (!message || host->leaving || !host->up || group->running >= host->threads)
+        return NULL;
+    queue->first = message->next;
+    if (!message->next)
+        queue->last = &queue->first;
+    queue->n--;
+    host->n_waiting--;
+    host->n_running++;
+    group->running++;
+    if (message->from)
+        rtci_route_begun(host->rtc, message->from->peer, rtci_spec_call(message->spec)->order);
+    return message;
+}
+
+void rtci_host_finished(struct host *host, const struct message *message)
+{
+    int method = host->def ? rtci_method_by_hash(host->def, message->spec->function) : -1;
+    host->groups[method < 0 ? 0 : host->group_of[method]].running--;
+    host->n_running--;
+    if (!message->from)
+        return;
+    uint64_t order = rtci_spec_call(message->spec)->order;
+    /* With several at a time an earlier one may still run: what is not sure is not said. */
+    if (host->rtc->self_single || order == message->from->finished + 1)
+        message->from->finished = order;
+}
+
+/* ---- The actor's own calls, later ---- */
+
+uint64_t rtci_host_timers(struct host *host)
+{
+    if (RTCI_LIKELY(!host->timers))
+        return UINT64_MAX;
+    uint64_t now = rtci_now_ns();
+    while (host->timers && host->timers->due_ns <= now) {
+        struct message *message = host->timers;
+        host->timers = message->next;
+        rtci_host_enqueue(host, message);
+    }
+    return host->timers ? host->timers->due_ns : UINT64_MAX;
+}
