@@ -1,6 +1,7 @@
 /* Groups on an embedded cluster: members are tasks and the driver; what works, what is said when it
  * does not. Built as a user's program. */
 #include <pthread.h>
+#include <rtc/actor.h>
 #include <rtc/group.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -89,6 +90,38 @@ RTC_TASK(member)
     RTC_TRY(rtc_group_leave(&group));
     return rc < 0 ? rtc_return_str(call, text) : rtc_return_i64(call, (int64_t)epoch);
 }
+
+/* An actor that is a member, again and again. */
+struct learner {
+    struct rtc_group *group;
+};
+
+static int join(struct rtc_call *call)
+{
+    struct learner *self = rtc_self(call);
+    int64_t rank;
+    RTC_TRY(rtc_arg_i64(call, 0, &rank));
+    RTC_TRY(rtc_group_leave(&self->group));
+    RTC_TRY(
+        rtc_group_join(rtc_call_rtc(call), "learners", (uint32_t)rank, 2, RTC_S(20), &self->group));
+    return rtc_return_i64(call, (int64_t)rtc_group_epoch(self->group));
+}
+
+static int average(struct rtc_call *call)
+{
+    struct learner *self = rtc_self(call);
+    double x;
+    RTC_TRY(rtc_arg_f64(call, 0, &x));
+    RTC_TRY(rtc_group_all_reduce(self->group, &x, &x, 1, RTC_F64, RTC_MEAN, RTC_S(20)));
+    return rtc_return_f64(call, x);
+}
+
+static void drop_learner(void *state)
+{
+    rtc_group_leave(&((struct learner *)state)->group);
+}
+RTC_ACTOR(learner, struct learner, .drop = drop_learner,
+          .methods = {RTC_METHOD(join), RTC_METHOD(average)});
 
 static rtc_ref submit(const char *name, int64_t rank, int64_t size, const char *what)
 {
@@ -229,6 +262,49 @@ static void test_death(void **state)
     OK(rtc_group_leave(&group));
 }
 
+/* Both join, from the calls of an actor; the epoch of the group. */
+static int64_t join_both(const rtc_actor *actors)
+{
+    rtc_ref refs[2];
+    int64_t epoch[2] = {0, 1};
+    for (int i = 0; i < 2; i++)
+        OK(rtc_actor_call(rtc, actors[i], "join", RTC_ARGS(rtc_i64(i)), NULL, &refs[i]));
+    for (int i = 0; i < 2; i++)
+        OK(rtc_get_i64(rtc, refs[i], RTC_S(40), &epoch[i]));
+    OK(rtc_release_many(rtc, refs, 2));
+    assert_int_equal(epoch[0], epoch[1]);
+    return epoch[0];
+}
+
+/* An actor that dies is named to the others; started again, it forms the group with them anew. */
+static void test_actors(void **state)
+{
+    (void)state;
+    rtc_actor actors[2];
+    rtc_ref refs[2];
+    double x = 0;
+    for (int i = 0; i < 2; i++)
+        OK(rtc_actor_create(
+            rtc, "learner", NULL,
+            RTC_ACTOR_OPTIONS(.max_restarts = 1, .needs = RTC_OPTIONS(.cpus = RTC_NONE)),
+            &actors[i]));
+    int64_t first = join_both(actors);
+    for (int i = 0; i < 2; i++)
+        OK(rtc_actor_call(rtc, actors[i], "average", RTC_ARGS(rtc_f64(i)), NULL, &refs[i]));
+    for (int i = 0; i < 2; i++) {
+        OK(rtc_get_f64(rtc, refs[i], RTC_S(40), &x));
+        assert_true(x == 0.5);
+    }
+    OK(rtc_release_many(rtc, refs, 2));
+    OK(rtc_actor_call(rtc, actors[0], "average", RTC_ARGS(rtc_f64(1)), NULL, &refs[0]));
+    OK(rtc_actor_kill(rtc, actors[1], RTC_KILL_RESTART));
+    FAILS(rtc_get(rtc, refs[0], RTC_S(40), NULL), RTC_E_TASK_FAILED, "rank 1 (pid ");
+    OK(rtc_release(rtc, refs[0]));
+    assert_true(join_both(actors) > first);
+    for (int i = 0; i < 2; i++)
+        OK(rtc_actor_release(rtc, actors[i]));
+}
+
 static void test_other_ends(void **state)
 {
     (void)state;
@@ -341,10 +417,11 @@ int main(int argc, char **argv)
     struct rtc_config config = {.address = "embedded", .cpus = 2, .name = "test_group"};
     RTC_CHECK(rtc_init(&argc, &argv, &config, &rtc));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tasks),      cmocka_unit_test(test_driver),
-        cmocka_unit_test(test_threads),    cmocka_unit_test(test_death),
-        cmocka_unit_test(test_other_ends), cmocka_unit_test(test_meeting),
-        cmocka_unit_test(test_far),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_tasks),   cmocka_unit_test(test_driver),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_death),
+        cmocka_unit_test(test_actors),  cmocka_unit_test(test_other_ends),
+        cmocka_unit_test(test_meeting), cmocka_unit_test(test_far),
+        cmocka_unit_test(test_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rtc_shutdown(&rtc);

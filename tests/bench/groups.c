@@ -1,4 +1,5 @@
 /* Placement groups; operations among processes. */
+#include <rtc/actor.h>
 #include <rtc/group.h>
 #include <rtc/placement.h>
 #include <stdlib.h>
@@ -25,11 +26,11 @@ double bench_placement_group(void)
     return n / (bench_now() - start);
 }
 
-/* ---- All-reduce of 64 MiB, between two tasks ---- */
+/* ---- All-reduce of 64 MiB, between two actors ---- */
 #define ELEMENTS ((size_t)16 << 20)
 
 /* rank, seconds -> GB/s: 64 MiB over the time of one; all members stop after the same one. */
-RTC_TASK_SIGNATURE(all_reduce_64m, "i64,f64->f64")
+static int all_reduce(struct rtc_call *call)
 {
     int64_t rank;
     double seconds;
@@ -55,16 +56,25 @@ RTC_TASK_SIGNATURE(all_reduce_64m, "i64,f64->f64")
     return rtc_return_f64(call, n * (double)(ELEMENTS * sizeof(*x)) / took / 1e9);
 }
 
+RTC_ACTOR(bench_member, char, .methods = {RTC_METHOD(all_reduce)});
+
 double bench_allreduce_64m(void)
 {
     struct rtc *rtc = bench_rtc();
+    rtc_actor members[2];
     rtc_ref refs[2];
     double speed[2] = {0};
+    struct rtc_options needs = {.cpus = RTC_NONE};
     for (int i = 0; i < 2; i++)
-        RTC_CHECK(rtc_submit(rtc, "all_reduce_64m", RTC_ARGS(rtc_i64(i), rtc_f64(bench_seconds)),
-                             NULL, &refs[i]));
+        RTC_CHECK(rtc_actor_create(rtc, "bench_member", NULL, RTC_ACTOR_OPTIONS(.needs = &needs),
+                                   &members[i]));
+    for (int i = 0; i < 2; i++)
+        RTC_CHECK(rtc_actor_call(rtc, members[i], "all_reduce",
+                                 RTC_ARGS(rtc_i64(i), rtc_f64(bench_seconds)), NULL, &refs[i]));
     for (int i = 0; i < 2; i++)
         RTC_CHECK(rtc_get_f64(rtc, refs[i], RTC_S(120), &speed[i]));
     RTC_CHECK(rtc_release_many(rtc, refs, 2));
+    for (int i = 0; i < 2; i++)
+        RTC_CHECK(rtc_actor_release(rtc, members[i]));
     return speed[0];
 }
