@@ -37,7 +37,8 @@ struct rtc_group;
 
 enum rtc_reduction { RTC_SUM, RTC_MEAN, RTC_MAX }; /* RTC_MAX: of a NaN and a number it is NaN */
 
-/* Waits for all members and makes the group. name: 1 to 200 bytes, in this handle's space; rank: from
+/* Waits for all members and makes the group. name: 1 to 200 bytes, for one group at a time in the
+ * space of the handle (two runs of a program at a time want two names, or two spaces); rank: from
  * 0 to size - 1, each once. In a task it lends the task's CPUs out until all have come.
  * Ownership: *ret_group is ended with rtc_group_leave().
  * Blocks: at most timeout.

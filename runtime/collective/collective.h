@@ -20,8 +20,6 @@
 #include "runtime/base/bounds.h"
 #include "runtime/collective/kernels.h"
 
-#define RTCI_COLLECTIVE_RANKS_MAX 64u
-
 struct rtci_collective; /* one member */
 
 /* ---- segment.c ---- */

@@ -178,6 +178,18 @@ static void test_copies(void **state)
     }
 }
 
+/* More members than CPUs, up to as many as there can be. */
+static void test_crowds(void **state)
+{
+    (void)state;
+    struct what few = {RTC_F32, 3}, some = {RTC_BF16, 5001}, lots = {RTC_F32, 65537};
+    crew_all_fine(16, reductions, &few);
+    crew_all_fine(16, reductions, &lots);
+    crew_all_fine(16, copies, &some);
+    crew_all_fine(RTCI_COLLECTIVE_RANKS_MAX, reductions, &some);
+    crew_all_fine(RTCI_COLLECTIVE_RANKS_MAX, copies, &few);
+}
+
 /* One group, many operations: counters and slots go round. */
 static int many(struct rtci_collective *c, uint32_t rank, uint32_t size, void *arg)
 {
@@ -282,9 +294,9 @@ static void test_bad_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reductions),    cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_many),          cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_reductions), cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_many),       cmocka_unit_test(test_crowds),
+        cmocka_unit_test(test_same_bits),  cmocka_unit_test(test_bad_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
