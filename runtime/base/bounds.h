@@ -50,6 +50,8 @@
 #define RTCI_FLIGHT_BYTES       (1 * RTCI_MIB)          /* … and their size */
 #define RTCI_YIELDS_MAX         256                     /* values of a stream that nobody has read */
 
+#define RTCI_COLLECTIVE_RANKS_MAX 64u /* of one group of processes */
+
 /* Durable key-value store */
 #define RTCI_KV_KEY_MAX   1024
 #define RTCI_KV_VALUE_MAX (512 * RTCI_KIB)

@@ -296,6 +296,8 @@ static inline bool rtci_slot_done(const struct slot *slot)
 /* Around waits of an executor's running task, so that its CPUs are lent out. */
 void rtci_blocked_begin(struct rtc *rtc, const struct rtci_id *ids, uint32_t n, uint32_t wanted);
 void rtci_blocked_end(struct rtc *rtc);
+/* Says it (again): to a daemon that was started anew. */
+int rtci_blocked_tell(struct rtc *rtc) RTCI_MUST_USE;
 
 /* ---- put.c, arena.c ---- */
 /* A new object from a value; small ones stay in the process. */

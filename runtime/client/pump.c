@@ -100,11 +100,8 @@ static void repeat_requests(struct rtc *rtc)
         }
     }
     rtci_placements_repeat(rtc);
-    uint32_t n = (uint32_t)(rtc->blocked_ids.len / sizeof(struct rtci_id));
-    if (rtc->blocked_told && n)
-        RTCI_IGNORE(rtci_send_ids(rtc, RTCI_R_BLOCKED,
-                                  (const struct rtci_id *)rtc->blocked_ids.data, n,
-                                  rtc->blocked_wanted));
+    if (rtc->blocked_told)
+        RTCI_IGNORE(rtci_blocked_tell(rtc));
 }
 
 const char rtci_overwritten[] =

@@ -6,6 +6,15 @@
 #define BLOCKED_IDS_MAX 1024u
 #define BRIEFLY_NS      (RTCI_NS_PER_MS / 2)
 
+int rtci_blocked_tell(struct rtc *rtc)
+{
+    const struct rtci_id *ids = (const struct rtci_id *)rtc->blocked_ids.data;
+    uint32_t n = (uint32_t)(rtc->blocked_ids.len / sizeof(*ids));
+    struct rtci_ids none = {.rec = {.size = sizeof(none), .type = RTCI_R_BLOCKED}};
+    return n ? rtci_send_ids(rtc, RTCI_R_BLOCKED, ids, n, rtc->blocked_wanted)
+             : rtci_send_record(rtc, &none); /* for something that no reference stands for */
+}
+
 void rtci_blocked_begin(struct rtc *rtc, const struct rtci_id *ids, uint32_t n, uint32_t wanted)
 {
     if (!rtc->executor || rtc->running.id.client == 0 || ++rtc->n_blocked != rtc->n_threads)
@@ -14,7 +23,7 @@ void rtci_blocked_begin(struct rtc *rtc, const struct rtci_id *ids, uint32_t n, 
     rtci_buf_put(&rtc->blocked_ids, ids, n * sizeof(*ids));
     rtc->blocked_wanted = wanted;
     uint64_t told = rtc->told; /* what nobody else can come to know does not hold up lanes */
-    rtc->blocked_told = rtci_send_ids(rtc, RTCI_R_BLOCKED, ids, n, wanted) == 0;
+    rtc->blocked_told = rtci_blocked_tell(rtc) == 0;
     rtc->told = told;
 }
 

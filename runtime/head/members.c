@@ -509,6 +509,8 @@ void rtci_members_close(struct rtci_members *m)
         return;
     rtci_hub_close(m->hub);
     rtci_reach_free(m->reach);
+    for (uint32_t i = 0; m->others && i < m->n_others; i++)
+        rtci_buf_fini(&m->others[i].later);
     free(m->others);
     free(m);
 }

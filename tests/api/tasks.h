@@ -40,6 +40,24 @@ RTC_TASK(count)
         RTC_TRY(rtc_return_i64(call, i));
     return 0;
 }
+RTC_TASK(await_name)
+{
+    int64_t x = 0;
+    rtc_ref ref;
+    RTC_TRY(rtc_newest(rtc_call_rtc(call), "said in a task", 0, RTC_S(15), &ref, NULL));
+    RTC_TRY(rtc_get_i64(rtc_call_rtc(call), ref, RTC_S(15), &x));
+    RTC_TRY(rtc_release(rtc_call_rtc(call), ref));
+    return rtc_return_i64(call, x);
+}
+RTC_TASK(say_name)
+{
+    struct rtc_value v = rtc_i64(77);
+    rtc_ref ref;
+    RTC_TRY(rtc_put(rtc_call_rtc(call), &v, &ref));
+    RTC_TRY(rtc_publish(rtc_call_rtc(call), "said in a task", ref, NULL));
+    RTC_TRY(rtc_release(rtc_call_rtc(call), ref));
+    return rtc_return_i64(call, 77);
+}
 RTC_TASK(tree)
 {
     int64_t depth, x, leaves = 0;

@@ -453,6 +453,22 @@ static void test_named(void **state)
     }
 }
 
+/* A task that waits for a name lends its CPUs, like one that waits for a result. */
+static void test_named_lends(void **state)
+{
+    (void)state;
+    struct rtc_node_info node;
+    size_t n;
+    rtc_ref waits, says;
+    OK(rtc_nodes(rtc, &node, 1, &n));
+    OK(rtc_submit(rtc, "await_name", NULL, RTC_OPTIONS(.cpus = node.cpus), &waits));
+    OK(rtc_submit(rtc, "say_name", NULL, RTC_OPTIONS(.cpus = node.cpus), &says));
+    assert_int_equal(get_int(waits), 77);
+    assert_int_equal(get_int(says), 77);
+    OK(rtc_release(rtc, waits));
+    OK(rtc_release(rtc, says));
+}
+
 static void test_queries(void **state)
 {
     (void)state;
@@ -554,6 +570,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_overstaying),
         cmocka_unit_test(test_kv),
         cmocka_unit_test(test_named),
+        cmocka_unit_test(test_named_lends),
         cmocka_unit_test(test_queries),
         cmocka_unit_test(test_threads),
     };

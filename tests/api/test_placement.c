@@ -1,5 +1,6 @@
 /* Placement groups against an embedded cluster: what works, and what is said when it does not.
  * Built as a user's program. */
+#include <rtc/actor.h>
 #include <rtc/placement.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -95,6 +96,12 @@ RTC_TASK(elsewhere)
     RTC_TRY(rtc_release(r, ref));
     return rtc_return_i64(call, x);
 }
+
+static int pid(struct rtc_call *call)
+{
+    return rtc_return_i64(call, getpid());
+}
+RTC_ACTOR(lodger, char, .methods = {RTC_METHOD(pid)});
 
 static double cpus_used(void)
 {
@@ -245,6 +252,38 @@ static void test_removal_kills(void **state)
     FAILS(rtc_get(rtc, runs, RTC_S(20), NULL), RTC_E_CANCELLED, "");
     OK(rtc_release(rtc, runs));
     OK(rtc_release(rtc, waits));
+    assert_true(is_used(0));
+}
+
+/* Actors live in bundles like tasks, and end with them. */
+static void test_actors(void **state)
+{
+    (void)state;
+    rtc_placement placement = create(2, 1, RTC_PACK);
+    rtc_actor actors[3];
+    struct rtc_actor_info info;
+    rtc_ref ref;
+    for (uint32_t i = 0; i < 3; i++)
+        OK(rtc_actor_create(
+            rtc, "lodger", NULL,
+            RTC_ACTOR_OPTIONS(.max_restarts = RTC_RETRY_FOREVER,
+                              .needs = RTC_OPTIONS(.placement = placement,
+                                                   .bundle = i < 2 ? RTC_BUNDLE(i) : 0)),
+            &actors[i]));
+    for (int i = 0; i < 2; i++) {
+        OK(rtc_actor_call(rtc, actors[i], "pid", NULL, NULL, &ref));
+        assert_true(get_int(ref) > 0);
+    }
+    assert_true(cpus_used() == 2); /* that of the group, no more */
+    FAILS(rtc_actor_ready(rtc, actors[2], RTC_MS(20)), RTC_E_TIMEOUT, ""); /* both are full */
+    OK(rtc_placement_remove(rtc, placement));
+    for (int i = 0; i < 3; i++) {
+        do { /* until its node has told */
+            OK(rtc_actor_info(rtc, actors[i], &info));
+        } while (info.state != RTC_ACTOR_DEAD);
+        assert_non_null(strstr(info.text, "placement group was removed"));
+        OK(rtc_actor_release(rtc, actors[i]));
+    }
     assert_true(is_used(0));
 }
 
@@ -401,17 +440,12 @@ int main(int argc, char **argv)
         .address = "embedded", .cpus = 4, .resources = resources, .name = "test_placement"};
     RTC_CHECK(rtc_init(&argc, &argv, &config, &rtc));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_use),
-        cmocka_unit_test(test_all_or_nothing),
-        cmocka_unit_test(test_custom),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_removal_kills),
-        cmocka_unit_test(test_in_tasks),
-        cmocka_unit_test(test_removed_elsewhere),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_infeasible),
-        cmocka_unit_test(test_bad_use),
-        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_use),           cmocka_unit_test(test_all_or_nothing),
+        cmocka_unit_test(test_custom),        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_removal_kills), cmocka_unit_test(test_actors),
+        cmocka_unit_test(test_in_tasks),      cmocka_unit_test(test_removed_elsewhere),
+        cmocka_unit_test(test_refused),       cmocka_unit_test(test_infeasible),
+        cmocka_unit_test(test_bad_use),       cmocka_unit_test(test_restart),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rtc_shutdown(&rtc);

@@ -473,6 +473,7 @@ static const struct row rows[] = {
     {"light_create", "1/s", bench_light_create, NULL, false},
     {"light_memory", "B", bench_light_memory, NULL, false},
     {"placement_group", "1/s", bench_placement_group, NULL, false},
+    {"allreduce_64m", "GB/s", bench_allreduce_64m, "memcpy_warm", false},
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -53,6 +53,7 @@ double bench_light_create(void);   /* 1/s */
 double bench_light_memory(void);   /* B */
 /* groups.c */
 double bench_placement_group(void); /* 1/s */
+double bench_allreduce_64m(void);   /* GB/s */
 struct rtc *bench_rtc(void);        /* what this program is connected to */
 int bench_as_stranger(struct rtc *rtc);
 /* The programs that these rows start: `rtc-bench --as first|client|idle|stranger`. */

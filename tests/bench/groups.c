@@ -1,5 +1,8 @@
-/* Placement groups. */
+/* Placement groups; operations among processes. */
+#include <rtc/actor.h>
+#include <rtc/group.h>
 #include <rtc/placement.h>
+#include <stdlib.h>
 
 #include "tests/bench/bench.h"
 
@@ -21,4 +24,57 @@ double bench_placement_group(void)
     }
     RTC_CHECK(rtc_flush(rtc, RTC_S(60)));
     return n / (bench_now() - start);
+}
+
+/* ---- All-reduce of 64 MiB, between two actors ---- */
+#define ELEMENTS ((size_t)16 << 20)
+
+/* rank, seconds -> GB/s: 64 MiB over the time of one; all members stop after the same one. */
+static int all_reduce(struct rtc_call *call)
+{
+    int64_t rank;
+    double seconds;
+    struct rtc_group *group;
+    RTC_TRY(rtc_arg_i64(call, 0, &rank));
+    RTC_TRY(rtc_arg_f64(call, 1, &seconds));
+    RTC_TRY(
+        rtc_group_join(rtc_call_rtc(call), "all_reduce_64m", (uint32_t)rank, 2, RTC_S(60), &group));
+    float *x = malloc(ELEMENTS * sizeof(*x)), more = 1;
+    for (size_t i = 0; x && i < ELEMENTS; i++)
+        x[i] = (float)(i % 3);
+    int rc = x ? rtc_group_barrier(group, RTC_S(60)) : RTC_E_NOMEM;
+    double start = bench_now(), n = 0, took = 1;
+    for (; rc == 0 && more > 0; n++) {
+        rc = rtc_group_all_reduce(group, x, x, ELEMENTS, RTC_F32, RTC_SUM, RTC_S(60));
+        took = bench_now() - start;
+        more = took < seconds;
+        rc = rc < 0 ? rc : rtc_group_broadcast(group, &more, 1, RTC_F32, 0, RTC_S(60));
+    }
+    free(x);
+    RTC_TRY(rc);
+    RTC_TRY(rtc_group_leave(&group));
+    return rtc_return_f64(call, n * (double)(ELEMENTS * sizeof(*x)) / took / 1e9);
+}
+
+RTC_ACTOR(bench_member, char, .methods = {RTC_METHOD(all_reduce)});
+
+double bench_allreduce_64m(void)
+{
+    struct rtc *rtc = bench_rtc();
+    rtc_actor members[2];
+    rtc_ref refs[2];
+    double speed[2] = {0};
+    struct rtc_options needs = {.cpus = RTC_NONE};
+    for (int i = 0; i < 2; i++)
+        RTC_CHECK(rtc_actor_create(rtc, "bench_member", NULL, RTC_ACTOR_OPTIONS(.needs = &needs),
+                                   &members[i]));
+    for (int i = 0; i < 2; i++)
+        RTC_CHECK(rtc_actor_call(rtc, members[i], "all_reduce",
+                                 RTC_ARGS(rtc_i64(i), rtc_f64(bench_seconds)), NULL, &refs[i]));
+    for (int i = 0; i < 2; i++)
+        RTC_CHECK(rtc_get_f64(rtc, refs[i], RTC_S(120), &speed[i]));
+    RTC_CHECK(rtc_release_many(rtc, refs, 2));
+    for (int i = 0; i < 2; i++)
+        RTC_CHECK(rtc_actor_release(rtc, members[i]));
+    return speed[0];
 }

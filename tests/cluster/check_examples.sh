@@ -15,6 +15,7 @@ for example in "$@"; do
     */pi) set -- 8 100000 ;;
     */tree) set -- 4 ;;
     */mapreduce) set -- "$text" 4 ;;
+    */average) set -- 3 ;;
     *) set -- ;;
     esac
     "$example" "$@" >"$dir/out" 2>"$dir/err" || fail "$example failed"

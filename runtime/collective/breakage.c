@@ -1,0 +1,91 @@
+/* How a group ends for all of its members, and what they are told. */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/collective/segment.h"
+
+int break_group(struct rtci_collective *c, enum breakage_kind kind, uint32_t rank, uint32_t other,
+                const char *text)
+{
+    struct breakage *b = &c->segment->breakage;
+    uint32_t whole = 0;
+    if (atomic_compare_exchange_strong(&b->state, &whole, 1)) {
+        b->kind = kind;
+        b->rank = rank;
+        b->other = other;
+        snprintf(b->text, sizeof(b->text), "%s", text ? text : "");
+        atomic_store(&b->state, 2);
+        wake_everybody(c);
+    }
+    return breakage_code(c);
+}
+
+int breakage_code(const struct rtci_collective *c)
+{
+    const struct breakage *b = &c->segment->breakage;
+    if (atomic_load(&b->state) != 2)
+        return RTC_E_CANCELLED; /* its writer is at it, or died over it */
+    switch (b->kind) {
+    case BROKEN_DEATH: return RTC_E_CRASHED;
+    case BROKEN_TIMEOUT: return b->rank == c->rank ? RTC_E_TIMEOUT : RTC_E_CANCELLED;
+    case BROKEN_MISMATCH: return RTC_E_INVALID;
+    default: return RTC_E_CANCELLED;
+    }
+}
+
+void rtci_collective_abort(struct rtci_collective *c, const char *why)
+{
+    RTCI_IGNORE(break_group(c, BROKEN_ABORT, c->rank, c->rank, why));
+}
+
+/* ---- Who is still there ---- */
+static bool is_dead(const struct rtci_collective *c, uint32_t rank)
+{
+    struct pollfd poll_fd = {.fd = c->pidfds[rank], .events = POLLIN};
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
+int check_others(struct rtci_collective *c, enum counter_kind kind, uint32_t target)
+{
+    if (is_broken(c))
+        return breakage_code(c);
+    for (uint32_t i = 0; i < c->size; i++) {
+        struct member *member = &c->segment->members[i];
+        if (i == c->rank)
+            continue;
+        bool left = atomic_load(&member->left), dead = !left && is_dead(c, i);
+        /* What it had counted before it went counts. */
+        bool needed = (int32_t)(atomic_load(&member->counters[kind].value) - target) < 0;
+        if (needed && (left || dead))
+            return break_group(c, left ? BROKEN_LEAVE : BROKEN_DEATH, i, c->rank, NULL);
+    }
+    return 0;
+}
+
+/* ---- Words ---- */
+void rtci_collective_why(const struct rtci_collective *c, char *text, size_t size)
+{
+    const struct segment *s = c->segment;
+    const struct breakage *b = &s->breakage;
+    text[0] = 0;
+    uint32_t state = atomic_load(&b->state);
+    if (state != 2 || b->rank >= c->size || b->other >= c->size) {
+        snprintf(text, size, "%s", state ? "another member gave it up" : "");
+        return;
+    }
+    uint32_t pid = s->members[b->rank].pid;
+    switch (b->kind) {
+    case BROKEN_DEATH: snprintf(text, size, "rank %u (pid %u) died", b->rank, pid); break;
+    case BROKEN_LEAVE: snprintf(text, size, "rank %u (pid %u) left", b->rank, pid); break;
+    case BROKEN_ABORT:
+        snprintf(text, size, "rank %u (pid %u) aborted%s%.190s", b->rank, pid,
+                 b->text[0] ? ": " : "", b->text);
+        break;
+    case BROKEN_TIMEOUT:
+        snprintf(text, size, "rank %u (pid %u) did not come before the timeout of rank %u",
+                 b->other, s->members[b->other].pid, b->rank);
+        break;
+    default: snprintf(text, size, "%.191s", b->text); break;
+    }
+}
