@@ -175,17 +175,13 @@ int rtc_env_begin(struct rtc_env *env, struct rtc_env_step *step)
     return set_states(env, step->first, step->n, SLOT_BEGUN, 0);
 }
 
-int rtc_env_finish(struct rtc_env *env, struct rtc_env_step *step)
+/* What was begun, and has room for its rows. */
+static int carry_out(struct rtc_env *env, struct rtc_env_step *step)
 {
-    if (!step)
-        return rtc_env_fail(RTC_E_INVALID, "a step is needed");
-    int rc = rtci_env_check_range(env, step->first, step->n);
-    if (rc || (rc = rtci_env_check_state(env, step->first, step->n, SLOT_BEGUN)))
-        return rc;
     const struct rtc_env_rows rows = *step->rows, final = step->final ? *step->final : rows;
     uint32_t rows_from = rows.n, final_from = step->final ? final.n : 0;
     uint32_t episodes = step->episodes ? step->episodes->n : 0;
-    rc = env->class_->step(env->self, step);
+    int rc = env->class_->step(env->self, step);
     if (rc >= 0)
         rc = rtci_env_link(env, step, rows_from, final_from);
     if (rc >= 0)
@@ -200,8 +196,20 @@ int rtc_env_finish(struct rtc_env *env, struct rtc_env_step *step)
     return give_up(env, step->first, step->n, rc);
 }
 
+/* The room is looked at once more: what was begun beside it may have taken it. */
+int rtc_env_finish(struct rtc_env *env, struct rtc_env_step *step)
+{
+    if (!step)
+        return rtc_env_fail(RTC_E_INVALID, "a step is needed");
+    int rc = rtci_env_check_range(env, step->first, step->n);
+    if (rc || (rc = rtci_env_check_state(env, step->first, step->n, SLOT_BEGUN)) ||
+        (rc = rtci_env_check_step(env, step)))
+        return rc;
+    return carry_out(env, step);
+}
+
 int rtc_env_step(struct rtc_env *env, struct rtc_env_step *step)
 {
     int rc = rtc_env_begin(env, step);
-    return rc < 0 ? rc : rtc_env_finish(env, step);
+    return rc < 0 ? rc : carry_out(env, step);
 }

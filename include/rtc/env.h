@@ -226,7 +226,8 @@ struct rtc_env_step {
 int rtc_env_step(struct rtc_env *env, struct rtc_env_step *step);
 /* The same in two parts, for environments that work elsewhere meanwhile (others do all of it in the
  * second): other slots can be stepped between them. `step` and its actions stay as they are.
- * Errors: begin has those with nothing changed; finish RTC_E_INVALID (not begun) and the class's. */
+ * Errors: begin has those with nothing changed; finish RTC_E_INVALID it was not begun, RTC_E_TOO_LARGE
+ * others have taken the room meanwhile (it stays begun), and the class's. */
 int rtc_env_begin(struct rtc_env *env, struct rtc_env_step *step);
 int rtc_env_finish(struct rtc_env *env, struct rtc_env_step *step);
 
@@ -296,17 +297,16 @@ static inline void *rtc_env_row_add(struct rtc_env_rows *rows, const struct rtc_
                                     uint8_t **ret_mask)
 {
     size_t at = rows->stride ? rows->n * rows->stride : rows->used;
+    if (ret_mask)
+        *ret_mask = NULL;
     if (rows->n >= rows->cap || at > rows->size || row->size > rows->size - at)
         return NULL;
     if (rows->table) {
         rows->table[rows->n] = *row;
         rows->table[rows->n].at = at;
     }
-    if (ret_mask) {
-        *ret_mask = rows->masks ? rows->masks + rows->n * rows->mask_stride : NULL;
-        if (*ret_mask)
-            memset(*ret_mask, 0, rows->mask_size);
-    }
+    if (ret_mask && rows->masks)
+        *ret_mask = (uint8_t *)memset(rows->masks + rows->n * rows->mask_stride, 0, rows->mask_size);
     rows->used = at + row->size;
     rows->n++;
     return (char *)rows->data + at;
