@@ -17,7 +17,7 @@ struct rtc_env {
     struct rtc_env_spec spec;
     char name[64];
     uint8_t *states; /* a slot: enum slot_state */
-    /* The rows that act next, rows_max for each slot. Fixed rows are not kept: n_rows and rows are NULL. */
+    /* The rows that act next, rows_max for each slot; NULL where rows are fixed. */
     uint32_t *n_rows;
     struct rtc_env_row *rows;
     uint8_t *masks; /* of the same rows, mask_size each; NULL where nothing is masked */
@@ -57,7 +57,8 @@ extern const struct rtc_env_class rtci_env_vector;
 int rtci_env_vector_open(const struct rtc_env_single *single, const struct rtc_env_config *config,
                          struct rtc_env_spec *ret_spec, void **ret_self);
 
-/* option.c: the config with the defaults of the class behind. Errors: an option that it does not have. */
+/* option.c: the config with the defaults of the class behind; its options are the caller's to free.
+ * Errors: an option that the class does not have. */
 int rtci_env_merge(const struct env_entry *entry, const struct rtc_env_config *config,
                    struct rtc_env_config *ret_config);
 /* Puts words in front of the sentence; returns code. */

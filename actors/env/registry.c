@@ -43,8 +43,9 @@ static int add(uint32_t abi, bool complete, const struct env_entry *entry)
     return 0;
 }
 
-/* The constructors of a program may run before one of this library would. */
-static void add_built_in(void)
+/* Before main(), so that threads find them there; or earlier, when a program's constructors run
+ * before this one. */
+__attribute__((constructor)) static void add_built_in(void)
 {
     static bool done;
     if (done)

@@ -41,7 +41,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define RTC_ENV_ABI       1u       /* of the tables below */
+#define RTC_ENV_ABI       1u /* of the tables below */
 #define RTC_ENV_NONE      UINT32_MAX
 #define RTC_ENV_SLOTS_MAX 65536u
 #define RTC_ENV_NDIM_MAX  4
@@ -85,7 +85,8 @@ struct rtc_env_kind {
 
 enum rtc_env_features {
     /* Each slot has rows_max rows all the time, all active; agent i is of kind i, or of the only
-     * kind. So the rows of n slots have fixed places, and tables of rows are not needed. */
+     * kind. So the rows of n slots have fixed places, and tables of rows are not needed. When one
+     * of several agents ends alone, what stands in its place then is a new one. */
     RTC_ENV_FIXED = 1,
     /* Observations may be shorter than their space (fewer neighbours in a graph). */
     RTC_ENV_RAGGED = 2
@@ -184,8 +185,8 @@ uint32_t rtc_env_row_count(const struct rtc_env *env, uint32_t first, uint32_t n
 enum rtc_env_ends { /* of the episode, or of the agent alone; bits */
     RTC_ENV_TERMINATED = 1, /* nothing comes after it, also when truncated at the same time */
     RTC_ENV_TRUNCATED = 2,  /* broken off: what would have come counts, from the final observation */
-    RTC_ENV_LOST = 4 /* with TRUNCATED: the slot failed and was replaced; the reward is 0 and there is no
-                        final observation: not to be learnt from */
+    RTC_ENV_LOST = 4 /* with TRUNCATED: the slot failed and was replaced; the reward is 0, and there is
+                        no final observation: not to be learnt from */
 };
 struct rtc_env_episode { /* that ended */
     uint32_t slot;
@@ -210,7 +211,7 @@ struct rtc_env_step {
     size_t reward_stride; /* bytes; 0: those of one; so are the next ones */
     uint8_t *ends;        /* enum rtc_env_ends, 0: goes on */
     size_t ends_stride;
-    uint32_t *next;  /* where in `rows` it goes on; RTC_ENV_NONE: it ended. May be NULL */
+    uint32_t *next;   /* where in `rows` it goes on; RTC_ENV_NONE: it ended. May be NULL */
     uint32_t *finals; /* where in `final` its last observation is, or RTC_ENV_NONE. May be NULL */
     struct rtc_env_rows *rows; /* that act next, those of new episodes too */
     /* Last observations of those that ended, in the order of the rows that acted; needs no masks. May
@@ -241,7 +242,8 @@ static inline uint64_t rtc_env_random(uint64_t *state)
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     return z ^ (z >> 31);
 }
-/* low + (high - low) × u, u the upper 53 bits of the next 64 as a fraction in [0, 1). */
+/* low + (high - low) × u, u the upper 53 bits of the next 64 as a fraction in [0, 1). The same bits
+ * everywhere with -ffp-contract=off. */
 static inline double rtc_env_uniform(uint64_t *state, double low, double high)
 {
     return low + (high - low) * ((double)(rtc_env_random(state) >> 11) * (1.0 / 9007199254740992.0));
@@ -277,8 +279,8 @@ struct rtc_env_single {
     const struct rtc_env_option *options; /* with their defaults; ended by a key of NULL; may be NULL */
     size_t params_size, state_size;       /* of all copies together, and of each; 0 before */
     /* Fills features, rows_max, kinds and infos (its own) of ret_spec, and params; what it points to
-     * stays until close. close and drop may be NULL; they are called also after an open or reset that
-     * failed. */
+     * stays until close. close and drop may be NULL; close is called also after an open that failed,
+     * drop also with a state that was never reset, or could not be. */
     int (*open)(const struct rtc_env_config *config, void *params, struct rtc_env_spec *ret_spec);
     void (*close)(void *params);
     void (*drop)(const void *params, void *state);
@@ -316,7 +318,7 @@ static inline void *rtc_env_row_add(struct rtc_env_rows *rows, const struct rtc_
  *
  * For environments whose slots work together or elsewhere: one loop over 1,000 copies, or processes.
  * Calls are checked before they come here; strides are filled in. It keeps seeds and episodes as
- * described above. What `next`, `finals` and the lists of agents say is found by the caller of these. */
+ * described above. `next`, `finals` and the lists of agents are found by the caller of these. */
 struct rtc_env_class {
     uint32_t abi; /* RTC_ENV_ABI */
     const char *name, *about;
@@ -349,15 +351,15 @@ int rtc_env_register(const struct rtc_env_class *class_);
 int rtc_env_register_single(const struct rtc_env_single *single);
 /* The same before main(), also in a shared library: RTC_ENV(cartpole) for a `struct rtc_env_single
  * cartpole`, RTC_ENV_CLASS(many) for a `struct rtc_env_class many`. */
-#define RTC_ENV(symbol)                                                \
+#define RTC_ENV(symbol)                                                  \
     __attribute__((constructor)) static void rtc_env_init_##symbol(void) \
-    {                                                                  \
-        (void)rtc_env_register_single(&symbol);                        \
+    {                                                                    \
+        (void)rtc_env_register_single(&symbol);                          \
     }
-#define RTC_ENV_CLASS(symbol)                                          \
+#define RTC_ENV_CLASS(symbol)                                            \
     __attribute__((constructor)) static void rtc_env_init_##symbol(void) \
-    {                                                                  \
-        (void)rtc_env_register(&symbol);                               \
+    {                                                                    \
+        (void)rtc_env_register(&symbol);                                 \
     }
 
 #pragma GCC visibility pop
