@@ -67,7 +67,8 @@ static int clock_step(const void *params, void *state, struct rtc_env_turn *turn
     (void)params;
     ((struct clock *)state)->time++;
     turn->rewards[0] = action->reward;
-    turn->infos[0] = 2;
+    if (action->reward > 0)
+        turn->infos[0] = 2;
     if (action->what >= 3)
         rtc_env_fail(RTC_E_LOST, "its spring broke");
     if (action->what == 4)

@@ -15,7 +15,7 @@
 #define CROWD_MAX 6
 #define CROWD_END 7
 
-enum wrong { FINE, ORDER, MASK, VANISH, MANY, SLOT, KIND };
+enum wrong { FINE, ORDER, MASK, SLOT, BACK, KIND, VANISH, MANY };
 
 struct crowd {
     uint32_t time;
@@ -70,7 +70,7 @@ static int crowd_open(const struct rtc_env_config *config, void *params,
     ret_spec->rows_max = CROWD_MAX;
     ret_spec->n_kinds = 2;
     ret_spec->kinds = crowd_kinds;
-    return rtc_env_option_i64(config, "wrong", 0, KIND, params);
+    return rtc_env_option_i64(config, "wrong", 0, MANY, params);
 }
 
 static int crowd_reset(const void *params, void *state, uint64_t seed)
@@ -117,8 +117,8 @@ static void crowd_row(struct rtc_env_rows *rows, uint32_t slot, uint32_t a, uint
         memcpy(mask, all, size);
 }
 
-/* Spoils the rows of a slot. */
-static void spoil(struct rtc_env_rows *rows, uint32_t from, enum wrong wrong)
+/* Spoils the first rows of a slot; those of VANISH and MANY at time 1. */
+static void spoil(struct rtc_env_rows *rows, uint32_t from, uint32_t slot, enum wrong wrong)
 {
     struct rtc_env_row *row = &rows->table[from];
     if (wrong == ORDER)
@@ -129,6 +129,8 @@ static void spoil(struct rtc_env_rows *rows, uint32_t from, enum wrong wrong)
         row->agent += 1000, row[1].agent += 2000;
     if (wrong == SLOT)
         row->slot = 77;
+    if (wrong == BACK && slot == 1)
+        row[1].slot = 0, row[1].agent = 50;
     if (wrong == KIND)
         row->kind = 2;
 }
@@ -144,8 +146,8 @@ static int crowd_observe(const void *params, const void *state, uint32_t slot,
         else if (turn && is_live(a, time - 1) && turn->ends[i++])
             crowd_row(rows, slot, a, time);
     }
-    if (!turn && time == 1 && wrong)
-        spoil(rows, from, wrong);
+    if (!turn && time == (wrong >= VANISH))
+        spoil(rows, from, slot, wrong);
     for (uint32_t a = 50; a < 54 && wrong == MANY && time == 1 && !turn; a++)
         crowd_row(rows, slot, a, time);
     return 0;
@@ -196,6 +198,7 @@ static struct fragment *new_fragment(size_t stride)
 {
     struct fragment *f = calloc(1, sizeof(*f));
     assert_non_null(f);
+    memset(f->masks, 0xaa, sizeof(f->masks));
     f->rows = (struct rtc_env_rows){.cap = ROWS_MAX,
                                     .data = f->seen,
                                     .size = sizeof(f->seen),
@@ -375,19 +378,22 @@ static void masks_are_kept_to(void **state)
 static void wrong_classes_are_found_out(void **state)
 {
     static const char *const words[] = {
-        [ORDER] = "ascending", [MASK] = "leaves no choice", [VANISH] = "did not end",
-        [MANY] = "rows_max",   [SLOT] = "another slot",     [KIND] = "kind or policy",
+        [ORDER] = "ascending",         [MASK] = "leaves no choice", [SLOT] = "another slot",
+        [BACK] = "order of the slots", [KIND] = "kind or policy",   [VANISH] = "did not end",
+        [MANY] = "rows_max",
     };
     (void)state;
-    for (enum wrong wrong = ORDER; wrong <= KIND; wrong++) {
+    for (enum wrong wrong = ORDER; wrong <= MANY; wrong++) {
         struct rtc_env *env = open_crowd(wrong);
         struct fragment *f = new_fragment(0);
-        assert_int_equal(rtc_env_reset(env, 0, SLOTS, NULL, &f->rows), 0);
-        act(f, 0, 0);
-        uint32_t n = f->rows.n;
-        bool gone = wrong == ORDER || wrong == SLOT; /* seen first as an agent that is not there */
-        refused(rtc_env_step(env, &f->step), RTC_E_INVALID, gone ? "did not end" : words[wrong]);
-        assert_int_equal(f->rows.n, n);
+        if (wrong < VANISH) {
+            refused(rtc_env_reset(env, 0, SLOTS, NULL, &f->rows), RTC_E_INVALID, words[wrong]);
+        } else {
+            assert_int_equal(rtc_env_reset(env, 0, SLOTS, NULL, &f->rows), 0);
+            act(f, 0, 0);
+            refused(rtc_env_step(env, &f->step), RTC_E_INVALID, words[wrong]);
+        }
+        assert_int_equal(f->rows.n, wrong < VANISH ? 0 : 2 * SLOTS);
         refused(rtc_env_step(env, &f->step), RTC_E_INVALID, "reset");
         rtc_env_close(&env);
         free(f);
@@ -410,6 +416,7 @@ static const uint32_t phases[SIGNALS][1] = {{2}, {4}, {3}};
     }
 static const struct rtc_env_kind signal_kinds[SIGNALS] = {SIGNAL(0, 4), SIGNAL(1, 7), SIGNAL(2, 5)};
 static const char *const signal_infos[] = {"return", "length"};
+static bool signals_forget; /* final observations */
 
 static int signals_open(const struct rtc_env_config *config, struct rtc_env_spec *ret_spec,
                         void **ret_self)
@@ -466,7 +473,7 @@ static int signals_step(void *self, struct rtc_env_step *step)
         *(float *)(void *)((char *)step->rewards + i * step->reward_stride) = (float)signals->begun;
         step->ends[i * step->ends_stride] = ends ? RTC_ENV_TERMINATED : 0;
     }
-    if (ends && step->final)
+    if (ends && step->final && !signals_forget)
         signals_observe(self, step->first, step->n, step->final);
     return signals_observe(self, step->first, step->n, step->rows);
 }
@@ -523,6 +530,9 @@ static void each_of_its_own_kind(void **state)
     actions[2] = 3;                                    /* the second one has so many, not this */
     final.n = rows.n = 0;
     refused(rtc_env_step(env, &step), RTC_E_RANGE, "slot 0, agent 2 (J2)");
+    actions[2] = 2;
+    signals_forget = true;
+    refused(rtc_env_step(env, &step), RTC_E_INVALID, "one final observation for each");
     rtc_env_close(&env);
 }
 
