@@ -57,6 +57,7 @@ struct actor {
     bool mailbox_fail;
     bool get_if_exists;
     bool pumping;
+    bool crowded;                    /* it waits in rtc->actors->crowd */
     bool held;                       /* the first queued call waits for an argument: in rtc->held */
     uint32_t index;
     uint32_t awaited;                /* callers that wait until it lives */
@@ -68,7 +69,7 @@ struct actor {
     uint64_t order;        /* of the last call sent to this incarnation */
     uint64_t where, watch; /* requests under way; 0 = none */
     struct calls queue, flight;
-    struct actor *held_next;
+    struct actor *held_next, *crowd_next;
     struct rtci_cause cause; /* of the last end */
 };
 
@@ -110,6 +111,8 @@ struct actors {
     uint32_t n, cap;
     struct rtci_map by_id, by_request;
     struct actor *held; /* those whose first call waits for an argument */
+    uint32_t n_flight;  /* calls in flight, to all */
+    struct actor *crowd, *crowd_last; /* those that wait because these are too many */
     bool stuck;         /* a call found no room: tried again at the next occasion */
     size_t room;        /* … which is when the ring has this much */
     bool ticking;

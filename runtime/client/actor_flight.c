@@ -254,13 +254,25 @@ static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
                              .node = actor->node,
                              .client = actor->peer->client,
                              .incarnation = actor->incarnation,
-                             .answered = (actor->flight.first ? actor->flight.first->seq
-                                                              : call->seq) - 1};
+                             .answered =
+                                 (actor->flight.first ? actor->flight.first->seq : call->seq) - 1};
     call->spec->attempt = call->attempts + 1;
     memcpy(at, call->spec, size);
     rtci_call_take(&actor->queue, call);
     rtci_call_push(&actor->flight, call);
+    rtc->actors->n_flight++;
     return true;
+}
+
+/* Too many of all are in flight: each actor in its turn, as answers come. */
+static void wait_in_crowd(struct rtc *rtc, struct actor *actor)
+{
+    if (actor->crowded)
+        return;
+    actor->crowded = true;
+    actor->crowd_next = NULL;
+    *(rtc->actors->crowd ? &rtc->actors->crowd_last->crowd_next : &rtc->actors->crowd) = actor;
+    rtc->actors->crowd_last = actor;
 }
 
 static void send_stop(struct rtc *rtc, struct actor *actor, struct call *call)
@@ -296,9 +308,12 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
                 break;
             }
         }
-        if (actor->flight.n && (actor->flight.n >= RTCI_FLIGHT_CALLS ||
-                                actor->flight.bytes + call->spec->rec.size > RTCI_FLIGHT_BYTES))
+        if (actor->flight.n && actor->flight.bytes + call->spec->rec.size > RTCI_FLIGHT_BYTES)
             break; /* the next answer makes room */
+        if (rtc->actors->n_flight >= RTCI_FLIGHT_CALLS) {
+            wait_in_crowd(rtc, actor);
+            break;
+        }
         if (!send_one(rtc, actor, call))
             break;
         sent = true;
@@ -339,11 +354,12 @@ struct call *rtci_call_of(struct rtc *rtc, uint64_t seq)
 }
 
 /* It did not reach the actor, which is not where it was: again, when it is somewhere. */
-static void back_to_queue(struct actor *actor, struct call *call)
+static void back_to_queue(struct rtc *rtc, struct actor *actor, struct call *call)
 {
     struct calls *queue = &actor->queue;
     struct call *before = queue->first;
     rtci_call_take(&actor->flight, call);
+    rtc->actors->n_flight--; /* for itself */
     while (before && before->seq < call->seq)
         before = before->next;
     if (!before) {
@@ -361,7 +377,7 @@ static void back_to_queue(struct actor *actor, struct call *call)
 static void refused(struct rtc *rtc, struct actor *actor, struct call *call)
 {
     if (call->incarnation != actor->incarnation || !actor->known) {
-        back_to_queue(actor, call); /* it was asked for already */
+        back_to_queue(rtc, actor, call); /* it was asked for already */
         rtci_actor_ask(rtc, actor);
         return;
     }
@@ -417,8 +433,9 @@ void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
              : done->rec.flags & RTCI_REPLY_NEVER_RAN ? RTC_RAN_NO
              : done->rec.flags & RTCI_REPLY_UNKNOWN   ? RTC_RAN_UNKNOWN
                                                       : RTC_RAN_YES);
+    rtc->actors->n_flight--;
     if (actor->queue.n)
-        rtci_actor_pump(rtc, actor);
+        wait_in_crowd(rtc, actor); /* when all that has come was read: then many go at once */
     else if (!actor->flight.n)
         rtci_actor_unpin(rtc, actor);
 }
@@ -444,12 +461,13 @@ void rtci_actor_lost(struct rtc *rtc, struct actor *actor)
             ran == RTC_RAN_NO || actor->retries < 0 || call->attempts < (uint32_t)actor->retries;
         if (again && !actor->dead) {
             call->attempts += ran != RTC_RAN_NO;
-            back_to_queue(actor, call);
+            back_to_queue(rtc, actor, call);
             continue;
         }
         snprintf(text, sizeof(text), "%s %s: %s; %s", title, actor->dead ? "is dead" : "broke down",
                  why, ran_text(ran));
         rtci_call_take(&actor->flight, call);
+        rtc->actors->n_flight--;
         rtci_call_failed(rtc, call, RTC_E_ACTOR_DEAD, ran, text);
     }
 }

@@ -74,9 +74,8 @@ struct from *rtci_host_from(struct host *host, uint32_t client, uint32_t node)
         free(from);
         return NULL;
     }
-    *from = (struct from){.client = client,
-                          .node = node,
-                          .peer = rtci_peer_get(host->rtc, node, client)};
+    *from = (struct from){
+        .client = client, .node = node, .peer = rtci_peer_get(host->rtc, node, client)};
     if (from->peer)
         rtci_route_begun(host->rtc, from->peer, 0);
     host->from[host->n_from++] = from;

@@ -340,10 +340,8 @@ int rtci_host_load(struct host *host, struct rtc_call *call, bool *ret_loaded)
     kv_head(host, &k->record, RTCI_KV_GET, number);
     if (!kv_end(&k->record, NULL))
         return rtci_call_fail(call, RTC_E_NOMEM, 0, "out of memory for its saved state");
-    struct request request = {.kind = REQUEST_REPLY,
-                              .number = number,
-                              .record = k->record.data,
-                              .size = k->record.len};
+    struct request request = {
+        .kind = REQUEST_REPLY, .number = number, .record = k->record.data, .size = k->record.len};
     int rc = rtci_request(rtc, &request, UINT64_MAX);
     rc = rc ? rc : request.status;
     if (rc == RTC_E_NOT_FOUND)
