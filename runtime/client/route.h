@@ -3,6 +3,11 @@
  * A *peer* is another process that this one calls, or that calls it. What is reserved for a peer
  * arrives there in the order in which it was sent. Today it goes by way of the daemon of this host; a
  * direct ring to a process of the same host goes below this.
+ *
+ * What this process told the daemon before (holds, objects made known) has been heard when the peer
+ * sees the record: that is so by way of the daemon's ring. A direct way must wait until
+ * rtci_chan_consumed() has passed rtci_chan_written(), or leave such a record to the other way. Calls
+ * may overtake each other (they carry their order), answers too.
  */
 #ifndef RTCI_CLIENT_ROUTE_H
 #define RTCI_CLIENT_ROUTE_H
@@ -11,7 +16,7 @@
 
 struct rtci_peer {
     uint32_t node, client; /* the client's number names it; node: where it was when it was last seen */
-    uint32_t index;
+    uint32_t place; /* in the channel's header, as one who calls this process; 0 = none yet */
 };
 
 /* Made when it is not there; NULL: out of memory. Never freed before the end. */
