@@ -162,11 +162,16 @@ void rtci_actor_resend(struct rtc *rtc, struct actor *actor);
 /* The process of the incarnation is gone; what became of its calls is decided. */
 void rtci_actor_lost(struct rtc *rtc, struct actor *actor);
 void rtci_actor_ended(struct rtc *rtc, struct actor *actor);
+
+/* ---- actor_outcome.c: calls, their lists and their ends ---- */
 void rtci_call_push(struct calls *calls, struct call *call);
 void rtci_call_take(struct calls *calls, struct call *call);
 struct call *rtci_call_new(struct rtc *rtc, size_t size);
 void rtci_call_free(struct rtc *rtc, struct call *call);
 struct call *rtci_call_of(struct rtc *rtc, uint64_t seq); /* NULL: it has its outcome */
+/* Sets the slots from an answer, and frees the call, which stands in neither list. */
+void rtci_call_complete(struct rtc *rtc, struct call *call, const struct rtci_done *done,
+                        enum rtc_ran ran);
 /* Its one outcome: a failure. The call is in neither list. */
 void rtci_call_failed(struct rtc *rtc, struct call *call, int code, enum rtc_ran ran,
                       const char *text);
