@@ -101,7 +101,8 @@ uint64_t rtci_chan_position(struct rtci_chan *chan);
  * executor reads beyond the tasks it has not finished. Pointers into a peeked span stay valid until
  * their place is freed. */
 void rtci_chan_consume_to(struct rtci_chan *chan, uint64_t position);
-/* CLIENT end, lanes: true when there is something to peek; CLIENT: or the daemon's epoch or closed word changed. */
+/* CLIENT end, lanes: true when there is something to peek; CLIENT end also when the daemon's epoch or
+ * closed word changed. */
 bool rtci_chan_readable(struct rtci_chan *chan);
 
 /* CLIENT end: sleeps until readable, room of `room` bytes is free (0 = do not care), or the
