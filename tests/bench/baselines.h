@@ -11,6 +11,9 @@
 #define EXPORTED __attribute__((visibility("default")))
 double bench_ring_path_sync(void); /* us */
 double bench_ring_path(void);      /* 1/s */
+/* The whole path of a call between two processes, bare: a lane. */
+double bench_lane_rtt(void);       /* us */
+double bench_lane_path(void);      /* 1/s, 1,000 in flight */
 double bench_futex_rtt(void);      /* us, 64 bytes both ways */
 double bench_spin_rtt(void);
 double bench_uds_rtt(void);
@@ -35,5 +38,7 @@ EXPORTED double base_zmq_curve_rtt(void);
 EXPORTED double base_zmq_tcp_msgs(void);
 EXPORTED double base_zmq_curve(void);
 EXPORTED double base_sgemm(void);
+EXPORTED double base_lane_rtt(void);
+EXPORTED double base_lane_path(void);
 
 #endif

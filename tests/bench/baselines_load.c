@@ -28,6 +28,8 @@ static double call(const char *name)
     }
 BASELINE(ring_path_sync)
 BASELINE(ring_path)
+BASELINE(lane_rtt)
+BASELINE(lane_path)
 BASELINE(futex_rtt)
 BASELINE(spin_rtt)
 BASELINE(uds_rtt)
