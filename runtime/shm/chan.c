@@ -242,6 +242,29 @@ size_t rtci_chan_room(struct rtci_chan *chan)
     return used > chan->cap ? 0 : chan->cap - used;
 }
 
+void rtci_lane_rewind(struct rtci_chan *lane)
+{
+    uint64_t at = lane->out_published & (lane->cap - 1);
+    RTCI_ASSERT(lane->out_reserved == lane->out_published);
+    if (at < RTCI_LANE_WARM ||
+        atomic_load_explicit(&lane->out_words->tail, memory_order_acquire) != lane->out_published)
+        return;
+    lane->out_tail = lane->out_published;
+    struct rtci_rec *skip = rtci_chan_reserve(lane, lane->cap - at);
+    *skip = (struct rtci_rec){.size = (uint32_t)(lane->cap - at), .type = RTCI_LANE_SKIP};
+}
+
+uint64_t rtci_lane_room_at(struct rtci_chan *lane, size_t size)
+{
+    uint64_t end = lane->out_reserved + size;
+    return end > lane->cap ? end - lane->cap : 0;
+}
+
+uint64_t rtci_lane_taken(struct rtci_chan *lane)
+{
+    return atomic_load_explicit(&lane->out_words->tail, memory_order_acquire);
+}
+
 /* ---- Consumer ---- */
 
 int rtci_chan_peek(struct rtci_chan *chan, const void **ret_span, size_t *ret_len)

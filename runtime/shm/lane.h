@@ -37,4 +37,14 @@ int rtci_lane_open(int fd, enum rtci_chan_end end, const struct rtci_waker *peer
 int rtci_lane_open_peer(struct rtci_chan *lane, const struct rtci_waker *peer,
                         struct rtci_chan **ret_peer) RTCI_MUST_USE;
 
+/* Producer: when everything is taken out and much of the ring lies behind, goes on at its start: so
+ * that as little memory is touched as is needed at a time. Not between a reserve and its publish. The
+ * consumer sees a record of type RTCI_LANE_SKIP, which may be longer than others, and steps over it. */
+#define RTCI_LANE_SKIP 0xffffu
+void rtci_lane_rewind(struct rtci_chan *lane);
+/* For who waits for room of size bytes: the position up to which the other side must have taken out;
+ * and how far it has, which any thread may ask. */
+uint64_t rtci_lane_room_at(struct rtci_chan *lane, size_t size);
+uint64_t rtci_lane_taken(struct rtci_chan *lane);
+
 #endif

@@ -60,6 +60,7 @@ static void talk(struct party *p, uint64_t n, uint32_t longest, uint64_t seed)
     while (sent < n || seen < n) {
         uint64_t burst = 1 + draw(&seed) % (draw(&seed) % 4 ? 3 : 300), before = seen + sent;
         bool full = false;
+        rtci_lane_rewind(p->ring);
         while (burst-- && sent < n && !full) {
             full = !stream_put(p->ring, sent, longest);
             sent += !full;
