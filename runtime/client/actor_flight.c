@@ -79,7 +79,7 @@ static void hold_back(struct rtc *rtc, struct actor *actor)
 static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
 {
     uint32_t size = call->spec->rec.size;
-    struct rtci_spec *at = rtci_route_reserve(rtc, actor->peer, size);
+    struct rtci_spec *at = rtci_route_reserve(rtc, actor->peer, size, &call->lane_end);
     if (!at) {
         rtc->actors->stuck = true;
         rtc->actors->room = size;
@@ -173,8 +173,24 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
 void rtci_actor_resend(struct rtc *rtc, struct actor *actor)
 {
     for (struct call *call = actor->flight.first; call; call = call->next) {
-        if (!call->lost && call->incarnation == actor->incarnation && actor->known)
+        if (!call->lost && !call->lane_end && call->incarnation == actor->incarnation &&
+            actor->known)
             rtci_outbox(rtc, call->spec);
+    }
+}
+
+void rtci_actors_unsent(struct rtc *rtc, const struct rtci_peer *peer, uint64_t taken)
+{
+    for (uint32_t i = 0; i < rtc->actors->n; i++) {
+        struct actor *actor = rtc->actors->at[i];
+        if (!actor || actor->peer != peer)
+            continue;
+        for (struct call *call = actor->flight.first; call; call = call->next) {
+            if (call->lost || call->lane_end <= taken || call->incarnation != actor->incarnation)
+                continue;
+            call->lane_end = 0;
+            rtci_outbox(rtc, call->spec);
+        }
     }
 }
 

@@ -155,6 +155,9 @@ struct rtc {
     /* Actors. */
     struct actors *actors; /* that this process calls */
     struct rtci_routes *routes;
+    struct rtci_lanes *lanes; /* NULL: none yet; atomic: the poller looks */
+    bool no_lanes;            /* they cannot be had here */
+    uint64_t told;            /* position in the ring behind what is news to the head */
     struct stream *streams;
     bool downs_ready;      /* monitors' callbacks are due */
     bool deadlock;         /* some wait was found to end never: see struct actor.cycle */
@@ -172,6 +175,8 @@ struct rtc {
     uint32_t client, job, node;
     uint64_t fork_generation;
     int sock, wake_fd, bell_fd;
+    int chan_fd;           /* memory of the channel, for the peers of lanes */
+    uint64_t arena_inode;  /* names the node to them */
     uint8_t *arena;          /* writable */
     const uint8_t *arena_ro; /* what readers see */
     uint64_t arena_bytes;

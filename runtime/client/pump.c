@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/lanes.h"
 #include "runtime/client/route.h"
 #include "runtime/wire/actor.h"
 
@@ -236,6 +237,8 @@ static int drain_span(struct rtc *rtc, size_t *ret_len)
     size_t len;
     RTCI_TRY(rtci_chan_peek(rtc->chan, &span, &len));
     *ret_len = len;
+    if (rtc->lanes) /* what a process sent before its end comes before the news of that */
+        rtci_lanes_drain(rtc);
     uint64_t position = rtci_chan_position(rtc->chan);
     for (size_t off = 0; off < len;) {
         const struct rtci_rec *rec = (const struct rtci_rec *)((const char *)span + off);
@@ -343,6 +346,7 @@ void rtci_send(struct rtc *rtc)
 {
     rtci_chan_publish(rtc->chan);
     rtci_chan_ring(rtc->chan);
+    rtc->told = rtci_chan_written(rtc->chan);
 }
 
 int rtci_reserve(struct rtc *rtc, size_t size, uint64_t deadline_ns, void **ret_record)

@@ -244,6 +244,7 @@ static void prepare(struct host *host, const struct rtci_spec *start, size_t siz
     rtc->on_end = on_end;
     rtc->on_held = rtci_host_on_held;
     rtc->on_read = rtci_host_on_read;
+    rtci_lanes_listen(rtc);
     rtci_free_running(rtc, options->max_restarts ? RTCI_CHAN_ACTOR_RESTARTS : RTCI_CHAN_ACTOR);
     rtci_consume_finished(rtc);
 }

@@ -11,6 +11,7 @@
 
 #include "runtime/base/map.h"
 #include "runtime/client/actor.h"
+#include "runtime/client/lanes.h"
 #include "runtime/client/route.h"
 #include "runtime/exec/exec.h"
 

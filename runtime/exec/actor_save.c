@@ -31,6 +31,7 @@ struct saved_from {
 struct saved {
     struct saved *next;
     struct from *from;
+    bool by_daemon; /* as the values of its stream */
     _Alignas(8) uint8_t record[];
 };
 
@@ -59,6 +60,7 @@ int rtci_host_withhold(struct rtc_call *call, const struct rtci_done *done)
         return rtci_error(RTC_E_NOMEM, "out of memory for an answer");
     saved->next = NULL;
     saved->from = call->from;
+    saved->by_daemon = call->by_daemon;
     memcpy(saved->record, done, done->rec.size);
     *k->withheld_tail = saved;
     k->withheld_tail = &saved->next;
@@ -68,8 +70,9 @@ int rtci_host_withhold(struct rtc_call *call, const struct rtci_done *done)
 static void send_answer(struct host *host, const struct saved *saved)
 {
     const struct rtci_done *done = answer_of(saved);
+    bool by_daemon = saved->by_daemon;
     void *at;
-    if (rtci_route_reserve_wait(host->rtc, saved->from->peer, done->rec.size, UINT64_MAX, &at) < 0)
+    if (rtci_route_reserve_reply(host->rtc, saved->from->peer, done->rec.size, &by_daemon, &at) < 0)
         rtci_host_exit(host, rtc_last_error());
     memcpy(at, done, done->rec.size);
     ((struct rtci_done *)at)->attempt = saved->from->node;

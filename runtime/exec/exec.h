@@ -21,6 +21,7 @@ struct rtc_call {
     bool keep;          /* what it returns is for this process */
     bool withhold;      /* its answer is sent when the state is saved */
     bool never_ran;     /* … and no part of it was executed */
+    bool by_daemon;     /* a value of its stream went that way: so do the others */
     const char *what;   /* "task", "method" */
     const struct rtci_spec *spec; /* a copy: its record in the ring may be freed before the end */
     uint32_t n_returned;

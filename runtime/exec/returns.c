@@ -25,6 +25,7 @@ static void begin(struct rtc_call *call, uint32_t n_rows)
     call->n_rows = n_rows;
     call->n_returned = 0;
     call->never_ran = false;
+    call->by_daemon = false;
     call->what = call->what ? call->what : "task";
     call->fail_code = 0;
     call->user_code = 0;
@@ -298,7 +299,7 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
                                .n_returns = n_rows};
     if (call->withhold && !(flags & RTCI_REPLY_MORE))
         return rtci_host_withhold(call, done);
-    RTCI_TRY(rtci_route_reserve_wait(rtc, call->peer, size, UINT64_MAX, &at));
+    RTCI_TRY(rtci_route_reserve_reply(rtc, call->peer, size, &call->by_daemon, &at));
     memcpy(at, done, size);
     rtci_route_send(rtc, call->peer);
     return 0;

@@ -254,15 +254,14 @@ void rtci_lane_rewind(struct rtci_chan *lane)
     *skip = (struct rtci_rec){.size = (uint32_t)(lane->cap - at), .type = RTCI_LANE_SKIP};
 }
 
-uint64_t rtci_lane_room_at(struct rtci_chan *lane, size_t size)
+size_t rtci_lane_capacity(const struct rtci_chan *lane)
 {
-    uint64_t end = lane->out_reserved + size;
-    return end > lane->cap ? end - lane->cap : 0;
+    return lane->cap;
 }
 
-uint64_t rtci_lane_taken(struct rtci_chan *lane)
+uint64_t rtci_lane_reserved(const struct rtci_chan *lane)
 {
-    return atomic_load_explicit(&lane->out_words->tail, memory_order_acquire);
+    return lane->out_reserved;
 }
 
 /* ---- Consumer ---- */
