@@ -13,7 +13,7 @@
 
 struct rtci_peer {
     uint32_t node, client; /* the client's number names it; node: where it was when it was last seen */
-    uint32_t place; /* in the channel's header, as one who calls this process; 0 = none yet */
+    uint32_t place;        /* in the channel's header, as one who calls this process; 0 = none yet */
     bool dialled;          /* … for a lane: answered, or not yet */
     uint8_t refused;       /* how often there was none */
     uint8_t ways;          /* that have something reserved and not sent */
