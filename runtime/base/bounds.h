@@ -46,8 +46,9 @@
 #define RTCI_ACTOR_STOP_NS      (30 * RTCI_NS_PER_S)    /* a graceful stop is then a kill */
 
 #define RTCI_ACTOR_MAILBOX      65536                   /* calls waiting in an actor, if not said */
-#define RTCI_FLIGHT_CALLS       4096                    /* of one caller to one actor, unanswered … */
-#define RTCI_FLIGHT_BYTES       (1 * RTCI_MIB)          /* … and their size */
+#define RTCI_FLIGHT_CALLS       2048                    /* of one caller, unanswered: their answers … */
+#define RTCI_ANSWER_INLINE_MAX  (8 * RTCI_KIB)          /* … are kept for one that does not read */
+#define RTCI_FLIGHT_BYTES       (256 * RTCI_KIB)        /* … and to one actor, their size */
 #define RTCI_YIELDS_MAX         256                     /* values of a stream that nobody has read */
 
 #define RTCI_COLLECTIVE_RANKS_MAX 64u /* of one group of processes */

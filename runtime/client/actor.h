@@ -58,6 +58,7 @@ struct actor {
     bool mailbox_fail;
     bool get_if_exists;
     bool pumping;
+    bool crowded;                    /* it waits in rtc->actors->crowd */
     bool held;                       /* the first queued call waits for an argument: in rtc->held */
     uint32_t index;
     uint32_t awaited;                /* callers that wait until it lives */
@@ -69,7 +70,7 @@ struct actor {
     uint64_t order;        /* of the last call sent to this incarnation */
     uint64_t where, watch; /* requests under way; 0 = none */
     struct calls queue, flight;
-    struct actor *held_next;
+    struct actor *held_next, *crowd_next;
     struct rtci_cause cause; /* of the last end */
 };
 
@@ -111,6 +112,8 @@ struct actors {
     uint32_t n, cap;
     struct rtci_map by_id, by_request;
     struct actor *held; /* those whose first call waits for an argument */
+    uint32_t n_flight;  /* calls in flight, to all */
+    struct actor *crowd, *crowd_last; /* those that wait because these are too many */
     bool stuck;         /* a call found no room: tried again at the next occasion */
     size_t room;        /* … which is when the ring has this much */
     bool ticking;
@@ -162,11 +165,16 @@ void rtci_actors_unsent(struct rtc *rtc, const struct rtci_peer *peer, uint64_t 
 /* The process of the incarnation is gone; what became of its calls is decided. */
 void rtci_actor_lost(struct rtc *rtc, struct actor *actor);
 void rtci_actor_ended(struct rtc *rtc, struct actor *actor);
+
+/* ---- actor_outcome.c: calls, their lists and their ends ---- */
 void rtci_call_push(struct calls *calls, struct call *call);
 void rtci_call_take(struct calls *calls, struct call *call);
 struct call *rtci_call_new(struct rtc *rtc, size_t size);
 void rtci_call_free(struct rtc *rtc, struct call *call);
 struct call *rtci_call_of(struct rtc *rtc, uint64_t seq); /* NULL: it has its outcome */
+/* Sets the slots from an answer, and frees the call, which stands in neither list. */
+void rtci_call_complete(struct rtc *rtc, struct call *call, const struct rtci_done *done,
+                        enum rtc_ran ran);
 /* Its one outcome: a failure. The call is in neither list. */
 void rtci_call_failed(struct rtc *rtc, struct call *call, int code, enum rtc_ran ran,
                       const char *text);

@@ -93,6 +93,7 @@ static void expire(struct rtc *rtc, struct calls *calls, uint64_t now, bool sent
                  rtci_actor_title(actor, title, sizeof(title)),
                  sent ? "; whether it ran is not known" : " before it could be sent");
         rtci_call_take(calls, call);
+        rtc->actors->n_flight -= sent;
         rtci_call_failed(rtc, call, RTC_E_DEADLINE, sent ? RTC_RAN_UNKNOWN : RTC_RAN_NO, text);
     }
 }
@@ -136,6 +137,18 @@ static void try_stuck(struct rtc *rtc)
     }
 }
 
+/* Those that waited because too many calls were in flight, each in its turn. */
+static void try_crowd(struct rtc *rtc)
+{
+    while (rtc->actors->crowd && rtc->actors->n_flight < RTCI_FLIGHT_CALLS) {
+        struct actor *actor = rtc->actors->crowd;
+        rtc->actors->crowd = actor->crowd_next;
+        actor->crowded = false;
+        rtci_actor_pump(rtc, actor);
+        rtci_actor_unpin(rtc, actor);
+    }
+}
+
 static void send_acks(struct rtc *rtc)
 {
     uint64_t consumed = rtci_chan_consumed(rtc->chan), written = rtci_chan_written(rtc->chan);
@@ -166,6 +179,8 @@ struct rtci_due rtci_actors_tick(struct rtc *rtc)
         try_held(rtc);
     if (actors->stuck)
         try_stuck(rtc);
+    if (RTCI_UNLIKELY(actors->crowd != NULL))
+        try_crowd(rtc);
     if (actors->acks)
         send_acks(rtc);
     if (actors->deadline_ns != UINT64_MAX)

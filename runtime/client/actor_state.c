@@ -143,7 +143,8 @@ int rtci_actor_of(struct rtc *rtc, rtc_actor handle, struct actor **ret_actor)
 
 void rtci_actor_try_free(struct rtc *rtc, struct actor *actor)
 {
-    if (actor->pinned || actor->queue.n || actor->flight.n || handle_alive(rtc, actor->id))
+    if (actor->pinned || actor->queue.n || actor->flight.n || actor->held || actor->crowded ||
+        handle_alive(rtc, actor->id))
         return;
     struct actor *meant = actor->meant;
     if (actor->where)

@@ -98,7 +98,8 @@ struct lane *rtci_lane_to(struct rtc *rtc, struct rtci_peer *peer)
 
 void *rtci_lane_reserve(struct lane *l, size_t size)
 {
-    return rtci_chan_reserve(l->ring, size);
+    /* Of one that others made, its size is what they said. */
+    return size <= rtci_lane_capacity(l->ring) ? rtci_chan_reserve(l->ring, size) : NULL;
 }
 
 void rtci_lane_send(struct lane *l)
@@ -171,8 +172,7 @@ static bool take_record(struct rtc *rtc, struct lane *l, struct rtci_rec *rec)
             return false;
         struct rtci_call *call = (struct rtci_call *)(uintptr_t)rtci_spec_call(spec);
         spec->client = l->lane->peer;
-        call->caller_node = call->node; /* we are on one */
-        l->peer->node = call->node;
+        call->caller_node = 0; /* this one, whatever it says */
     }
     rtci_route_record(rtc, rec);
     return true;
@@ -235,7 +235,7 @@ static void see_arrived(struct rtc *rtc)
         }
         *l = (struct lane){.lane = lane, .ring = lane->ring, .peer = peer};
         peer->answers = l;
-        rtci_route_begun(rtc, peer, 0); /* should we die now, it is told */
+        rtci_route_called(rtc, peer); /* should we die now, it is told */
         lanes->at[lanes->n++] = l;
     }
 }

@@ -11,7 +11,7 @@ enum { WAY_CALLS = 1, WAY_ANSWERS = 2, WAY_DAEMON = 4 };
 
 struct rtci_routes {
     struct rtci_peer **at;
-    uint32_t n, cap;
+    uint32_t n, cap, n_callers;
     struct rtci_map by_client;
 };
 
@@ -46,7 +46,7 @@ struct rtci_peer *rtci_peer_get(struct rtc *rtc, uint32_t node, uint32_t client)
         free(peer);
         return NULL;
     }
-    *peer = (struct rtci_peer){.node = node, .client = client, .index = routes->n};
+    *peer = (struct rtci_peer){.node = node, .client = client};
     routes->at[routes->n++] = peer;
     return peer;
 }
@@ -112,14 +112,25 @@ void rtci_route_record(struct rtc *rtc, const struct rtci_rec *rec)
 
 void rtci_route_begun(struct rtc *rtc, struct rtci_peer *peer, uint64_t order)
 {
-    if (peer->index >= RTCI_CHAN_CALLERS)
-        return; /* more than are kept: of these it is not known */
-    volatile struct rtci_chan_caller *at = &rtci_chan_info(rtc->chan)->callers[peer->index];
+    volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
+    if (!peer->place)
+        peer->place = ++rtc->routes->n_callers;
+    if (peer->place > RTCI_CHAN_CALLERS) {
+        info->more_callers = 1; /* of these it is not known */
+        return;
+    }
+    volatile struct rtci_chan_caller *at = &info->callers[peer->place - 1];
     at->begun = order;
-    if (at->client != peer->client) {
+    if (at->client != peer->client || at->node != peer->node) {
         at->node = peer->node;
         __atomic_store_n(&at->client, peer->client, __ATOMIC_RELEASE);
     }
+}
+
+void rtci_route_called(struct rtc *rtc, struct rtci_peer *peer)
+{
+    if (!peer->place)
+        rtci_route_begun(rtc, peer, 0);
 }
 
 void rtci_routes_destroy(struct rtc *rtc)

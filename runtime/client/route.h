@@ -13,7 +13,7 @@
 
 struct rtci_peer {
     uint32_t node, client; /* the client's number names it; node: where it was when it was last seen */
-    uint32_t index;
+    uint32_t place;        /* in the channel's header, as one who calls this process; 0 = none yet */
     bool dialled;          /* … for a lane: answered, or not yet */
     uint8_t refused;       /* how often there was none */
     uint8_t ways;          /* that have something reserved and not sent */
@@ -40,6 +40,7 @@ void rtci_route_record(struct rtc *rtc, const struct rtci_rec *rec);
 /* An actor's process: the calls of this peer up to `order` were begun. What stands there is found by
  * whoever outlives the process. */
 void rtci_route_begun(struct rtc *rtc, struct rtci_peer *peer, uint64_t order);
+void rtci_route_called(struct rtc *rtc, struct rtci_peer *peer); /* none, so far as is known */
 void rtci_routes_destroy(struct rtc *rtc);
 
 #endif

@@ -143,8 +143,10 @@ void rtci_host_execute(struct host *host, struct message *message)
     call->def = NULL;
     call->what = "method";
     rtci_call_begin(call);
-    rtc->running.deadline_ns = message->spec->deadline_ns;
+    if (rtc->self_single) /* what it calls and submits inherits it */
+        rtc->running.deadline_ns = message->spec->deadline_ns;
     int rc = run_method(host, call);
+    rtc->running.deadline_ns = 0;
     bool later = call->promise && rtci_host_deferred(call, message, rc);
     if (!later && rtci_call_end(call, rc, 0) < 0)
         rtci_host_exit(host, rtc_last_error());

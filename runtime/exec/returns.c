@@ -159,7 +159,7 @@ int rtci_call_return(struct rtc_call *call, const struct rtc_value *value)
         bool large = plan.size + plan.n_refs * sizeof(struct rtci_id) > RTCI_INLINE_MAX || crowded;
         if (call->keep && plan.n_refs)
             rc = rtci_error(RTC_E_TYPE, "a state that is saved cannot contain references");
-        else if (call->peer && (large || plan.n_refs))
+        else if (call->peer && (plan.size > RTCI_ANSWER_INLINE_MAX || plan.n_refs))
             rc = return_object(call, value, &plan);
         else if (large && !call->host)
             rc = return_large(call, value, &plan);

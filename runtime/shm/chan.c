@@ -254,6 +254,11 @@ void rtci_lane_rewind(struct rtci_chan *lane)
     *skip = (struct rtci_rec){.size = (uint32_t)(lane->cap - at), .type = RTCI_LANE_SKIP};
 }
 
+size_t rtci_lane_capacity(const struct rtci_chan *lane)
+{
+    return lane->cap;
+}
+
 uint64_t rtci_lane_reserved(const struct rtci_chan *lane)
 {
     return lane->out_reserved;

@@ -55,6 +55,8 @@ struct rtci_chan_info {
     uint32_t running_actor; /* enum rtci_chan_actor */
     uint32_t program; /* executor: of a driver on another host */
     uint32_t far;     /* executor: its driver is on another host */
+    uint32_t more_callers; /* actor: there are more than fit in here */
+    uint32_t pad;
     struct rtci_chan_caller callers[RTCI_CHAN_CALLERS];
 };
 

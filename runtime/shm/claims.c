@@ -93,13 +93,16 @@ int rtci_chan_callers(struct rtci_chan *chan, struct rtci_chan_caller *ret_calle
 {
     volatile struct rtci_chan_info *info = &chan->hdr->info;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < RTCI_CHAN_CALLERS && info->callers[i].client && n < cap; i++) {
-        atomic_thread_fence(memory_order_acquire);
-        ret_callers[n++] = (struct rtci_chan_caller){info->callers[i].client, info->callers[i].node,
-                                                     info->callers[i].begun};
+    for (uint32_t i = 0; i < RTCI_CHAN_CALLERS && n < cap; i++) {
+        struct rtci_chan_caller caller = {.client = info->callers[i].client};
+        atomic_thread_fence(memory_order_acquire); /* written last by the executor */
+        caller.node = info->callers[i].node;
+        caller.begun = info->callers[i].begun;
+        if (caller.client)
+            ret_callers[n++] = caller;
     }
-    if (n == RTCI_CHAN_CALLERS)
-        return (int)n; /* there are more, of whom nothing is known */
+    if (info->more_callers)
+        return (int)n; /* of whom nothing is known */
     uint64_t at = atomic_load_explicit(&chan->out_words->tail, memory_order_acquire);
     if (chan->out_published - at > chan->cap || at % 8)
         return RTC_E_PROTOCOL;

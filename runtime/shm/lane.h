@@ -42,6 +42,7 @@ int rtci_lane_open_peer(struct rtci_chan *lane, const struct rtci_waker *peer,
  * consumer sees a record of type RTCI_LANE_SKIP, which may be longer than others, and steps over it. */
 #define RTCI_LANE_SKIP 0xffffu
 void rtci_lane_rewind(struct rtci_chan *lane);
+size_t rtci_lane_capacity(const struct rtci_chan *lane); /* the largest record that can be reserved */
 /* Producer: where what was reserved ends. When the other side is gone, what ends beyond
  * rtci_chan_consumed() never reached it. */
 uint64_t rtci_lane_reserved(const struct rtci_chan *lane);

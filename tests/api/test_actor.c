@@ -779,6 +779,34 @@ static void test_bad_input(void **state)
     OK(rtc_actor_release(rtc, a));
 }
 
+/* More calls than may be in flight, with answers that are objects, to a caller that does not read:
+ * all of them come. */
+static void test_flood(void **state)
+{
+    (void)state;
+    enum { A = 3, N = 4000 };
+    static rtc_ref refs[A][N];
+    rtc_actor actors[A];
+    for (int a = 0; a < A; a++)
+        actors[a] = COUNTER(.max_restarts = 0);
+    for (int i = 0; i < N; i++) {
+        for (int a = 0; a < A; a++) {
+            if (i % 8 == 0)
+                refs[a][i] = CALL(actors[a], "large", rtc_i64(20000), rtc_i64(1));
+            else
+                refs[a][i] = CALL(actors[a], "add", rtc_i64(1));
+        }
+    }
+    for (int a = 0; a < A; a++) {
+        for (int i = 0; i < N; i++) {
+            OK(outcome(refs[a][i]));
+            OK(rtc_release(rtc, refs[a][i]));
+        }
+        assert_int_equal(ASK(actors[a], "total"), N - N / 8);
+        OK(rtc_actor_release(rtc, actors[a]));
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -818,7 +846,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_monitors),    cmocka_unit_test(test_inside),
         cmocka_unit_test(test_threads),     cmocka_unit_test(test_saved),
         cmocka_unit_test(test_deadlocks),   cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_bad_input),   cmocka_unit_test(test_flood),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -97,9 +97,33 @@ static int count_to(struct rtc_call *call)
     return 0;
 }
 
+static int die(struct rtc_call *call)
+{
+    (void)call;
+    raise(SIGKILL);
+    return 0;
+}
+
+/* What became of the call of which the friend dies: enum rtc_ran. */
+static int outlive_friend(struct rtc_call *call)
+{
+    struct turn *self = rtc_self(call);
+    struct rtc *rtc = rtc_call_rtc(call);
+    struct rtc_failure failure;
+    struct rtc_value v;
+    rtc_ref ref;
+    RTC_TRY(rtc_actor_call(rtc, self->to, "die", NULL, NULL, &ref));
+    if (rtc_get(rtc, ref, RTC_S(60), &v) != RTC_E_ACTOR_DEAD)
+        return rtc_fail(call, -1, "it lives");
+    RTC_TRY(rtc_failure_of(rtc, ref, &failure));
+    RTC_TRY(rtc_release(rtc, ref));
+    return rtc_return_i64(call, (int64_t)failure.ran);
+}
+
 RTC_ACTOR(turns, struct turn,
           .methods = {RTC_METHOD(in_turn), RTC_METHOD(echo), RTC_METHOD(where),
-                      RTC_METHOD(befriend), RTC_METHOD(ask_friend), RTC_METHOD(count_to)});
+                      RTC_METHOD(befriend), RTC_METHOD(ask_friend), RTC_METHOD(count_to),
+                      RTC_METHOD(die), RTC_METHOD(outlive_friend)});
 
 /* ---- The driver ---- */
 
@@ -327,6 +351,22 @@ static void killed_actors(void **state)
     }
 }
 
+/* What an actor calls itself does not confuse the account of who calls it. */
+static void callers_of_callers(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 5; round++) {
+        rtc_actor last = start(), middle = start(), first = start();
+        got(call(middle, "befriend", RTC_ARGS(rtc_of_actor(last))));
+        got(call(middle, "ask_friend", RTC_ARGS(rtc_i64(0), rtc_i64(5))));
+        got(call(first, "befriend", RTC_ARGS(rtc_of_actor(middle))));
+        assert_int_equal(got(call(first, "outlive_friend", NULL)), RTC_RAN_YES);
+        OK(rtc_actor_release(rtc, last));
+        OK(rtc_actor_release(rtc, middle));
+        OK(rtc_actor_release(rtc, first));
+    }
+}
+
 /* ---- A caller that writes nonsense ---- */
 
 static bool has_socket(pid_t pid, unsigned long inode)
@@ -419,7 +459,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(without_the_daemon), cmocka_unit_test(between_actors),
         cmocka_unit_test(large_and_small),    cmocka_unit_test(streams),
         cmocka_unit_test(killed_daemons),     cmocka_unit_test(killed_actors),
-        cmocka_unit_test(event_loop),         cmocka_unit_test(nonsense),
+        cmocka_unit_test(callers_of_callers), cmocka_unit_test(event_loop),
+        cmocka_unit_test(nonsense),
     };
     struct rtc_config config = {.address = "embedded", .name = "lane-calls"};
     RTC_CHECK(rtc_init(&argc, &argv, &config, &rtc));

@@ -420,9 +420,9 @@ static void callers_of_the_dead(void **state)
     struct rtci_chan_caller callers[8];
     open_pair(&pair, false);
     volatile struct rtci_chan_info *info = rtci_chan_info(pair.client);
-    info->callers[0].client = 5;
-    info->callers[0].node = 1;
-    info->callers[0].begun = 12;
+    info->callers[3].client = 5; /* whatever stands before it */
+    info->callers[3].node = 1;
+    info->callers[3].begun = 12;
     for (uint32_t client = 5; client <= 7; client++) {
         struct {
             struct rtci_spec spec;
@@ -443,6 +443,8 @@ static void callers_of_the_dead(void **state)
     assert_int_equal(callers[1].node, 2);
     assert_int_equal(callers[1].begun, 0);
     assert_int_equal(rtci_chan_callers(pair.daemon, callers, 1), 1);
+    info->more_callers = 1; /* of whom nothing stands there: whose calls are unread is not told */
+    assert_int_equal(rtci_chan_callers(pair.daemon, callers, 8), 1);
     close_pair(&pair);
 }
 
