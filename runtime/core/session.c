@@ -370,6 +370,7 @@ enum rtci_session_state rtci_session_state(const struct rtci_session *session, u
 void rtci_session_counts(const struct rtci_session *session, struct rtci_session_counts *ret_counts)
 {
     *ret_counts = session->counts;
+    ret_counts->numbered = session->numbered;
     ret_counts->sent = session->sent;
     ret_counts->received = session->received;
     ret_counts->committed = session->committed;

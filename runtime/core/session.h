@@ -102,7 +102,7 @@ uint64_t rtci_session_deadline(const struct rtci_session *session);
 enum rtci_session_state rtci_session_state(const struct rtci_session *session, uint64_t now_ns);
 
 struct rtci_session_counts {
-    uint64_t sent, received, committed, peer_committed; /* numbers */
+    uint64_t numbered, sent, received, committed, peer_committed; /* numbers; numbered: given out */
     uint64_t resent, repeated, gaps, links;
     size_t kept; /* bytes of the window in use */
 };
