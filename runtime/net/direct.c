@@ -1,6 +1,7 @@
-/* Two ROUTERs: one is bound and lets others in, one dials. Its connections get their routing ids
- * here, each once, so that a message tells which node was dialled; its key was proven by CURVE. On
- * the bound one the key that comes with each message tells it. */
+/* ROUTERs: one is bound and lets others in, two dial: for bulk frames, and for calls. Their
+ * connections get their routing ids here, each once, so that a message tells which node was
+ * dialled; its key was proven by CURVE. On the bound one the key that comes with each message tells
+ * it, and what the connection is for was asked on it first. */
 #include "runtime/net/direct.h"
 
 #include <errno.h>
@@ -26,18 +27,24 @@
 #define BEAT_MS    1500 /* ZeroMQ's own heartbeats find a connection that went silent … */
 #define SILENCE_MS 4000 /* … and end it */
 
-enum { IN, OUT, WAYS }; /* a connection that the other made, and one that was dialled */
+enum { IN, OUT, WAYS };             /* connections that the other made, and that were dialled */
+enum { BULK, CALLS, LANES };        /* of each */
+enum { OUT_CALLS = WAYS, SOCKETS }; /* IN, OUT and this */
 
-struct way {
-    bool up;
+struct lane {
+    bool there;
     int fd;
     uint8_t rid[RTCI_RID_BYTES];
+};
+struct way {
+    bool up; /* both are there */
+    struct lane lanes[LANES];
 };
 struct peer {
     uint32_t node;
     bool known;             /* the head told its key */
     bool asked;             /* the head was asked, and has not answered */
-    bool dialling, dialled; /* until `until_ns`; dialled: OUT has a connection */
+    bool dialling, dialled; /* until `until_ns`; dialled: OUT has connections */
     bool came, went;        /* to be told */
     uint8_t key[RTCI_KEY_BYTES];
     char address[64], endpoint[80];
@@ -47,8 +54,8 @@ struct peer {
 };
 struct rtci_direct {
     struct rtci_keys keys;
-    void *context, *sockets[WAYS], *zap;
-    struct rtci_watch watches[WAYS];
+    void *context, *sockets[SOCKETS], *zap;
+    struct rtci_watch watches[SOCKETS];
     uint16_t port;
     uint64_t now_ns, due_ns;
     struct peer *peers;
@@ -62,9 +69,14 @@ struct rtci_direct {
 
 /* ---- Opening and closing ---- */
 
+static void *socket_of(const struct rtci_direct *d, int way, int lane)
+{
+    return d->sockets[way == OUT && lane == CALLS ? OUT_CALLS : way];
+}
+
 static int open_socket(struct rtci_direct *d, int way, const char *bind, char *text, size_t size)
 {
-    static const char *const names[] = {"direct-in", "direct-out"};
+    static const char *const names[] = {"direct-in", "direct-out", "direct-calls"};
     void *socket = d->sockets[way] = rtci_socket_open(d->context, ZMQ_ROUTER, QUEUED);
     if (!socket ||
         !rtci_watch_open(&d->watches[way], d->context, socket, names[way], ZMQ_EVENT_DISCONNECTED))
@@ -72,7 +84,7 @@ static int open_socket(struct rtci_direct *d, int way, const char *bind, char *t
     rtci_socket_set(socket, ZMQ_ROUTER_MANDATORY, 1);
     rtci_socket_set(socket, ZMQ_HEARTBEAT_IVL, BEAT_MS);
     rtci_socket_set(socket, ZMQ_HEARTBEAT_TIMEOUT, SILENCE_MS);
-    if (way == OUT)
+    if (way != IN)
         return 0;
     rtci_socket_curve(socket, &d->keys, NULL);
     rtci_zap_require(socket);
@@ -101,6 +113,8 @@ int rtci_direct_open(const struct rtci_direct_config *config, struct rtci_direct
         rc = open_socket(d, IN, config->bind, ret_text, size);
     if (!rc)
         rc = open_socket(d, OUT, NULL, ret_text, size);
+    if (!rc)
+        rc = open_socket(d, OUT_CALLS, NULL, ret_text, size);
     if (rc)
         rtci_direct_close(d);
     else
@@ -113,9 +127,9 @@ void rtci_direct_close(struct rtci_direct *d)
     if (!d)
         return;
     zmq_msg_close(&d->in);
-    for (int way = 0; way < WAYS; way++) {
-        rtci_watch_close(&d->watches[way]);
-        rtci_socket_close(&d->sockets[way]);
+    for (int i = 0; i < SOCKETS; i++) {
+        rtci_watch_close(&d->watches[i]);
+        rtci_socket_close(&d->sockets[i]);
     }
     rtci_socket_close(&d->zap);
     rtci_net_stop(d->context);
@@ -137,11 +151,11 @@ uint32_t rtci_direct_fds(struct rtci_direct *d, int ret_fds[RTCI_FDS_MAX])
 {
     uint32_t n = 0;
     ret_fds[n++] = rtci_socket_fd(d->zap);
-    for (int way = 0; way < WAYS; way++) {
-        if (!d->sockets[way])
+    for (int i = 0; i < SOCKETS; i++) {
+        if (!d->sockets[i])
             continue;
-        ret_fds[n++] = rtci_socket_fd(d->sockets[way]);
-        ret_fds[n++] = rtci_socket_fd(d->watches[way].pair);
+        ret_fds[n++] = rtci_socket_fd(d->sockets[i]);
+        ret_fds[n++] = rtci_socket_fd(d->watches[i].pair);
     }
     return n;
 }
@@ -212,14 +226,20 @@ static uint64_t rid_number(const uint8_t *rid)
     return number;
 }
 
+static void way_end(struct way *way)
+{
+    way->up = way->lanes[BULK].there = way->lanes[CALLS].there = false;
+}
+
 static void hang_up(struct rtci_direct *d, struct peer *p)
 {
-    if (p->dialled) {
-        zmq_disconnect(d->sockets[OUT], p->endpoint);
+    for (int lane = 0; lane < LANES && p->dialled; lane++) {
+        zmq_disconnect(socket_of(d, OUT, lane), p->endpoint);
         d->awake = true;
-        rtci_map_remove(&d->dials, rid_number(p->ways[OUT].rid), 0);
+        rtci_map_remove(&d->dials, rid_number(p->ways[OUT].lanes[lane].rid), 0);
     }
-    p->dialled = p->ways[OUT].up = false;
+    p->dialled = false;
+    way_end(&p->ways[OUT]);
 }
 
 static void dial_end(struct rtci_direct *d, struct peer *p)
@@ -235,37 +255,49 @@ static void give_up(struct rtci_direct *d, struct peer *p)
     p->again_ns = d->now_ns + RTCI_DIRECT_AGAIN_NS;
 }
 
-static int say(struct rtci_direct *d, int way, const uint8_t *rid, uint32_t what)
+static int say(struct rtci_direct *d, int way, int lane, const uint8_t *rid, uint32_t what)
 {
-    struct rtci_net_prefix prefix = {RTCI_NET_DIRECT, what};
+    struct rtci_net_prefix prefix = {RTCI_NET_DIRECT,
+                                     what + (lane == CALLS ? RTCI_NET_DIRECT_CALLS : 0)};
     struct rtci_net_part part = {&prefix, sizeof(prefix)};
     d->awake = true;
-    return rtci_socket_send(d->sockets[way], rid, &part, 1);
+    return rtci_socket_send(socket_of(d, way, lane), rid, &part, 1);
 }
 
-/* A new connection. What is said waits in it until it stands. */
+/* What is said waits in the connection until it stands. */
+static bool dial_lane(struct rtci_direct *d, struct peer *p, int lane)
+{
+    uint8_t *rid = p->ways[OUT].lanes[lane].rid;
+    void *socket = socket_of(d, OUT, lane);
+    uint32_t number = ++d->n_dials;
+    rid[0] = 'd'; /* those that ZeroMQ chooses begin with 0 */
+    memcpy(rid + 1, &number, sizeof(number));
+    rtci_socket_curve(socket, &d->keys, p->key);
+    RTCI_ASSERT(zmq_setsockopt(socket, ZMQ_CONNECT_ROUTING_ID, rid, RTCI_RID_BYTES) == 0);
+    if (!rtci_map_set(&d->dials, rid_number(rid), 0, (uint32_t)(p - d->peers)) ||
+        zmq_connect(socket, p->endpoint) != 0) {
+        rtci_map_remove(&d->dials, rid_number(rid), 0);
+        return false;
+    }
+    RTCI_IGNORE(say(d, OUT, lane, rid, RTCI_NET_DIRECT_ASK) == 0);
+    return true;
+}
+
+/* New connections. */
 static void dial(struct rtci_direct *d, struct peer *p)
 {
-    struct way *way = &p->ways[OUT];
-    uint32_t number = ++d->n_dials;
     hang_up(d, p);
     p->next_ns = d->now_ns + REDIAL_NS;
     if (p->next_ns > p->until_ns - REDIAL_NS)
         p->next_ns = p->until_ns;
-    way->rid[0] = 'd'; /* those that ZeroMQ chooses begin with 0 */
-    memcpy(way->rid + 1, &number, sizeof(number));
     snprintf(p->endpoint, sizeof(p->endpoint), "tcp://%s", p->address);
-    rtci_socket_curve(d->sockets[OUT], &d->keys, p->key);
-    RTCI_ASSERT(zmq_setsockopt(d->sockets[OUT], ZMQ_CONNECT_ROUTING_ID, way->rid, RTCI_RID_BYTES) ==
-                0);
-    if (!rtci_map_set(&d->dials, rid_number(way->rid), 0, (uint32_t)(p - d->peers)) ||
-        zmq_connect(d->sockets[OUT], p->endpoint) != 0) {
-        rtci_map_remove(&d->dials, rid_number(way->rid), 0);
+    if (!dial_lane(d, p, BULK)) {
         give_up(d, p); /* it is no address */
         return;
     }
     p->dialled = true;
-    RTCI_IGNORE(say(d, OUT, way->rid, RTCI_NET_DIRECT_ASK) == 0);
+    if (!dial_lane(d, p, CALLS))
+        give_up(d, p);
 }
 
 static void dial_begin(struct rtci_direct *d, struct peer *p)
@@ -319,7 +351,8 @@ void rtci_direct_add(struct rtci_direct *d, uint64_t now_ns, uint32_t node, cons
         if (p->known && of_key(d, p->key) == p)
             rtci_map_remove(&d->users, half[0], half[1]);
         hang_up(d, p);
-        p->ways[IN].up = p->known = false;
+        way_end(&p->ways[IN]);
+        p->known = false;
         halves(key, half);
         if (!rtci_map_set(&d->users, half[0], half[1], (uint32_t)(p - d->peers)))
             return;
@@ -358,7 +391,7 @@ static void tell(struct rtci_direct *d, struct peer *p, bool came)
 
 static void lost(struct rtci_direct *d, struct peer *p, int way)
 {
-    p->ways[way].up = false;
+    way_end(&p->ways[way]);
     if (way == OUT)
         hang_up(d, p);
     if (p->came && !is_up(p)) { /* told of before it was known to have come */
@@ -370,15 +403,27 @@ static void lost(struct rtci_direct *d, struct peer *p, int way)
         dial_begin(d, p);
 }
 
+static void disconnected(struct rtci_direct *d, int way, int fd)
+{
+    for (uint32_t i = 0; i < d->n_peers; i++) {
+        struct way *w = &d->peers[i].ways[way];
+        for (int lane = 0; lane < LANES; lane++) {
+            if (!w->lanes[lane].there || w->lanes[lane].fd != fd)
+                continue;
+            w->lanes[lane].there = false;
+            if (w->up)
+                lost(d, &d->peers[i], way);
+        }
+    }
+}
+
 static void watch(struct rtci_direct *d)
 {
     struct rtci_watch_event e;
-    for (int way = 0; way < WAYS; way++) {
-        while (d->sockets[way] && rtci_watch_take(&d->watches[way], &e)) {
-            for (uint32_t i = 0; e.event == ZMQ_EVENT_DISCONNECTED && i < d->n_peers; i++) {
-                if (d->peers[i].ways[way].up && d->peers[i].ways[way].fd == e.value)
-                    lost(d, &d->peers[i], way);
-            }
+    for (int i = 0; i < SOCKETS; i++) {
+        while (d->sockets[i] && rtci_watch_take(&d->watches[i], &e)) {
+            if (e.event == ZMQ_EVENT_DISCONNECTED)
+                disconnected(d, i == IN ? IN : OUT, e.value);
         }
     }
 }
@@ -389,15 +434,24 @@ static void came(struct rtci_direct *d, struct peer *p, int way, const uint8_t *
 {
     watch(d);
     bool was = is_up(p);
+    int on = what > RTCI_NET_DIRECT_CALLS ? CALLS : BULK;
+    struct way *w = &p->ways[way];
+    struct lane *lane = &w->lanes[on];
+    what -= on == CALLS ? RTCI_NET_DIRECT_CALLS : 0;
     if (what != (way == IN ? RTCI_NET_DIRECT_ASK : RTCI_NET_DIRECT_ANSWER))
         return;
-    if (way == OUT && (!p->dialled || memcmp(p->ways[OUT].rid, rid, RTCI_RID_BYTES) != 0))
+    if (way == OUT && (!p->dialled || memcmp(lane->rid, rid, RTCI_RID_BYTES) != 0))
         return;
-    if (way == IN && say(d, IN, rid, RTCI_NET_DIRECT_ANSWER) != 0)
+    if (way == IN && say(d, IN, on, rid, RTCI_NET_DIRECT_ANSWER) != 0)
         return;
-    memcpy(p->ways[way].rid, rid, RTCI_RID_BYTES);
-    p->ways[way].fd = zmq_msg_get(&d->in, ZMQ_SRCFD);
-    p->ways[way].up = true;
+    if (way == IN && lane->there && memcmp(lane->rid, rid, RTCI_RID_BYTES) != 0)
+        way_end(w); /* it dialled anew, both */
+    memcpy(lane->rid, rid, RTCI_RID_BYTES);
+    lane->fd = zmq_msg_get(&d->in, ZMQ_SRCFD);
+    lane->there = true;
+    w->up = w->lanes[BULK].there && w->lanes[CALLS].there;
+    if (!w->up)
+        return;
     p->again_ns = 0;
     dial_end(d, p);
     if (way == IN && !p->ways[OUT].up)
@@ -428,11 +482,14 @@ static bool arrived(struct rtci_direct *d, int way, const uint8_t *rid,
     rtci_net_read(zmq_msg_data(&d->in), zmq_msg_size(&d->in), &r);
     if (r.kind == RTCI_NET_IS_DIRECT)
         came(d, p, way, rid, r.attempt);
-    bool of_way = p->ways[way].up && memcmp(p->ways[way].rid, rid, RTCI_RID_BYTES) == 0;
-    if (r.kind != RTCI_NET_IS_BULK || !of_way)
+    bool call = r.kind == RTCI_NET_IS_CALL;
+    const struct lane *lane = &p->ways[way].lanes[call ? CALLS : BULK];
+    if ((r.kind != RTCI_NET_IS_BULK && !call) || !lane->there ||
+        memcmp(lane->rid, rid, RTCI_RID_BYTES) != 0)
         return false;
     const void *body = rtci_net_aligned(r.body, r.body_size, &d->copy);
-    *ret_event = (struct rtci_direct_event){RTCI_DIRECT_BULK, p->node, body, r.body_size};
+    *ret_event = (struct rtci_direct_event){call ? RTCI_DIRECT_CALL : RTCI_DIRECT_BULK, p->node,
+                                            body, r.body_size};
     return body != NULL;
 }
 
@@ -489,12 +546,12 @@ struct rtci_direct_event rtci_direct_take(struct rtci_direct *d, uint64_t now_ns
     d->awake = false; /* unless there is more than is taken now */
     if (d->takes++ % 64 == 0)
         rtci_zap_serve(d->zap, may_connect, d);
-    for (int way = 0; way < WAYS; way++) {
-        for (int n = 0; d->sockets[way] && n < IGNORED_MAX; n++) {
-            if ((got = receive(d, d->sockets[way], rid)) < 0)
+    for (int i = SOCKETS; i-- > 0;) { /* calls first */
+        for (int n = 0; d->sockets[i] && n < IGNORED_MAX; n++) {
+            if ((got = receive(d, d->sockets[i], rid)) < 0)
                 break;
             d->awake = true;
-            if ((got && arrived(d, way, rid, &event)) || take_told(d, &event))
+            if ((got && arrived(d, i == IN ? IN : OUT, rid, &event)) || take_told(d, &event))
                 return event;
         }
     }
@@ -508,9 +565,9 @@ struct rtci_direct_event rtci_direct_take(struct rtci_direct *d, uint64_t now_ns
 uint64_t rtci_direct_deadline(struct rtci_direct *d)
 {
     bool now = d->n_tell || (d->awake && rtci_socket_ready(d->zap) & ZMQ_POLLIN);
-    for (int way = 0; d->awake && way < WAYS; way++)
-        now = now || (d->sockets[way] && (rtci_socket_ready(d->sockets[way]) & ZMQ_POLLIN ||
-                                          rtci_socket_ready(d->watches[way].pair) & ZMQ_POLLIN));
+    for (int i = 0; d->awake && i < SOCKETS; i++)
+        now = now || (d->sockets[i] && (rtci_socket_ready(d->sockets[i]) & ZMQ_POLLIN ||
+                                        rtci_socket_ready(d->watches[i].pair) & ZMQ_POLLIN));
     d->awake = now;
     return now ? 0 : d->due_ns;
 }
@@ -522,23 +579,35 @@ void rtci_direct_signal(struct rtci_direct *d)
 
 /* ---- What leaves ---- */
 
-int rtci_direct_send(struct rtci_direct *d, uint32_t node, const void *head, size_t head_size,
-                     const void *data, size_t size)
+static int send_frame(struct rtci_direct *d, int lane, uint32_t node, const void *head,
+                      size_t head_size, const void *data, size_t size)
 {
     struct peer *p = of_node(d, node);
-    struct rtci_net_bulk bulk = {RTCI_NET_BULK, 0, node, 0};
+    struct rtci_net_bulk bulk = {lane == CALLS ? RTCI_NET_CALL : RTCI_NET_BULK, 0, node, 0};
     struct rtci_net_part parts[] = {{&bulk, sizeof(bulk)}, {head, head_size}, {data, size}};
-    if (head_size + size > RTCI_BULK_MAX)
+    if (head_size + size > (lane == CALLS ? RTCI_CALL_MAX : RTCI_BULK_MAX))
         return RTC_E_TOO_LARGE;
     int rc = RTC_E_DISCONNECTED;
     for (int way = WAYS; p && way-- > 0 && rc == RTC_E_DISCONNECTED;) {
         if (p->ways[way].up)
-            rc = rtci_socket_send(d->sockets[way], p->ways[way].rid, parts, 3);
+            rc = rtci_socket_send(socket_of(d, way, lane), p->ways[way].lanes[lane].rid, parts, 3);
         d->awake = true; /* the call may have seen to what had come */
         if (p->ways[way].up && rc == RTC_E_DISCONNECTED)
             lost(d, p, way);
     }
     return rc;
+}
+
+int rtci_direct_send(struct rtci_direct *d, uint32_t node, const void *head, size_t head_size,
+                     const void *data, size_t size)
+{
+    return send_frame(d, BULK, node, head, head_size, data, size);
+}
+
+int rtci_direct_call(struct rtci_direct *d, uint32_t node, const void *head, size_t head_size,
+                     const void *data, size_t size)
+{
+    return send_frame(d, CALLS, node, head, head_size, data, size);
 }
 
 enum rtci_direct_state rtci_direct_state(const struct rtci_direct *d, uint32_t node)
