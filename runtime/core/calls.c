@@ -377,7 +377,10 @@ void rtci_calls_commit(struct rtci_calls *calls)
             continue;
         rtci_session_counts(p->in, &counts);
         p->safe = counts.received;
-        touch(calls, p);
+        if (p->n_taken >= ACK_MESSAGES || p->bytes_taken >= ACK_BYTES)
+            touch(calls, p);
+        else if (p->ack_ns && p->ack_ns < calls->due_ns)
+            calls->due_ns = p->ack_ns; /* nothing leaves for it alone before */
     }
     calls->n_taken = 0;
 }
@@ -439,9 +442,10 @@ static void on_forth(struct rtci_calls *calls, uint32_t index, uint64_t now_ns, 
     }
     enum rtci_session_result result =
         rtci_session_receive(p->in, now_ns, data, size, &payload, &size, &seq);
-    touch(calls, p);
     if (rtci_session_state(p->in, now_ns) == RTCI_SESSION_BROKEN)
         forgotten(calls, p, p->in_id);
+    if (result != RTCI_SESSION_MESSAGE || rtci_session_deadline(p->in) <= now_ns)
+        touch(calls, p);
     if (result != RTCI_SESSION_MESSAGE)
         return;
     if (!p->ack_ns)

@@ -194,3 +194,8 @@ void rtci_link_signal(struct rtci_link *l, uint32_t fds)
 {
     l->awake |= (fds & (AWAKE_CONTROL | AWAKE_BULK)) | (fds >> 2 ? AWAKE_WATCHES : 0);
 }
+
+uint64_t rtci_link_heard(const struct rtci_link *l)
+{
+    return l->heard_ns;
+}

@@ -210,6 +210,7 @@ void rtci_link_renew(struct rtci_link *link, uint64_t now_ns);
 void rtci_link_flush(struct rtci_link *link, uint64_t now_ns);
 void rtci_link_signal(struct rtci_link *link, uint32_t fds); /* as rtci_hub_signal */
 uint64_t rtci_link_deadline(struct rtci_link *link);
+uint64_t rtci_link_heard(const struct rtci_link *link); /* when something of the head came last */
 /* A frame to node `node`, through the head. As rtci_hub_bulk. */
 int rtci_link_bulk(struct rtci_link *link, uint32_t node, const void *head, size_t head_size,
                    const void *data, size_t size) RTCI_MUST_USE;

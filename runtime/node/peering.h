@@ -27,5 +27,8 @@ uint64_t rtci_peering_deadline(struct rtci_peering *peering);
  * where `ask` says that it can be. */
 int rtci_peering_send(struct rtci_peering *peering, uint32_t node, const void *head,
                       size_t head_size, const void *data, size_t size, bool ask) RTCI_MUST_USE;
+/* The same as daemon->carry_call. */
+int rtci_peering_call(struct rtci_peering *peering, uint32_t node, const void *head,
+                      size_t head_size, const void *data, size_t size, bool ask) RTCI_MUST_USE;
 
 #endif
