@@ -45,8 +45,8 @@ static void unlink_flight(struct rtci_calls *calls, uint32_t index)
 void calls_begun(struct rtci_calls *calls, uint32_t peer, const struct rtci_spec *spec)
 {
     uint32_t *known = rtci_map_find(&calls->flight_by_call, spec->seq, spec->client);
-    if (known && spec->flags & RTCI_SPEC_ASK)
-        return;
+    if (!rtci_spec_call(spec)->order || (known && spec->flags & RTCI_SPEC_ASK))
+        return; /* a note has no answer */
     if (known) /* made again: the older is of no interest */
         unlink_flight(calls, *known);
     uint32_t index = calls->free_flight;
@@ -71,8 +71,27 @@ void calls_begun(struct rtci_calls *calls, uint32_t peer, const struct rtci_spec
     calls->counts.in_flight++;
 }
 
+/* Its process is gone: the caller knows what that means for each of its calls. */
+static void gone(struct rtci_calls *calls, uint32_t peer, const struct rtci_done *done)
+{
+    const struct rtci_fail *fail =
+        (const struct rtci_fail *)((const char *)done + rtci_done_returns(done)->offset);
+    for (uint32_t i = calls->peers[peer].first, next; i; i = next) {
+        const struct flight *f = &calls->flights[i];
+        next = f->next;
+        if (f->client == done->client && rtci_id_equal(f->call.actor, fail->origin) &&
+            (uint16_t)f->call.incarnation == fail->attempts)
+            unlink_flight(calls, i);
+    }
+}
+
 void calls_answered(struct rtci_calls *calls, uint32_t peer, const struct rtci_done *done)
 {
+    if (done->rec.flags & RTCI_REPLY_GONE) {
+        if (done->status)
+            gone(calls, peer, done);
+        return;
+    }
     uint32_t *index = rtci_map_find(&calls->flight_by_call, done->seq, done->client);
     if (index && calls->flights[*index].peer == peer + 1 && !(done->rec.flags & RTCI_REPLY_MORE))
         unlink_flight(calls, *index);

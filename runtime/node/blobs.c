@@ -88,9 +88,9 @@ int rtci_blobs_open(struct rtci_daemon *daemon)
 }
 
 uint64_t rtci_blobs_pull(struct rtci_blobs *b, const struct rtci_blob *blob, void *dst,
-                         uint32_t source)
+                         const uint32_t *sources, uint32_t n_sources)
 {
-    return rtci_transfer_pull(b->transfer, b->daemon->now_ns, blob, dst, &source, 1);
+    return rtci_transfer_pull(b->transfer, b->daemon->now_ns, blob, dst, sources, n_sources);
 }
 
 static void pull_object(struct rtci_blobs *b, const struct rtci_node_action *act)

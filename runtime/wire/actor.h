@@ -14,9 +14,8 @@
 #define RTCI_SPEC_CALL  32u /* ACTOR_CALL: struct rtci_call */
 #define RTCI_SPEC_QUIET 64u /* … nobody wants its result: an answer says only that it ended */
 #define RTCI_SPEC_STREAM 128u /* … its values are wanted as they come */
-/* ACTOR_CALL: it may have been given to its actor before. With ASK it was, and this is a question, with
- * no arguments: is an answer still to come? A client whose daemon was started again asks so for each
- * of its calls without an answer. */
+/* ACTOR_CALL: it may have been given to its actor before. With ASK it was, and this is a question of
+ * one node to another, with no arguments: is an answer still to come? */
 #define RTCI_SPEC_REPEATED 256u
 #define RTCI_SPEC_ASK      512u
 

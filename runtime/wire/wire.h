@@ -521,6 +521,8 @@ struct rtci_credit {
     uint32_t client, pad;
     uint64_t bytes;
 };
+/* PROGRAM, H>N1: a detached actor may need it when its driver's host is gone. */
+#define RTCI_PROGRAM_KEEP 1u
 struct rtci_program { /* the driver's executable: named by its contents, fetched by who lacks it */
     struct rtci_rec rec;
     uint32_t job;
