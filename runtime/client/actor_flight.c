@@ -90,6 +90,7 @@ static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
     call->order = actor->order = ++rtc->actors->order;
     call->incarnation = actor->incarnation;
     call->lost = false;
+    call->spec->flags &= (uint16_t)~RTCI_SPEC_REPEATED;
     *to = (struct rtci_call){.actor = actor->id,
                              .order = call->order,
                              .after = after,
@@ -173,8 +174,10 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
 void rtci_actor_resend(struct rtc *rtc, struct actor *actor)
 {
     for (struct call *call = actor->flight.first; call; call = call->next) {
-        if (!call->lost && call->incarnation == actor->incarnation && actor->known)
-            rtci_outbox(rtc, call->spec);
+        if (call->lost || call->incarnation != actor->incarnation || !actor->known)
+            continue;
+        call->spec->flags |= RTCI_SPEC_REPEATED; /* who refuses it does not know whether it ran */
+        rtci_outbox(rtc, call->spec);
     }
 }
 
@@ -216,8 +219,21 @@ static void back_to_queue(struct rtc *rtc, struct actor *actor, struct call *cal
     queue->bytes += call->spec->rec.size;
 }
 
-static void refused(struct rtc *rtc, struct actor *actor, struct call *call)
+/* A node could not give it to the actor, or lost the way to it. */
+static void refused(struct rtc *rtc, struct actor *actor, struct call *call,
+                    const struct rtci_done *done)
 {
+    const struct rtci_resolved *row = rtci_done_returns(done);
+    const struct rtci_fail *fail = (const struct rtci_fail *)((const char *)done + row->offset);
+    bool unknown = done->rec.flags & RTCI_REPLY_UNKNOWN;
+    if (row->kind != RTCI_KIND_ERROR || fail->attempts != (uint16_t)call->incarnation)
+        return; /* of an earlier attempt */
+    if (unknown) {
+        call->ran = call->lost ? call->ran : RTC_RAN_UNKNOWN;
+        call->lost = true;
+        rtci_actor_watch(rtc, actor);
+        return;
+    }
     if (call->incarnation != actor->incarnation || !actor->known) {
         back_to_queue(rtc, actor, call); /* it was asked for already */
         rtci_actor_ask(rtc, actor);
@@ -265,8 +281,9 @@ void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
         rtci_stream_add(rtc, call, done);
         return;
     }
-    if (done->rec.flags & RTCI_REPLY_NEVER_RAN && done->status == RTC_E_CRASHED) {
-        refused(rtc, actor, call);
+    if (done->rec.flags & (RTCI_REPLY_NEVER_RAN | RTCI_REPLY_UNKNOWN) &&
+        done->status == RTC_E_CRASHED) {
+        refused(rtc, actor, call, done);
         return;
     }
     rtci_call_take(&actor->flight, call);

@@ -86,7 +86,8 @@ struct rtci_calls_frame {
     uint64_t to_instance;    /* of the other, as the sender knows it; 0: it does not */
 };
 
-/* The answer to a call that could not be executed, or of which nobody knows; flags: RTCI_REPLY_*. */
+/* The answer to a call that could not be executed, or of which nobody knows; flags: RTCI_REPLY_*. Its
+ * `attempts` are the low bits of the incarnation that the call was for. */
 struct rtci_call_answer {
     struct rtci_done done;
     struct rtci_resolved row;

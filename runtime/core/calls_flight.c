@@ -27,6 +27,7 @@ void rtci_call_answer(struct rtci_call_answer *ret, uint64_t seq, uint32_t clien
                                    .exit_status = -1,
                                    .node = call->node,
                                    .origin = call->actor,
+                                   .attempts = (uint16_t)call->incarnation,
                                    .text_len = (uint16_t)len};
 }
 
