@@ -76,6 +76,7 @@ static struct rtci_session *session_new(uint64_t id, bool dials, uint64_t now_ns
 {
     struct rtci_session_config config = {.id = id,
                                          .dials = dials,
+                                         .answers = !dials,
                                          .window = WINDOW,
                                          .beat_ns = NEVER, /* who is silent has nothing to say */
                                          .retry_ns = RETRY_NS,
@@ -192,12 +193,13 @@ void rtci_calls_life(struct rtci_calls *calls, uint64_t now_ns, uint64_t life)
     (void)now_ns;
 }
 
-void rtci_calls_gone(struct rtci_calls *calls, uint64_t now_ns, uint32_t node, uint64_t life)
+void rtci_calls_gone(struct rtci_calls *calls, uint64_t now_ns, uint32_t node, uint64_t life,
+                     bool lives)
 {
     uint32_t index = peer_of(calls, node);
     struct peer *p = &calls->peers[index];
     p->gone = life > p->gone ? life : p->gone;
-    if (p->life <= p->gone)
+    if (p->life ? p->life <= p->gone : !lives)
         end_life(calls, index);
     (void)now_ns;
 }

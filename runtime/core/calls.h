@@ -42,8 +42,9 @@ void rtci_calls_free(struct rtci_calls *calls); /* NULL is fine */
 /* The head says which life this node has. Nothing leaves before the first; one that is new ends all
  * that was before. */
 void rtci_calls_life(struct rtci_calls *calls, uint64_t now_ns, uint64_t life);
-/* The head says: lives of that node up to this one have ended. */
-void rtci_calls_gone(struct rtci_calls *calls, uint64_t now_ns, uint32_t node, uint64_t life);
+/* The head says: lives of that node up to this one have ended; `lives`: it has another. */
+void rtci_calls_gone(struct rtci_calls *calls, uint64_t now_ns, uint32_t node, uint64_t life,
+                     bool lives);
 /* The head is another one, or may have forgotten who watches whom. */
 void rtci_calls_watch_again(struct rtci_calls *calls);
 /* There is a new way to that node (0: to all), or one was lost with what was on it. */

@@ -192,7 +192,10 @@ static uint64_t newest_life(const struct rtci_members *m)
 
 static void tell_life(struct rtci_members *m, uint32_t to, uint32_t about, uint64_t life)
 {
-    struct rtci_life rec = {.rec = {sizeof(rec), RTCI_R_LIFE, 0}, .node = about, .life = life};
+    struct rtci_life rec = {.rec = {sizeof(rec), RTCI_R_LIFE, 0},
+                            .node = about,
+                            .lives = m->others[about].incarnation != 0,
+                            .life = life};
     RTCI_IGNORE(rtci_hub_send(m->hub, to, &rec, sizeof(rec)) == 0); /* else it is lost as well */
 }
 
@@ -202,10 +205,10 @@ static void watch_life(struct rtci_members *m, uint32_t node, uint32_t watched)
     if (watched < FIRST_NUMBER || watched > RTCI_NODES_MAX || watched == node)
         return;
     struct other *o = &m->others[watched];
-    if (!o->incarnation) {
-        tell_life(m, node, watched, newest_life(m));
+    /* At once, too: it may have missed one while this head was another. */
+    tell_life(m, node, watched, o->incarnation ? o->kept.life - 1 : newest_life(m));
+    if (!o->incarnation)
         return;
-    }
     for (uint32_t i = 0; i < o->n_watchers; i++) {
         if (o->watchers[i] == node)
             return;
@@ -238,7 +241,8 @@ static void tell_ended(struct rtci_members *m)
         struct ended *e = &m->ended[i];
         for (uint32_t k = 0; k < e->n_watchers; k++)
             tell_life(m, e->watchers[k], e->node, e->life);
-        struct rtci_life own = {.node = e->node, .life = e->life};
+        struct rtci_life own = {
+            .node = e->node, .lives = m->others[e->node].incarnation != 0, .life = e->life};
         rtci_calling_life(m->daemon, &own);
         free(e->watchers);
     }

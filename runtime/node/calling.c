@@ -54,7 +54,7 @@ void rtci_calling_life(struct rtci_daemon *d, const struct rtci_life *life)
     if (life->node == d->number)
         rtci_calls_life(d->calls, d->now_ns, life->life);
     else
-        rtci_calls_gone(d->calls, d->now_ns, life->node, life->life);
+        rtci_calls_gone(d->calls, d->now_ns, life->node, life->life, life->lives);
 }
 
 void rtci_calling_linked(struct rtci_daemon *d, uint32_t node)

@@ -539,8 +539,9 @@ struct rtci_program { /* the driver's executable: named by its contents, fetched
  * Each life has a number that is more than any before, of all nodes. */
 struct rtci_life {
     struct rtci_rec rec;
-    uint32_t node, pad; /* of the receiver itself: the life that it has; … */
-    uint64_t life;      /* … of another: this and all before it have ended */
+    uint32_t node;
+    uint32_t lives; /* of another: it has one after that; 0: it has not */
+    uint64_t life;  /* of the receiver itself: that it has; of another: this and all before have ended */
 };
 struct rtci_peer_at { /* the head's loop answers it, so that the core knows nothing of keys */
     struct rtci_rec rec;

@@ -275,7 +275,7 @@ static void lose(struct net *net, uint32_t i)
         net->nodes[k].known[i] = node->life;
         node->known[k] = net->nodes[k].life;
         if (k != i && told && net->nodes[k].watched[i])
-            rtci_calls_gone(net->nodes[k].calls, net->now_ns, i, gone);
+            rtci_calls_gone(net->nodes[k].calls, net->now_ns, i, gone, true);
     }
     if (rng_below(&net->rng, 2))
         daemon_start(net, i); /* its host was started anew, else only its processes ended */
@@ -283,7 +283,7 @@ static void lose(struct net *net, uint32_t i)
         rtci_calls_life(node->calls, net->now_ns, node->life);
     for (uint32_t k = 1; k <= NODES; k++) {
         if (k != i && !told && net->nodes[k].watched[i])
-            rtci_calls_gone(net->nodes[k].calls, net->now_ns, i, gone);
+            rtci_calls_gone(net->nodes[k].calls, net->now_ns, i, gone, true);
         net->nodes[k].turn_due = true;
     }
 }
@@ -463,7 +463,7 @@ static void node_lost(void **state)
     net.nodes[1].read = net.nodes[1].written;
     send_call(&net.nodes[1], net.n_calls, 0);
     send_out(&net.nodes[1]);
-    rtci_calls_gone(net.nodes[1].calls, net.now_ns, 2, net.nodes[2].life);
+    rtci_calls_gone(net.nodes[1].calls, net.now_ns, 2, net.nodes[2].life, false);
     assert_int_equal(net.call[3].outcome, UNKNOWN);
     assert_int_equal(net.call[4].outcome, NEVER_RAN);
     make_call(&net, 1, 3); /* others go on */
