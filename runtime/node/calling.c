@@ -1,6 +1,7 @@
 #include "runtime/node/calling.h"
 
 #include <rtc/error.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "runtime/base/log.h"
@@ -71,13 +72,96 @@ size_t rtci_calling_waiting(const struct rtci_daemon *d)
     return n;
 }
 
+/* ---- What waits for the head ---- */
+
+/* For one node, in order. What it refers to was told to the head before: who gets it may ask there.
+ */
+struct rtci_held_calls {
+    uint32_t node;
+    uint64_t until; /* this message is committed; UINT64_MAX: it is not sent yet */
+    struct rtci_buf span;
+};
+
+static bool refers(const struct rtci_rec *rec)
+{
+    if (rec->type == RTCI_R_ACTOR_CALL)
+        return ((const struct rtci_spec *)rec)->n_refs != 0;
+    const struct rtci_done *done = (const struct rtci_done *)rec;
+    const struct rtci_resolved *rows = rtci_done_returns(done);
+    for (uint32_t i = 0; i < done->n_returns; i++) {
+        if (rows[i].n_refs || rows[i].kind == RTCI_KIND_ABSENT)
+            return true;
+    }
+    return false;
+}
+
+static bool must_wait(const struct rtci_daemon *d, uint32_t node, const struct rtci_buf *span)
+{
+    for (uint32_t i = 0; i < d->n_held_calls; i++) {
+        if (d->held_calls[i].node == node)
+            return true; /* behind what it comes after */
+    }
+    if (!d->remote || d->said <= d->said_committed)
+        return false;
+    for (size_t at = 0; at < span->len;) {
+        const struct rtci_rec *rec = (const struct rtci_rec *)(span->data + at);
+        if (refers(rec))
+            return true;
+        at += rec->size;
+    }
+    return false;
+}
+
+static void hold(struct rtci_daemon *d, uint32_t node, const struct rtci_buf *span)
+{
+    if (d->n_held_calls == d->cap_held_calls) {
+        d->cap_held_calls = d->cap_held_calls ? 2 * d->cap_held_calls : 8;
+        d->held_calls = realloc(d->held_calls, d->cap_held_calls * sizeof(*d->held_calls));
+        RTCI_ASSERT(d->held_calls);
+    }
+    struct rtci_held_calls *held = &d->held_calls[d->n_held_calls++];
+    *held = (struct rtci_held_calls){.node = node, .until = d->said};
+    rtci_buf_put(&held->span, span->data, span->len);
+    RTCI_ASSERT(!held->span.failed);
+}
+
+static void release(struct rtci_daemon *d)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < d->n_held_calls; i++) {
+        struct rtci_held_calls *held = &d->held_calls[i];
+        held->until = held->until == UINT64_MAX ? d->said : held->until;
+        if (held->until > d->said_committed) {
+            d->held_calls[n++] = *held; /* those behind it for that node have no smaller number */
+            continue;
+        }
+        rtci_calls_send(d->calls, d->now_ns, held->node, held->span.data, held->span.len);
+        rtci_buf_fini(&held->span);
+    }
+    d->n_held_calls = n;
+}
+
+void rtci_calling_renewed(struct rtci_daemon *d)
+{
+    for (uint32_t i = 0; i < d->n_held_calls; i++)
+        d->held_calls[i].until = UINT64_MAX; /* its messages count anew */
+    rtci_calls_watch_again(d->calls);
+    rtci_calling_linked(d, 0);
+}
+
 void rtci_calling_send(struct rtci_daemon *d)
 {
     struct rtci_node_actions *actions = &d->actions;
+    if (d->n_held_calls)
+        release(d);
     for (uint32_t i = 0; i < actions->n_to_nodes && d->calls; i++) {
         struct rtci_buf *buf = &actions->to_nodes[i].buf;
+        uint32_t node = actions->to_nodes[i].node;
         RTCI_ASSERT(!buf->failed);
-        rtci_calls_send(d->calls, d->now_ns, actions->to_nodes[i].node, buf->data, buf->len);
+        if (must_wait(d, node, buf))
+            hold(d, node, buf);
+        else
+            rtci_calls_send(d->calls, d->now_ns, node, buf->data, buf->len);
         rtci_buf_clear(buf);
     }
     actions->n_to_nodes = 0;

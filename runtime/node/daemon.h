@@ -98,6 +98,10 @@ struct rtci_daemon {
                       const void *data, size_t size); /* the same beside that, for calls */
     void *carrier;
     struct rtci_calls *calls; /* with other nodes; NULL: there are none */
+    struct rtci_held_calls *held_calls;
+    uint32_t n_held_calls, cap_held_calls;
+    uint64_t said, said_committed; /* worker: messages to the head, and those that it has committed;
+                                    * said UINT64_MAX: some is not sent yet */
     struct rtci_blobs *blobs; /* what moves between nodes */
     struct rtci_programs *programs;
     struct rtci_peering *peering; /* worker: direct ways to other nodes */

@@ -87,6 +87,15 @@ static void send_up(struct worker *w)
     buf->len -= at;
 }
 
+/* What comes later may be held against what was said so far. */
+static void say_how_far(struct worker *w)
+{
+    const struct rtci_buf *left = &w->unsent;
+    bool all = !left->len || rtci_wire_only(left->data, left->len, RTCI_R_CREDIT);
+    w->daemon.said = all ? w->sent : UINT64_MAX;
+    w->daemon.said_committed = w->joined ? rtci_link_committed(w->link) : 0;
+}
+
 /* The keeper gives up the channels of clients that are gone, when the head has committed the last
  * that was read from them. */
 static void forget_closed(struct worker *w, uint64_t committed)
@@ -127,7 +136,8 @@ static void consume(struct worker *w)
             p->marked = false;
         }
         uint64_t position = rtci_chan_position(p->chan);
-        if (p->marked || w->unsent.len || position == p->mark_position)
+        if (p->marked || w->unsent.len || position == p->mark_position ||
+            (p->called && d->n_held_calls))
             continue;
         p->mark_seq = w->sent;
         p->mark_calls = p->called ? rtci_calls_sent(d->calls) : 0;
@@ -192,8 +202,7 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
     rtci_buf_fini(&w->old);
     rtci_daemon_read_rest(d);
     rtci_node_core_ready(d->node, &d->actions);
-    rtci_calls_watch_again(d->calls);
-    rtci_calling_linked(d, 0);
+    rtci_calling_renewed(d);
     w->joined = w->was_joined = true;
     for (uint32_t i = 0; i < d->n_tokens; i++) { /* what it carries is of this session now */
         d->process[d->tokens[i]].called |= d->process[d->tokens[i]].marked;
@@ -370,11 +379,12 @@ static bool turn(struct worker *w)
     rtci_node_core_tick(d->node, d->now_ns, &d->actions);
     rtci_daemon_perform(d);
     any |= rtci_daemon_cluster_step(d);
-    rtci_calling_send(d);
     rtci_daemon_flush(d);
     rtci_calling_commit(d);
     d->actions.n_out = 0;
     send_up(w);
+    say_how_far(w);
+    rtci_calling_send(d);
     w->ready_seq = w->ready_seq || w->unsent.len || !w->joined ? w->ready_seq : w->sent;
     consume(w);
     rtci_link_commit(w->link);
