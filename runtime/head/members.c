@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/base/log.h"
+#include "runtime/head/lives.h"
 #include "runtime/head/reach.h"
 #include "runtime/net/net.h"
 #include "runtime/node/blobs.h"
@@ -32,13 +33,6 @@ struct other { /* a node, by number */
     struct rtci_buf later; /* said to it and in no hurry: goes before the next that is, or then … */
     uint64_t later_ns;     /* … 0: there is nothing of that */
     char address[64];      /* where other nodes may reach it; empty: nowhere */
-    uint32_t *watchers, n_watchers, cap_watchers; /* nodes that want to hear of its end */
-};
-/* What is told when the turn is committed: a life that ended. */
-struct ended {
-    uint32_t node;
-    uint64_t life;
-    uint32_t *watchers, n_watchers;
 };
 struct rtci_members {
     struct rtci_daemon *daemon;
@@ -49,8 +43,7 @@ struct rtci_members {
     struct other *others; /* RTCI_NODES_MAX + 1 */
     uint32_t n_others;    /* numbers below this were used */
     uint64_t incarnations, timer_ns;
-    struct ended *ended;
-    uint32_t n_ended, cap_ended;
+    struct rtci_lives *lives;
 };
 
 /* ---- What is kept of them ---- */
@@ -65,7 +58,6 @@ static void keep(struct rtci_members *m, uint32_t number)
                           gone ? 0 : sizeof(o->kept), m->actions);
     if (gone) {
         rtci_buf_fini(&o->later);
-        free(o->watchers);
         *o = (struct other){0}; /* its number is free */
     }
 }
@@ -190,63 +182,30 @@ static uint64_t newest_life(const struct rtci_members *m)
     return m->daemon->epoch << 32 | m->incarnations;
 }
 
-static void tell_life(struct rtci_members *m, uint32_t to, uint32_t about, uint64_t life)
+static void tell_life(void *arg, uint32_t to, uint32_t about, uint64_t life)
 {
+    struct rtci_members *m = arg;
     struct rtci_life rec = {.rec = {sizeof(rec), RTCI_R_LIFE, 0},
                             .node = about,
-                            .lives = m->others[about].incarnation != 0,
+                            .lives = about < m->n_others && m->others[about].incarnation != 0,
                             .life = life};
-    RTCI_IGNORE(rtci_hub_send(m->hub, to, &rec, sizeof(rec)) == 0); /* else it is lost as well */
+    if (to == RTCI_HEAD_NODE)
+        rtci_calling_life(m->daemon, &rec);
+    else
+        RTCI_IGNORE(rtci_hub_send(m->hub, to, &rec, sizeof(rec)) ==
+                    0); /* else it is lost as well */
 }
 
-/* Its node wants to know when that one is lost. */
+/* A node wants to know when that one is lost. It hears at once of lives before: it may have missed
+ * one while this head was another. */
 static void watch_life(struct rtci_members *m, uint32_t node, uint32_t watched)
 {
     if (watched < FIRST_NUMBER || watched > RTCI_NODES_MAX || watched == node)
         return;
-    struct other *o = &m->others[watched];
-    /* At once, too: it may have missed one while this head was another. */
+    const struct other *o = &m->others[watched];
     tell_life(m, node, watched, o->incarnation ? o->kept.life - 1 : newest_life(m));
-    if (!o->incarnation)
-        return;
-    for (uint32_t i = 0; i < o->n_watchers; i++) {
-        if (o->watchers[i] == node)
-            return;
-    }
-    if (o->n_watchers == o->cap_watchers) {
-        o->cap_watchers = o->cap_watchers ? 2 * o->cap_watchers : 8;
-        o->watchers = realloc(o->watchers, o->cap_watchers * sizeof(*o->watchers));
-        RTCI_ASSERT(o->watchers);
-    }
-    o->watchers[o->n_watchers++] = node;
-}
-
-static void life_ends(struct rtci_members *m, uint32_t node)
-{
-    struct other *o = &m->others[node];
-    if (m->n_ended == m->cap_ended) {
-        m->cap_ended = m->cap_ended ? 2 * m->cap_ended : 8;
-        m->ended = realloc(m->ended, m->cap_ended * sizeof(*m->ended));
-        RTCI_ASSERT(m->ended);
-    }
-    m->ended[m->n_ended++] = (struct ended){node, newest_life(m), o->watchers, o->n_watchers};
-    o->watchers = NULL;
-    o->n_watchers = o->cap_watchers = 0;
-}
-
-/* Not before the commit: a head that was started again would have it alive. */
-static void tell_ended(struct rtci_members *m)
-{
-    for (uint32_t i = 0; i < m->n_ended; i++) {
-        struct ended *e = &m->ended[i];
-        for (uint32_t k = 0; k < e->n_watchers; k++)
-            tell_life(m, e->watchers[k], e->node, e->life);
-        struct rtci_life own = {
-            .node = e->node, .lives = m->others[e->node].incarnation != 0, .life = e->life};
-        rtci_calling_life(m->daemon, &own);
-        free(e->watchers);
-    }
-    m->n_ended = 0;
+    if (o->incarnation)
+        rtci_lives_watch(m->lives, node, watched);
 }
 
 /* Whatever the core has of the node ends. */
@@ -254,7 +213,7 @@ static void end(struct rtci_members *m, uint32_t node, const char *cause)
 {
     struct other *o = &m->others[node];
     if (o->incarnation)
-        life_ends(m, node);
+        rtci_lives_end(m->lives, node, newest_life(m));
     RTCI_LOG(WARN, HEAD, "node %u (%s) is lost: %s", node, o->kept.name, cause);
     rtci_daemon_bulk_gone(m->daemon, node);
     forget_later(o);
@@ -468,7 +427,7 @@ void rtci_members_send(struct rtci_members *m, const struct rtci_out *out)
     struct other *o = m ? &m->others[out->node] : NULL;
     if (!o)
         return;
-    tell_ended(m); /* first: what is said next may be of the next life */
+    rtci_lives_tell(m->lives, tell_life, m); /* first: what is said next may be of the next life */
     /* Ends of slots alone: the node hears of them with what comes next, else each task that
      * somebody waits for is one message more, and several wake-ups on both hosts. */
     if (rtci_wire_only(out->buf.data, out->buf.len, RTCI_R_SLOT_FREE)) {
@@ -492,7 +451,7 @@ void rtci_members_flush(struct rtci_members *m)
 {
     if (!m)
         return;
-    tell_ended(m);
+    rtci_lives_tell(m->lives, tell_life, m);
     rtci_hub_commit(m->hub);
     rtci_hub_flush(m->hub, m->daemon->now_ns);
 }
@@ -590,8 +549,9 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
     if (m) {
         m->others = calloc(RTCI_NODES_MAX + 1, sizeof(*m->others));
         m->reach = rtci_reach_create();
+        m->lives = rtci_lives_create();
     }
-    if (!m || !m->others || !m->reach) {
+    if (!m || !m->others || !m->reach || !m->lives) {
         rtci_members_close(m);
         return RTC_E_NOMEM;
     }
@@ -629,11 +589,7 @@ void rtci_members_close(struct rtci_members *m)
         return;
     rtci_hub_close(m->hub);
     rtci_reach_free(m->reach);
-    for (uint32_t i = 0; m->others && i < m->n_others; i++)
-        free(m->others[i].watchers);
-    for (uint32_t i = 0; i < m->n_ended; i++)
-        free(m->ended[i].watchers);
-    free(m->ended);
+    rtci_lives_free(m->lives);
     free(m->others);
     free(m);
 }

@@ -1,5 +1,5 @@
-/* Connections from node to node, for calls and bulk frames: what two nodes send each other need not pass the
- * head where one of them can reach the other.
+/* Connections from node to node, for calls and bulk frames: what two nodes send each other need not
+ * pass the head where one of them can reach the other.
  *
  * A node listens on one port, with its own key, and lets in only keys that the head has told it. It
  * dials the nodes that it was told the address of: two connections, so that calls do not stand behind

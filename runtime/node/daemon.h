@@ -50,7 +50,7 @@ struct rtci_process {
     uint64_t log_at;       /* forwarded so far */
     uint64_t read_seen;    /* of what was written to it, told as read */
     struct rtci_buf later; /* did not fit its ring */
-    /* What was read up to there may go when the head has this message (worker), and other nodes that. */
+    /* What was read up to there may go when the head has this message (worker), other nodes that. */
     uint64_t mark_position, mark_seq, mark_calls;
     bool marked;
     bool called;           /* since the last mark it said something to another node */

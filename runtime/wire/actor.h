@@ -64,6 +64,17 @@ struct rtci_call {
                                    those up to order `seq` had begun. Its row is an error, whose
                                    `origin` is the actor, `attempts` its incarnation's low bits */
 
+/* ---- Lives of nodes: what is between two of them ends with those ---- */
+
+/* A life ends when the head takes the node for dead. Each has a number that is more than any before, of
+ * all nodes. */
+struct rtci_life { /* LIFE */
+    struct rtci_rec rec;
+    uint32_t node;
+    uint32_t lives; /* of another: it has one after that; 0: it has not */
+    uint64_t life;  /* of the receiver itself: that it has; of another: this and all before ended */
+};
+
 /* ---- Life ---- */
 enum rtci_cause_kind {
     RTCI_CAUSE_NONE,        /* it never ended; of one that lives again: why it did */

@@ -535,14 +535,6 @@ struct rtci_program { /* the driver's executable: named by its contents, fetched
     char path[256];    /* as the driver was started, for messages */
     char cwd[256];
 };
-/* A node's life ends when the head takes it for dead: then whatever was between it and others is gone.
- * Each life has a number that is more than any before, of all nodes. */
-struct rtci_life {
-    struct rtci_rec rec;
-    uint32_t node;
-    uint32_t lives; /* of another: it has one after that; 0: it has not */
-    uint64_t life;  /* of the receiver itself: that it has; of another: this and all before have ended */
-};
 struct rtci_peer_at { /* the head's loop answers it, so that the core knows nothing of keys */
     struct rtci_rec rec;
     uint32_t node, pad;

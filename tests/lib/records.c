@@ -442,6 +442,15 @@ static size_t make_actor(struct rng *rng, uint16_t type, uint8_t *at)
     }
 }
 
+static size_t make_life(struct rng *rng, void *at)
+{
+    struct rtci_life *life = at;
+    life->node = 1 + rng_below(rng, 5);
+    life->lives = rng_below(rng, 2);
+    life->life = rng_below(rng, 100);
+    return sizeof(*life);
+}
+
 static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
 {
     if (type >= RTCI_R_ACTOR_CREATE && type <= RTCI_R_GROUP_IS)
@@ -487,10 +496,7 @@ static size_t make_body(struct rng *rng, uint16_t type, uint8_t *at)
         fill(rng, (uint8_t *)((struct rtci_program *)at)->path, rng_below(rng, 200));
         return sizeof(struct rtci_program);
     case RTCI_R_PEER: return make_peer(rng, at);
-    case RTCI_R_LIFE:
-        ((struct rtci_life *)at)->node = 1 + rng_below(rng, 5);
-        ((struct rtci_life *)at)->life = rng_below(rng, 100);
-        return sizeof(struct rtci_life);
+    case RTCI_R_LIFE: return make_life(rng, at);
     case RTCI_R_CLIENT_GONE:
     case RTCI_R_JOB_END:
     case RTCI_R_PROGRAM_WANT:
