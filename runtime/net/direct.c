@@ -493,30 +493,6 @@ static bool arrived(struct rtci_direct *d, int way, const uint8_t *rid,
     return body != NULL;
 }
 
-/* One message, all its frames. -1: there is none; 0: it cannot be of a node. */
-static int receive(struct rtci_direct *d, void *socket, uint8_t rid[RTCI_RID_BYTES])
-{
-    uint8_t at[256] = {0};
-    int size;
-    zmq_msg_close(&d->in);
-    zmq_msg_init(&d->in);
-    while ((size = zmq_recv(socket, at, sizeof(at), ZMQ_DONTWAIT)) < 0 && errno == EINTR)
-        ;
-    if (size < 0)
-        return -1;
-    while (zmq_msg_recv(&d->in, socket, ZMQ_DONTWAIT) < 0 && errno == EINTR)
-        ;
-    bool one = !zmq_msg_more(&d->in);
-    for (bool more = !one; more;) {
-        zmq_msg_t rest;
-        zmq_msg_init(&rest);
-        more = zmq_msg_recv(&rest, socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(&rest);
-        zmq_msg_close(&rest);
-    }
-    memcpy(rid, at, RTCI_RID_BYTES);
-    return one && size == RTCI_RID_BYTES;
-}
-
 static bool take_told(struct rtci_direct *d, struct rtci_direct_event *ret_event)
 {
     for (uint32_t i = 0; i < d->n_peers && d->n_tell; i++) {
@@ -548,7 +524,7 @@ struct rtci_direct_event rtci_direct_take(struct rtci_direct *d, uint64_t now_ns
         rtci_zap_serve(d->zap, may_connect, d);
     for (int i = SOCKETS; i-- > 0;) { /* calls first */
         for (int n = 0; d->sockets[i] && n < IGNORED_MAX; n++) {
-            if ((got = receive(d, d->sockets[i], rid)) < 0)
+            if ((got = rtci_socket_receive(d->sockets[i], &d->in, rid)) < 0)
                 break;
             d->awake = true;
             if ((got && arrived(d, i == IN ? IN : OUT, rid, &event)) || take_told(d, &event))

@@ -1,6 +1,5 @@
 #include "runtime/node/programs.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <rtc/error.h>
@@ -14,20 +13,14 @@
 
 #include "runtime/base/log.h"
 #include "runtime/node/blobs.h"
+#include "runtime/node/prune.h"
 
 #define ASK_AGAIN_NS (2 * RTCI_NS_PER_S)
 #define STEP         (1 * RTCI_MIB)
 #define TEXT         400
 #define CACHE_BYTES  (2 * RTCI_GIB)
-#define CACHE_FILES  512
 #define LINGER_NS    (30 * RTCI_NS_PER_S) /* a driver's program is served when it has gone */
 #define SERVED_MAX   8                    /* of the cache, mapped for others */
-
-struct cached {
-    char path[400];
-    uint64_t size;
-    int64_t used_s;
-};
 
 enum state {
     ASKED,    /* the head, or of an own driver: nothing yet */
@@ -221,46 +214,12 @@ static bool open_cached(struct rtci_programs *programs, struct entry *e)
     return true;
 }
 
-static int older(const void *a, const void *b)
-{
-    const struct cached *x = a, *y = b;
-    return x->used_s < y->used_s ? -1 : x->used_s > y->used_s;
-}
-
-/* Those that were not used for longest go when all together are too much. */
-static void prune(const char *dir)
-{
-    static struct cached all[CACHE_FILES];
-    char path[sizeof(all[0].path)];
-    uint64_t sum = 0;
-    size_t n = 0;
-    struct dirent *entry;
-    struct stat st;
-    DIR *folder = opendir(dir);
-    while (folder && n < CACHE_FILES && (entry = readdir(folder))) {
-        if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) >= sizeof(path) ||
-            lstat(path, &st) || !S_ISREG(st.st_mode))
-            continue;
-        memcpy(all[n].path, path, sizeof(path));
-        all[n].size = (uint64_t)st.st_size;
-        all[n++].used_s = st.st_atime > st.st_mtime ? st.st_atime : st.st_mtime;
-        sum += (uint64_t)st.st_size;
-    }
-    if (folder)
-        closedir(folder);
-    qsort(all, n, sizeof(all[0]), older);
-    for (size_t i = 0; i < n && (sum > CACHE_BYTES || n - i >= CACHE_FILES); i++) {
-        unlink(all[i].path);
-        sum -= all[i].size;
-    }
-}
-
 static void begin_fetching(struct rtci_programs *programs, struct entry *e)
 {
     char path[512], text[TEXT];
     snprintf(path, sizeof(path), "%s/programs", programs->daemon->state_dir);
     mkdir(path, 0700);
-    prune(path);
+    rtci_prune(path, CACHE_BYTES);
     path_of(programs, e, ".part", path, sizeof(path));
     unlink(path);
     e->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -329,7 +288,7 @@ static void copy_own(struct rtci_programs *programs, struct entry *e)
         return;
     snprintf(path, sizeof(path), "%s/programs", programs->daemon->state_dir);
     mkdir(path, 0700);
-    prune(path);
+    rtci_prune(path, CACHE_BYTES);
     path_of(programs, e, ".part", path, sizeof(path));
     unlink(path);
     e->keep_fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
