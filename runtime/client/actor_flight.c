@@ -104,6 +104,7 @@ static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
     rtci_call_take(&actor->queue, call);
     rtci_call_push(&actor->flight, call);
     rtc->actors->n_flight++;
+    call->flying = true;
     return true;
 }
 
@@ -205,6 +206,7 @@ static void back_to_queue(struct rtc *rtc, struct actor *actor, struct call *cal
     struct call *before = queue->first;
     rtci_call_take(&actor->flight, call);
     rtc->actors->n_flight--; /* for itself */
+    call->flying = false;
     while (before && before->seq < call->seq)
         before = before->next;
     if (!before) {
@@ -226,10 +228,11 @@ static void refused(struct rtc *rtc, struct actor *actor, struct call *call,
     const struct rtci_resolved *row = rtci_done_returns(done);
     const struct rtci_fail *fail = (const struct rtci_fail *)((const char *)done + row->offset);
     bool unknown = done->rec.flags & RTCI_REPLY_UNKNOWN;
-    if (row->kind != RTCI_KIND_ERROR || fail->attempts != (uint16_t)call->incarnation)
-        return; /* of an earlier attempt */
+    if (row->kind != RTCI_KIND_ERROR || fail->attempts != (uint16_t)call->incarnation ||
+        !call->flying || call->lost)
+        return; /* of an earlier attempt, or known before */
     if (unknown) {
-        call->ran = call->lost ? call->ran : RTC_RAN_UNKNOWN;
+        call->ran = RTC_RAN_UNKNOWN;
         call->lost = true;
         rtci_actor_watch(rtc, actor);
         return;
@@ -286,13 +289,14 @@ void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
         refused(rtc, actor, call, done);
         return;
     }
-    rtci_call_take(&actor->flight, call);
+    /* One that was given up may have been answered all the same. */
+    rtci_call_take(call->flying ? &actor->flight : &actor->queue, call);
+    rtc->actors->n_flight -= call->flying;
     rtci_call_complete(rtc, call, done,
                        !done->status                            ? RTC_RAN_YES
                        : done->rec.flags & RTCI_REPLY_NEVER_RAN ? RTC_RAN_NO
                        : done->rec.flags & RTCI_REPLY_UNKNOWN   ? RTC_RAN_UNKNOWN
                                                                 : RTC_RAN_YES);
-    rtc->actors->n_flight--;
     if (actor->queue.n)
         wait_in_crowd(rtc, actor); /* when all that has come was read: then many go at once */
     else if (!actor->flight.n)

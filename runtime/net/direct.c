@@ -2,7 +2,7 @@
  * connections get their routing ids here, each once, so that a message tells which node was
  * dialled; its key was proven by CURVE. On the bound one the key that comes with each message tells
  * it, and what the connection is for was asked on it first. */
-#include "runtime/net/direct.h"
+#include "runtime/net/direct_internal.h"
 
 #include <errno.h>
 #include <rtc/error.h>
@@ -11,68 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/bounds.h"
-#include "runtime/base/map.h"
-#include "runtime/net/frames.h"
-#include "runtime/net/sockets.h"
-
 #define QUEUED      128 /* frames on their way to one node */
 #define IGNORED_MAX 256 /* in one take */
 #define USER_DIGITS 64
-/* Of two that could dial each other one waits: mostly one connection comes of it. */
-#define YIELD_NS (300 * RTCI_NS_PER_MS)
-/* An unanswered dial is begun anew once: it may have come before the other side was told the key.
- */
-#define REDIAL_NS  (500 * RTCI_NS_PER_MS)
-#define BEAT_MS    1500 /* ZeroMQ's own heartbeats find a connection that went silent … */
-#define SILENCE_MS 4000 /* … and end it */
-
-enum { IN, OUT, WAYS };             /* connections that the other made, and that were dialled */
-enum { BULK, CALLS, LANES };        /* of each */
-enum { OUT_CALLS = WAYS, SOCKETS }; /* IN, OUT and this */
-
-struct lane {
-    bool there;
-    int fd;
-    uint8_t rid[RTCI_RID_BYTES];
-};
-struct way {
-    bool up; /* both are there */
-    struct lane lanes[LANES];
-};
-struct peer {
-    uint32_t node;
-    bool known;             /* the head told its key */
-    bool asked;             /* the head was asked, and has not answered */
-    bool dialling, dialled; /* until `until_ns`; dialled: OUT has connections */
-    bool came, went;        /* to be told */
-    uint8_t key[RTCI_KEY_BYTES];
-    char address[64], endpoint[80];
-    struct way ways[WAYS];
-    uint64_t next_ns, until_ns; /* of the dial */
-    uint64_t again_ns;          /* out of reach until; 0: no */
-};
-struct rtci_direct {
-    struct rtci_keys keys;
-    void *context, *sockets[SOCKETS], *zap;
-    struct rtci_watch watches[SOCKETS];
-    uint16_t port;
-    uint64_t now_ns, due_ns;
-    struct peer *peers;
-    uint32_t n_peers, cap_peers;
-    struct rtci_map nodes, users, dials; /* to peers */
-    uint32_t n_dials, n_dialling, n_tell, takes;
-    zmq_msg_t in;
-    struct rtci_buf copy;
-    bool awake; /* a socket may have something: it was told so, or was used since it was empty */
-};
+#define BEAT_MS     1500 /* ZeroMQ's own heartbeats find a connection that went silent … */
+#define SILENCE_MS  4000 /* … and end it */
 
 /* ---- Opening and closing ---- */
-
-static void *socket_of(const struct rtci_direct *d, int way, int lane)
-{
-    return d->sockets[way == OUT && lane == CALLS ? OUT_CALLS : way];
-}
 
 static int open_socket(struct rtci_direct *d, int way, const char *bind, char *text, size_t size)
 {
@@ -150,11 +95,14 @@ uint16_t rtci_direct_port(const struct rtci_direct *d)
 uint32_t rtci_direct_fds(struct rtci_direct *d, int ret_fds[RTCI_FDS_MAX])
 {
     uint32_t n = 0;
+    d->fd_bits[n] = AWAKE_ZAP;
     ret_fds[n++] = rtci_socket_fd(d->zap);
     for (int i = 0; i < SOCKETS; i++) {
         if (!d->sockets[i])
             continue;
+        d->fd_bits[n] = AWAKE_SOCKET(i);
         ret_fds[n++] = rtci_socket_fd(d->sockets[i]);
+        d->fd_bits[n] = AWAKE_WATCH(i);
         ret_fds[n++] = rtci_socket_fd(d->watches[i].pair);
     }
     return n;
@@ -212,132 +160,10 @@ static bool may_connect(void *arg, const uint8_t key[RTCI_KEY_BYTES])
     return of_key(arg, key) != NULL;
 }
 
-static bool is_up(const struct peer *p)
-{
-    return p->ways[IN].up || p->ways[OUT].up;
-}
-
-/* ---- Dialling ---- */
-
-static uint64_t rid_number(const uint8_t *rid)
-{
-    uint64_t number = 0;
-    memcpy(&number, rid, RTCI_RID_BYTES);
-    return number;
-}
-
-static void way_end(struct way *way)
-{
-    way->up = way->lanes[BULK].there = way->lanes[CALLS].there = false;
-}
-
-static void hang_up(struct rtci_direct *d, struct peer *p)
-{
-    for (int lane = 0; lane < LANES && p->dialled; lane++) {
-        zmq_disconnect(socket_of(d, OUT, lane), p->endpoint);
-        d->awake = true;
-        rtci_map_remove(&d->dials, rid_number(p->ways[OUT].lanes[lane].rid), 0);
-    }
-    p->dialled = false;
-    way_end(&p->ways[OUT]);
-}
-
-static void dial_end(struct rtci_direct *d, struct peer *p)
-{
-    d->n_dialling -= p->dialling;
-    p->dialling = false;
-}
-
-static void give_up(struct rtci_direct *d, struct peer *p)
-{
-    hang_up(d, p);
-    dial_end(d, p);
-    p->again_ns = d->now_ns + RTCI_DIRECT_AGAIN_NS;
-}
-
-static int say(struct rtci_direct *d, int way, int lane, const uint8_t *rid, uint32_t what)
-{
-    struct rtci_net_prefix prefix = {RTCI_NET_DIRECT,
-                                     what + (lane == CALLS ? RTCI_NET_DIRECT_CALLS : 0)};
-    struct rtci_net_part part = {&prefix, sizeof(prefix)};
-    d->awake = true;
-    return rtci_socket_send(socket_of(d, way, lane), rid, &part, 1);
-}
-
-/* What is said waits in the connection until it stands. */
-static bool dial_lane(struct rtci_direct *d, struct peer *p, int lane)
-{
-    uint8_t *rid = p->ways[OUT].lanes[lane].rid;
-    void *socket = socket_of(d, OUT, lane);
-    uint32_t number = ++d->n_dials;
-    rid[0] = 'd'; /* those that ZeroMQ chooses begin with 0 */
-    memcpy(rid + 1, &number, sizeof(number));
-    rtci_socket_curve(socket, &d->keys, p->key);
-    RTCI_ASSERT(zmq_setsockopt(socket, ZMQ_CONNECT_ROUTING_ID, rid, RTCI_RID_BYTES) == 0);
-    if (!rtci_map_set(&d->dials, rid_number(rid), 0, (uint32_t)(p - d->peers)) ||
-        zmq_connect(socket, p->endpoint) != 0) {
-        rtci_map_remove(&d->dials, rid_number(rid), 0);
-        return false;
-    }
-    RTCI_IGNORE(say(d, OUT, lane, rid, RTCI_NET_DIRECT_ASK) == 0);
-    return true;
-}
-
-/* New connections. */
-static void dial(struct rtci_direct *d, struct peer *p)
-{
-    hang_up(d, p);
-    p->next_ns = d->now_ns + REDIAL_NS;
-    if (p->next_ns > p->until_ns - REDIAL_NS)
-        p->next_ns = p->until_ns;
-    snprintf(p->endpoint, sizeof(p->endpoint), "tcp://%s", p->address);
-    if (!dial_lane(d, p, BULK)) {
-        give_up(d, p); /* it is no address */
-        return;
-    }
-    p->dialled = true;
-    if (!dial_lane(d, p, CALLS))
-        give_up(d, p);
-}
-
-static void dial_begin(struct rtci_direct *d, struct peer *p)
-{
-    if (!p->address[0]) { /* it may come by itself */
-        give_up(d, p);
-        return;
-    }
-    bool first = memcmp(d->keys.public_key, p->key, RTCI_KEY_BYTES) < 0 || !d->sockets[IN];
-    uint64_t begin = d->now_ns + (first ? 0 : YIELD_NS);
-    d->n_dialling += !p->dialling;
-    p->dialling = true;
-    p->next_ns = begin;
-    p->until_ns = begin + RTCI_DIRECT_DIAL_NS;
-    p->again_ns = 0;
-    d->due_ns = begin < d->due_ns ? begin : d->due_ns;
-}
-
-static void timers(struct rtci_direct *d)
-{
-    if (d->now_ns < d->due_ns)
-        return;
-    d->due_ns = UINT64_MAX;
-    for (uint32_t i = 0; i < d->n_peers && d->n_dialling; i++) {
-        struct peer *p = &d->peers[i];
-        if (!p->dialling)
-            continue;
-        if (d->now_ns >= p->until_ns)
-            give_up(d, p);
-        else if (d->now_ns >= p->next_ns)
-            dial(d, p);
-        if (p->dialling && p->next_ns < d->due_ns)
-            d->due_ns = p->next_ns;
-    }
-}
-
 void rtci_direct_add(struct rtci_direct *d, uint64_t now_ns, uint32_t node, const char *address,
                      const uint8_t key[RTCI_KEY_BYTES])
 {
-    d->awake = true;
+    d->awake = AWAKE_ALL;
     struct peer *p = make(d, node);
     uint64_t half[2];
     d->now_ns = now_ns;
@@ -350,8 +176,8 @@ void rtci_direct_add(struct rtci_direct *d, uint64_t now_ns, uint32_t node, cons
         halves(p->key, half);
         if (p->known && of_key(d, p->key) == p)
             rtci_map_remove(&d->users, half[0], half[1]);
-        hang_up(d, p);
-        way_end(&p->ways[IN]);
+        rtci_direct_hang_up(d, p);
+        rtci_direct_way_end(&p->ways[IN]);
         p->known = false;
         halves(key, half);
         if (!rtci_map_set(&d->users, half[0], half[1], (uint32_t)(p - d->peers)))
@@ -361,14 +187,14 @@ void rtci_direct_add(struct rtci_direct *d, uint64_t now_ns, uint32_t node, cons
     }
     if (moved)
         snprintf(p->address, sizeof(p->address), "%.63s", address);
-    if (!is_up(p) && (moved || (!p->dialling && now_ns >= p->again_ns)))
-        dial_begin(d, p);
+    if (!rtci_direct_is_up(p) && (moved || (!p->dialling && now_ns >= p->again_ns)))
+        rtci_direct_dial(d, p);
 }
 
 bool rtci_direct_wants(struct rtci_direct *d, uint64_t now_ns, uint32_t node)
 {
     struct peer *p = make(d, node);
-    if (!p || p->asked || p->dialling || is_up(p) || now_ns < p->again_ns)
+    if (!p || p->asked || p->dialling || rtci_direct_is_up(p) || now_ns < p->again_ns)
         return false;
     p->asked = true;
     return true;
@@ -391,16 +217,16 @@ static void tell(struct rtci_direct *d, struct peer *p, bool came)
 
 static void lost(struct rtci_direct *d, struct peer *p, int way)
 {
-    way_end(&p->ways[way]);
+    rtci_direct_way_end(&p->ways[way]);
     if (way == OUT)
-        hang_up(d, p);
-    if (p->came && !is_up(p)) { /* told of before it was known to have come */
+        rtci_direct_hang_up(d, p);
+    if (p->came && !rtci_direct_is_up(p)) { /* told of before it was known to have come */
         d->n_tell -= !p->went;
         p->came = false;
     }
     tell(d, p, false);
-    if (!is_up(p) && p->address[0] && !p->dialling)
-        dial_begin(d, p);
+    if (!rtci_direct_is_up(p) && p->address[0] && !p->dialling)
+        rtci_direct_dial(d, p);
 }
 
 static void disconnected(struct rtci_direct *d, int way, int fd)
@@ -433,7 +259,7 @@ static void watch(struct rtci_direct *d)
 static void came(struct rtci_direct *d, struct peer *p, int way, const uint8_t *rid, uint32_t what)
 {
     watch(d);
-    bool was = is_up(p);
+    bool was = rtci_direct_is_up(p);
     int on = what > RTCI_NET_DIRECT_CALLS ? CALLS : BULK;
     struct way *w = &p->ways[way];
     struct lane *lane = &w->lanes[on];
@@ -442,10 +268,10 @@ static void came(struct rtci_direct *d, struct peer *p, int way, const uint8_t *
         return;
     if (way == OUT && (!p->dialled || memcmp(lane->rid, rid, RTCI_RID_BYTES) != 0))
         return;
-    if (way == IN && say(d, IN, on, rid, RTCI_NET_DIRECT_ANSWER) != 0)
+    if (way == IN && rtci_direct_say(d, IN, on, rid, RTCI_NET_DIRECT_ANSWER) != 0)
         return;
     if (way == IN && lane->there && memcmp(lane->rid, rid, RTCI_RID_BYTES) != 0)
-        way_end(w); /* it dialled anew, both */
+        rtci_direct_way_end(w); /* it dialled anew, both */
     memcpy(lane->rid, rid, RTCI_RID_BYTES);
     lane->fd = zmq_msg_get(&d->in, ZMQ_SRCFD);
     lane->there = true;
@@ -453,9 +279,9 @@ static void came(struct rtci_direct *d, struct peer *p, int way, const uint8_t *
     if (!w->up)
         return;
     p->again_ns = 0;
-    dial_end(d, p);
+    rtci_direct_dial_end(d, p);
     if (way == IN && !p->ways[OUT].up)
-        hang_up(d, p);
+        rtci_direct_hang_up(d, p);
     if (!was)
         tell(d, p, true);
 }
@@ -465,7 +291,7 @@ static struct peer *sender(struct rtci_direct *d, int way, const uint8_t *rid)
     const char *user = way == IN ? zmq_msg_gets(&d->in, "User-Id") : NULL;
     uint8_t key[RTCI_KEY_BYTES];
     if (way == OUT)
-        return at_index(d, rtci_map_find(&d->dials, rid_number(rid), 0));
+        return at_index(d, rtci_map_find(&d->dials, rtci_direct_rid(rid), 0));
     if (!user || strlen(user) != USER_DIGITS || rid[0] != 0 ||
         sodium_hex2bin(key, sizeof(key), user, USER_DIGITS, NULL, NULL, NULL) != 0)
         return NULL;
@@ -519,38 +345,55 @@ struct rtci_direct_event rtci_direct_take(struct rtci_direct *d, uint64_t now_ns
     d->now_ns = now_ns;
     if (take_told(d, &event) || (!d->awake && now_ns < d->due_ns))
         return event;
-    d->awake = false; /* unless there is more than is taken now */
-    if (d->takes++ % 64 == 0)
+    uint32_t look = d->awake, empty = 0;
+    d->awake = 0; /* unless there is more than is taken now */
+    if (d->takes++ % 64 == 0 && look & AWAKE_ZAP)
         rtci_zap_serve(d->zap, may_connect, d);
     for (int i = SOCKETS; i-- > 0;) { /* calls first */
-        for (int n = 0; d->sockets[i] && n < IGNORED_MAX; n++) {
-            if ((got = rtci_socket_receive(d->sockets[i], &d->in, rid)) < 0)
+        for (int n = 0; look & AWAKE_SOCKET(i) && d->sockets[i] && n < IGNORED_MAX; n++) {
+            if ((got = rtci_socket_receive(d->sockets[i], &d->in, rid)) < 0) {
+                empty |= AWAKE_SOCKET(i);
+                d->awake &= ~AWAKE_SOCKET(i);
                 break;
-            d->awake = true;
-            if ((got && arrived(d, i == IN ? IN : OUT, rid, &event)) || take_told(d, &event))
+            }
+            d->awake |= AWAKE_SOCKET(i);
+            if ((got && arrived(d, i == IN ? IN : OUT, rid, &event)) || take_told(d, &event)) {
+                d->awake |= look & ~empty;
                 return event;
+            }
         }
     }
-    rtci_zap_serve(d->zap, may_connect, d);
-    watch(d);
-    timers(d);
+    if (look & AWAKE_ZAP)
+        rtci_zap_serve(d->zap, may_connect, d);
+    if (look & AWAKE_WATCHES)
+        watch(d);
+    rtci_direct_timers(d);
     take_told(d, &event);
     return event;
 }
 
+/* What was used, and has nothing after all, sleeps. */
+static bool ready(struct rtci_direct *d, uint32_t bit, void *socket)
+{
+    if (d->awake & bit && !(socket && rtci_socket_ready(socket) & ZMQ_POLLIN))
+        d->awake &= ~bit;
+    return d->awake & bit;
+}
+
 uint64_t rtci_direct_deadline(struct rtci_direct *d)
 {
-    bool now = d->n_tell || (d->awake && rtci_socket_ready(d->zap) & ZMQ_POLLIN);
-    for (int i = 0; d->awake && i < SOCKETS; i++)
-        now = now || (d->sockets[i] && (rtci_socket_ready(d->sockets[i]) & ZMQ_POLLIN ||
-                                        rtci_socket_ready(d->watches[i].pair) & ZMQ_POLLIN));
-    d->awake = now;
+    bool now = d->n_tell || ready(d, AWAKE_ZAP, d->zap);
+    for (int i = 0; i < SOCKETS; i++) {
+        now = now || ready(d, AWAKE_SOCKET(i), d->sockets[i]);
+        now = now || ready(d, AWAKE_WATCH(i), d->watches[i].pair);
+    }
     return now ? 0 : d->due_ns;
 }
 
-void rtci_direct_signal(struct rtci_direct *d)
+void rtci_direct_signal(struct rtci_direct *d, uint32_t fds)
 {
-    d->awake = true;
+    for (uint32_t i = 0; i < RTCI_FDS_MAX; i++)
+        d->awake |= fds & (1u << i) ? d->fd_bits[i] : 0;
 }
 
 /* ---- What leaves ---- */
@@ -566,8 +409,9 @@ static int send_frame(struct rtci_direct *d, int lane, uint32_t node, const void
     int rc = RTC_E_DISCONNECTED;
     for (int way = WAYS; p && way-- > 0 && rc == RTC_E_DISCONNECTED;) {
         if (p->ways[way].up)
-            rc = rtci_socket_send(socket_of(d, way, lane), p->ways[way].lanes[lane].rid, parts, 3);
-        d->awake = true; /* the call may have seen to what had come */
+            rc = rtci_socket_send(rtci_direct_socket(d, way, lane), p->ways[way].lanes[lane].rid,
+                                  parts, 3);
+        d->awake |= AWAKE_SOCKET(way == OUT && lane == CALLS ? OUT_CALLS : way); /* as above */
         if (p->ways[way].up && rc == RTC_E_DISCONNECTED)
             lost(d, p, way);
     }
@@ -589,9 +433,9 @@ int rtci_direct_call(struct rtci_direct *d, uint32_t node, const void *head, siz
 enum rtci_direct_state rtci_direct_state(const struct rtci_direct *d, uint32_t node)
 {
     const struct peer *p = of_node(d, node);
-    return !p            ? RTCI_DIRECT_UNKNOWN
-           : is_up(p)    ? RTCI_DIRECT_LINKED
-           : p->dialling ? RTCI_DIRECT_DIALING
-           : p->again_ns ? RTCI_DIRECT_RELAYED
-                         : RTCI_DIRECT_UNKNOWN;
+    return !p                     ? RTCI_DIRECT_UNKNOWN
+           : rtci_direct_is_up(p) ? RTCI_DIRECT_LINKED
+           : p->dialling          ? RTCI_DIRECT_DIALING
+           : p->again_ns          ? RTCI_DIRECT_RELAYED
+                                  : RTCI_DIRECT_UNKNOWN;
 }

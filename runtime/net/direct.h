@@ -52,7 +52,7 @@ void rtci_direct_close(struct rtci_direct *direct);          /* NULL is fine */
 uint16_t rtci_direct_port(const struct rtci_direct *direct); /* 0: it does not listen */
 uint32_t rtci_direct_fds(struct rtci_direct *direct, int ret_fds[RTCI_FDS_MAX]);
 struct rtci_direct_event rtci_direct_take(struct rtci_direct *direct, uint64_t now_ns);
-void rtci_direct_signal(struct rtci_direct *direct); /* as rtci_hub_signal */
+void rtci_direct_signal(struct rtci_direct *direct, uint32_t fds); /* as rtci_hub_signal */
 uint64_t rtci_direct_deadline(struct rtci_direct *direct);
 
 /* The head says who that node is, and where it can be reached ("": nowhere). It may connect from

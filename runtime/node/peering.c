@@ -107,9 +107,9 @@ void rtci_peering_record(struct rtci_peering *p, const struct rtci_rec *rec)
         rtci_direct_add(p->direct, p->daemon->now_ns, peer->node, peer->address, peer->key);
 }
 
-void rtci_peering_signal(struct rtci_peering *p)
+void rtci_peering_signal(struct rtci_peering *p, uint32_t fds)
 {
-    rtci_direct_signal(p->direct);
+    rtci_direct_signal(p->direct, fds);
 }
 
 bool rtci_peering_take(struct rtci_peering *p)

@@ -274,7 +274,7 @@ static bool take_events(struct worker *w)
     struct rtci_daemon *d = &w->daemon;
     rtci_link_signal(w->link, d->net_event);
     if (d->direct_event)
-        rtci_peering_signal(d->peering);
+        rtci_peering_signal(d->peering, d->direct_event);
     d->net_event = d->direct_event = 0;
     for (uint32_t n = 0; n < EVENTS_MAX; n++) {
         struct rtci_link_event event = rtci_link_take(w->link, d->now_ns);

@@ -10,7 +10,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from hosts import Failure, Lab, check, enter, read, wait  # noqa: E402
+from hosts import Failure, Lab, check, enter, processes, read, wait  # noqa: E402
 
 QUICK, NIGHTLY = [], []
 
@@ -173,6 +173,8 @@ def crashed(lab, _program):
 def cut_off(lab, program):
     """The node lives, and nobody hears of it: its actor stands still before the next one begins."""
     lab.w2.link(False)
+    wait('its actor stands still', lambda: 'T' in [state for _, _, state, net in processes() if net == lab.w2.number], 9)
+    check(not lab.gone('w2'), 'it stood still too late')
     wait('w2 is declared dead', lambda: lab.gone('w2'), 20)
     goes_on(lab, program, 'the loss', 60)
     lab.w2.link(True)

@@ -22,7 +22,7 @@ struct ends {
 static void take(struct end *e)
 {
     for (;;) {
-        rtci_direct_signal(e->direct);
+        rtci_direct_signal(e->direct, UINT32_MAX);
         struct rtci_direct_event event = rtci_direct_take(e->direct, now());
         switch (event.type) {
         case RTCI_DIRECT_NONE: return;
