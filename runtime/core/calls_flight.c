@@ -48,7 +48,7 @@ void calls_begun(struct rtci_calls *calls, uint32_t peer, const struct rtci_spec
     uint32_t *known = rtci_map_find(&calls->flight_by_call, spec->seq, spec->client);
     if (!rtci_spec_call(spec)->order || (known && spec->flags & RTCI_SPEC_ASK))
         return; /* a note has no answer */
-    if (known) /* made again: the older is of no interest */
+    if (known)  /* made again: the older is of no interest */
         unlink_flight(calls, *known);
     uint32_t index = calls->free_flight;
     if (index) {

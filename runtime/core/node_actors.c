@@ -154,11 +154,10 @@ void node_actor_gone(struct rtci_node_core *core, const struct slot *slot,
     const struct rtci_held *held = node_actor_of(slot);
     for (uint32_t i = 0; held && i < gone->n_callers; i++) {
         const struct rtci_gone_caller *caller = &gone->callers[i];
-        const struct rtci_call call = {
-            .actor = held->id,
-            .node = core->config.number,
-            .incarnation = held->attempt,
-            .caller_node = caller->node};
+        const struct rtci_call call = {.actor = held->id,
+                                       .node = core->config.number,
+                                       .incarnation = held->attempt,
+                                       .caller_node = caller->node};
         struct rtci_call_answer answer;
         rtci_call_answer(&answer, caller->begun, caller->client, &call, RTCI_REPLY_GONE, "");
         deliver(core, caller->node, caller->client, &answer.done.rec, actions);
