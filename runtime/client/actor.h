@@ -31,6 +31,7 @@ struct call {
     uint32_t attempts;    /* how often it may have run */
     uint32_t cap;         /* bytes for the record */
     uint8_t ran;          /* lost: enum rtc_ran */
+    bool flying;          /* it was sent, and stands in `flight`; else in `queue` */
     bool lost;            /* its actor's process is gone */
     bool waits;           /* an argument may not be there yet */
     bool stop;            /* no call: ends the actor when those before it are sent */

@@ -90,6 +90,7 @@ static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
     call->order = actor->order = ++rtc->actors->order;
     call->incarnation = actor->incarnation;
     call->lost = false;
+    call->spec->flags &= (uint16_t)~RTCI_SPEC_REPEATED;
     *to = (struct rtci_call){.actor = actor->id,
                              .order = call->order,
                              .after = after,
@@ -103,6 +104,7 @@ static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
     rtci_call_take(&actor->queue, call);
     rtci_call_push(&actor->flight, call);
     rtc->actors->n_flight++;
+    call->flying = true;
     return true;
 }
 
@@ -173,9 +175,10 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
 void rtci_actor_resend(struct rtc *rtc, struct actor *actor)
 {
     for (struct call *call = actor->flight.first; call; call = call->next) {
-        if (!call->lost && !call->lane_end && call->incarnation == actor->incarnation &&
-            actor->known)
-            rtci_outbox(rtc, call->spec);
+        if (call->lost || call->lane_end || call->incarnation != actor->incarnation || !actor->known)
+            continue;
+        call->spec->flags |= RTCI_SPEC_REPEATED; /* who refuses it does not know whether it ran */
+        rtci_outbox(rtc, call->spec);
     }
 }
 
@@ -218,6 +221,7 @@ static void back_to_queue(struct rtc *rtc, struct actor *actor, struct call *cal
     struct call *before = queue->first;
     rtci_call_take(&actor->flight, call);
     rtc->actors->n_flight--; /* for itself */
+    call->flying = false;
     while (before && before->seq < call->seq)
         before = before->next;
     if (!before) {
@@ -232,8 +236,22 @@ static void back_to_queue(struct rtc *rtc, struct actor *actor, struct call *cal
     queue->bytes += call->spec->rec.size;
 }
 
-static void refused(struct rtc *rtc, struct actor *actor, struct call *call)
+/* A node could not give it to the actor, or lost the way to it. */
+static void refused(struct rtc *rtc, struct actor *actor, struct call *call,
+                    const struct rtci_done *done)
 {
+    const struct rtci_resolved *row = rtci_done_returns(done);
+    const struct rtci_fail *fail = (const struct rtci_fail *)((const char *)done + row->offset);
+    bool unknown = done->rec.flags & RTCI_REPLY_UNKNOWN;
+    if (row->kind != RTCI_KIND_ERROR || fail->attempts != (uint16_t)call->incarnation ||
+        !call->flying || call->lost)
+        return; /* of an earlier attempt, or known before */
+    if (unknown) {
+        call->ran = RTC_RAN_UNKNOWN;
+        call->lost = true;
+        rtci_actor_watch(rtc, actor);
+        return;
+    }
     if (call->incarnation != actor->incarnation || !actor->known) {
         back_to_queue(rtc, actor, call); /* it was asked for already */
         rtci_actor_ask(rtc, actor);
@@ -281,17 +299,19 @@ void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
         rtci_stream_add(rtc, call, done);
         return;
     }
-    if (done->rec.flags & RTCI_REPLY_NEVER_RAN && done->status == RTC_E_CRASHED) {
-        refused(rtc, actor, call);
+    if (done->rec.flags & (RTCI_REPLY_NEVER_RAN | RTCI_REPLY_UNKNOWN) &&
+        done->status == RTC_E_CRASHED) {
+        refused(rtc, actor, call, done);
         return;
     }
-    rtci_call_take(&actor->flight, call);
+    /* One that was given up may have been answered all the same. */
+    rtci_call_take(call->flying ? &actor->flight : &actor->queue, call);
+    rtc->actors->n_flight -= call->flying;
     rtci_call_complete(rtc, call, done,
                        !done->status                            ? RTC_RAN_YES
                        : done->rec.flags & RTCI_REPLY_NEVER_RAN ? RTC_RAN_NO
                        : done->rec.flags & RTCI_REPLY_UNKNOWN   ? RTC_RAN_UNKNOWN
                                                                 : RTC_RAN_YES);
-    rtc->actors->n_flight--;
     if (actor->queue.n)
         wait_in_crowd(rtc, actor); /* when all that has come was read: then many go at once */
     else if (!actor->flight.n)

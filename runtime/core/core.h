@@ -240,8 +240,8 @@ struct rtci_node_out {    /* calls and answers of actors, for another node */
 };
 struct rtci_node_actions {
     struct rtci_buf to_head; /* a span */
-    struct rtci_buf loop;    /* records of the head that are the loop's: PROGRAM, PROGRAM_WANT, LEAVE,
-                                JOB_END */
+    struct rtci_buf loop;    /* records of the head that are the loop's: PROGRAM, PROGRAM_WANT, PEER,
+                                LIFE, LEAVE, JOB_END */
     struct rtci_client_out *out;
     uint32_t n_out, cap_out;
     struct rtci_node_out *to_nodes;

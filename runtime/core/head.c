@@ -421,4 +421,5 @@ void rtci_head_core_recovered(struct rtci_head_core *core, uint64_t now_ns, uint
     core->recovering = core->sweep = true;
     core->hold_until_ns = now_ns + hold_ns;
     head_actors_recovered(core);
+    head_programs_recovered(core);
 }

@@ -134,9 +134,9 @@ static void end_job(struct rtci_head_core *core, uint32_t number)
     core->stats.jobs--;
     struct job *origin = job->origin ? &core->jobs[job->origin] : NULL;
     if (origin && --origin->detached == 0 && !origin->alive)
-        head_program_forget(origin);
+        head_program_ended(core, job->origin);
     if (!job->detached)
-        head_program_forget(job);
+        head_program_ended(core, number);
     head_named_job_end(core, number);
     for (uint32_t node = 1; node < core->n_nodes; node++) {
         struct rtci_job_end *out = head_out(core, node, RTCI_R_JOB_END, sizeof(*out));

@@ -182,6 +182,7 @@ struct job {
     uint32_t n_program_waits, cap_program_waits;
     uint32_t origin;   /* of a detached actor's: the one that created it, which has the program */
     uint32_t detached; /* such jobs of this one, that are alive */
+    bool program_kept; /* its program is journalled, and the head's node has been told to keep it */
 };
 struct program_wait {
     uint32_t node, job;
@@ -468,6 +469,9 @@ void head_ghosts_end(struct rtci_head_core *core, uint32_t number);
 
 /* head_kv.c */
 void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec);
+/* The head's own keys; a value of NULL deletes. */
+void head_kv_own(struct rtci_head_core *core, const char *ns, const char *key, const void *value,
+                 uint32_t size);
 void head_kv_set(struct rtci_head_core *core, const char *key, uint32_t key_len, uint32_t ns_len,
                  const void *value, uint32_t size, bool present);
 /* Executors do not know the namespace: empty means the one of their job. */
@@ -489,6 +493,8 @@ void head_reply(struct rtci_head_core *core, struct client *client, uint64_t req
 void head_program_want(struct rtci_head_core *core, uint32_t node, const struct rtci_job_end *want);
 void head_program(struct rtci_head_core *core, uint32_t node, const struct rtci_program *program);
 void head_program_forget(struct job *job);
+void head_program_ended(struct rtci_head_core *core, uint32_t job); /* nobody needs it any more */
+void head_programs_recovered(struct rtci_head_core *core);
 /* The node came back, maybe with another daemon: what it told is asked anew. */
 void head_programs_again(struct rtci_head_core *core, uint32_t node);
 void head_programs_settle(struct rtci_head_core *core, uint32_t node); /* it is ready again */

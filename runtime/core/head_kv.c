@@ -315,9 +315,8 @@ int rtci_head_core_kv_get(struct rtci_head_core *core, const char *ns, const cha
     return kv ? 0 : RTC_E_NOT_FOUND;
 }
 
-void rtci_head_core_kv_put(struct rtci_head_core *core, uint64_t now_ns, const char *ns,
-                           const char *key, const void *value, uint32_t size,
-                           struct rtci_head_actions *actions)
+void head_kv_own(struct rtci_head_core *core, const char *ns, const char *key, const void *value,
+                 uint32_t size)
 {
     char full[RTCI_KV_KEY_MAX * 2 + 2];
     uint32_t len = full_key(ns, key, full), ns_len = (uint32_t)strlen(ns);
@@ -325,12 +324,19 @@ void rtci_head_core_kv_put(struct rtci_head_core *core, uint64_t now_ns, const c
     const struct kv *kv = kv_find(core, full, len);
     if (!value && !kv)
         return;
-    head_begin(core, now_ns, actions);
     if (!value)
         head_j_kv(core, kv, false);
     head_kv_set(core, full, len, ns_len, value, size, value != NULL);
     if (value)
         head_j_kv(core, kv_find(core, full, len), true);
+}
+
+void rtci_head_core_kv_put(struct rtci_head_core *core, uint64_t now_ns, const char *ns,
+                           const char *key, const void *value, uint32_t size,
+                           struct rtci_head_actions *actions)
+{
+    head_begin(core, now_ns, actions);
+    head_kv_own(core, ns, key, value, size);
     head_finish(core);
 }
 

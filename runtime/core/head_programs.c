@@ -2,7 +2,9 @@
  *
  * A node that lacks the program of a job asks; the head asks the driver's node, once for all, keeps
  * the answer while the job lives, and passes it on. Nothing of it is journalled: who waits asks
- * again. */
+ * again. But that of a detached actor is needed when the driver has gone: it is journalled, and the
+ * head's own node keeps the bytes. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "runtime/core/head_internal.h"
@@ -17,6 +19,61 @@ static void tell(struct rtci_head_core *core, uint32_t node, uint32_t job,
     *out = *program;
     out->rec = rec;
     out->job = job;
+    if (program->job < core->n_jobs && !core->jobs[program->job].alive && !program->status)
+        out->node = 1;
+}
+
+#define NS_PROGRAMS "rtc/programs" /* number of the job → struct rtci_program */
+
+/* Each time it is asked for, once. */
+static void keep(struct rtci_head_core *core, uint32_t number)
+{
+    struct job *job = &core->jobs[number];
+    char key[16];
+    if (job->program_kept || !job->detached)
+        return;
+    job->program_kept = true;
+    snprintf(key, sizeof(key), "%u", number);
+    head_kv_own(core, NS_PROGRAMS, key, job->program, sizeof(*job->program));
+    struct rtci_program *out = head_out(core, 1, RTCI_R_PROGRAM, sizeof(*out));
+    if (!out)
+        return;
+    struct rtci_rec rec = out->rec;
+    *out = *job->program;
+    out->rec = rec;
+    out->rec.flags = RTCI_PROGRAM_KEEP;
+    out->job = number;
+}
+
+static void recall(void *arg, const char *key, uint32_t key_len, const void *value, uint32_t size)
+{
+    struct rtci_head_core *core = arg;
+    uint32_t number = 0;
+    for (uint32_t i = 0; i < key_len; i++)
+        number = number * 10 + (uint32_t)(key[i] - '0');
+    struct job *job = number && number < core->n_jobs ? &core->jobs[number] : NULL;
+    if (!job || !job->detached || job->program || size != sizeof(*job->program))
+        return;
+    job->program = malloc(size);
+    RTCI_ASSERT(job->program);
+    memcpy(job->program, value, size);
+    job->program_kept = true;
+}
+
+void head_programs_recovered(struct rtci_head_core *core)
+{
+    rtci_head_core_kv_each(core, NS_PROGRAMS, recall, core);
+}
+
+void head_program_ended(struct rtci_head_core *core, uint32_t number)
+{
+    struct job *job = &core->jobs[number];
+    char key[16];
+    snprintf(key, sizeof(key), "%u", number);
+    if (job->program_kept)
+        head_kv_own(core, NS_PROGRAMS, key, NULL, 0);
+    job->program_kept = false;
+    head_program_forget(job);
 }
 
 void head_program_want(struct rtci_head_core *core, uint32_t node, const struct rtci_job_end *want)
@@ -53,8 +110,10 @@ void head_program_want(struct rtci_head_core *core, uint32_t node, const struct 
 void head_program_keep(struct rtci_head_core *core, uint32_t number)
 {
     const struct job *job = &core->jobs[number];
-    if (job->program)
+    if (job->program) {
+        keep(core, number);
         return;
+    }
     struct rtci_job_end *ask = head_out(core, job->node, RTCI_R_PROGRAM_WANT, sizeof(*ask));
     if (ask)
         ask->job = number;
@@ -70,7 +129,10 @@ void head_program(struct rtci_head_core *core, uint32_t node, const struct rtci_
         RTCI_ASSERT(job->program);
         *job->program = *program;
         job->program->node = node;
+        job->program->job = program->job;
     }
+    if (job->program)
+        keep(core, program->job);
     uint32_t n = job->n_program_waits;
     job->n_program_waits = 0;
     for (uint32_t i = 0; i < n; i++)

@@ -303,6 +303,7 @@ void rtci_node_core_hello(struct rtci_node_core *core, uint64_t now_ns,
 void rtci_node_core_ready(struct rtci_node_core *core, struct rtci_node_actions *actions)
 {
     RTCI_ASSERT(core->told);
+    core->was_ready = true;
     node_say(actions, RTCI_R_NODE_READY, sizeof(struct rtci_rec));
 }
 
@@ -321,6 +322,7 @@ static void on_head(struct rtci_node_core *core, uint64_t now_ns, const struct r
     case RTCI_R_PROGRAM:
     case RTCI_R_PROGRAM_WANT:
     case RTCI_R_PEER:
+    case RTCI_R_LIFE:
     case RTCI_R_LEAVE: rtci_buf_put(&actions->loop, rec, rec->size); break;
     case RTCI_R_SLOT_OPEN: node_slot_open(core, now_ns, at, actions); break;
     case RTCI_R_ACTOR_START: node_actor_start(core, now_ns, at, actions); break;

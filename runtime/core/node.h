@@ -160,6 +160,7 @@ struct arena {
 struct rtci_node_core {
     struct rtci_node_config config;
     bool told; /* hello was said */
+    bool was_ready; /* ready was said once */
     uint32_t last_token; /* given to an executor, less RTCI_TOKEN_EXEC */
     uint32_t prestart, execs_max;
     uint32_t n_procs; /* tokens below this were used */

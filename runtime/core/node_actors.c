@@ -7,6 +7,7 @@
  * here. */
 #include <stdio.h>
 
+#include "runtime/core/calls.h"
 #include "runtime/core/node.h"
 
 /* ---- Life ---- */
@@ -135,43 +136,16 @@ static void *deliver(struct rtci_node_core *core, uint32_t node, uint32_t client
     return at;
 }
 
-struct refusal {
-    struct rtci_done done;
-    struct rtci_resolved row;
-    struct rtci_fail fail;
-    char text[128];
-};
-
-static void refusal_of(struct refusal *out, struct rtci_id actor, const char *text)
-{
-    memset(out, 0, sizeof(*out));
-    snprintf(out->text, sizeof(out->text), "%s", text);
-    out->done.rec.size = sizeof(*out);
-    out->done.rec.type = RTCI_R_ACTOR_REPLY;
-    out->done.status = RTC_E_CRASHED;
-    out->done.n_returns = 1;
-    out->row = (struct rtci_resolved){.kind = RTCI_KIND_ERROR,
-                                      .size = sizeof(out->fail) + strlen(out->text),
-                                      .offset = offsetof(struct refusal, fail)};
-    out->fail = (struct rtci_fail){.code = RTC_E_CRASHED,
-                                   .exit_status = -1,
-                                   .origin = actor,
-                                   .text_len = (uint16_t)strlen(out->text)};
-}
-
-/* A call that no part of was given to its actor. */
+/* The call is not given to its actor. */
 static void refuse(struct rtci_node_core *core, const struct rtci_spec *spec, const char *text,
                    struct rtci_node_actions *actions)
 {
-    struct refusal out;
+    struct rtci_call_answer answer;
     const struct rtci_call *call = rtci_spec_call(spec);
-    refusal_of(&out, call->actor, text);
-    out.done.rec.flags = RTCI_REPLY_NEVER_RAN;
-    out.done.seq = spec->seq;
-    out.done.client = spec->client;
-    out.done.attempt = call->caller_node;
-    out.fail.node = call->node;
-    deliver(core, call->caller_node, spec->client, &out.done.rec, actions);
+    bool unknown = spec->flags & RTCI_SPEC_REPEATED;
+    rtci_call_answer(&answer, spec->seq, spec->client, call,
+                     unknown ? RTCI_REPLY_UNKNOWN : RTCI_REPLY_NEVER_RAN, text);
+    deliver(core, call->caller_node, spec->client, &answer.done.rec, actions);
 }
 
 void node_actor_gone(struct rtci_node_core *core, const struct slot *slot,
@@ -179,15 +153,14 @@ void node_actor_gone(struct rtci_node_core *core, const struct slot *slot,
 {
     const struct rtci_held *held = node_actor_of(slot);
     for (uint32_t i = 0; held && i < gone->n_callers; i++) {
-        struct refusal out;
-        refusal_of(&out, held->id, "");
-        out.done.rec.flags = RTCI_REPLY_GONE;
-        out.done.seq = gone->callers[i].begun;
-        out.done.client = gone->callers[i].client;
-        out.done.attempt = gone->callers[i].node;
-        out.fail.node = core->config.number;
-        out.fail.attempts = (uint16_t)held->attempt;
-        deliver(core, gone->callers[i].node, gone->callers[i].client, &out.done.rec, actions);
+        const struct rtci_gone_caller *caller = &gone->callers[i];
+        const struct rtci_call call = {.actor = held->id,
+                                       .node = core->config.number,
+                                       .incarnation = held->attempt,
+                                       .caller_node = caller->node};
+        struct rtci_call_answer answer;
+        rtci_call_answer(&answer, caller->begun, caller->client, &call, RTCI_REPLY_GONE, "");
+        deliver(core, caller->node, caller->client, &answer.done.rec, actions);
     }
 }
 
@@ -206,6 +179,8 @@ static void route_call(struct rtci_node_core *core, const struct rtci_spec *spec
         return;
     }
     bool elsewhere = ours && !token && call->node && call->node != core->config.number;
+    if (here && spec->flags & RTCI_SPEC_ASK)
+        return; /* its answer is on its way, or will be */
     if (here || elsewhere) {
         struct rtci_spec *out = deliver(core, call->node, call->client, &spec->rec, actions);
         if (ours) /* who calls writes what it likes; where it is, its node knows */
@@ -224,11 +199,14 @@ enum node_verdict node_route(struct rtci_node_core *core, uint32_t token,
                              const struct rtci_rec *rec, struct rtci_node_actions *actions)
 {
     const struct proc *proc = &core->procs[token];
-    const void *at = rec;
+    void *at = (void *)(uintptr_t)rec; /* the loop's own copy */
     if (rec->type == RTCI_R_ACTOR_CALL) {
-        if (((const struct rtci_spec *)at)->client != proc->number)
+        struct rtci_spec *spec = at;
+        if (spec->client != proc->number)
             return NODE_BAD;
-        route_call(core, at, true, actions);
+        if (!core->was_ready) /* read from its ring by a daemon before, too, perhaps */
+            spec->flags |= RTCI_SPEC_REPEATED;
+        route_call(core, spec, true, actions);
         return NODE_DROP;
     }
     const struct rtci_done *done = at;

@@ -25,7 +25,7 @@ struct rtci_session {
     uint64_t peer_received, peer_committed;
     uint64_t told_committed;
     uint64_t heard_ns, spoke_ns, sync_ns, again_ns, probe_ns, ack_ns;
-    bool linked, up, was_up, dead, broken, want_reply, want_again;
+    bool linked, up, was_up, dead, broken, want_reply, want_again, want_beat;
     enum rtci_frame_kind pending; /* what next() gave, until sent() */
     struct rtci_session_counts counts;
 };
@@ -200,6 +200,8 @@ static enum rtci_session_result take(struct rtci_session *s, const struct rtci_f
     case RTCI_FRAME_BEAT:
         if (f->seq > s->received)
             ask_again(s);
+        else if (s->config.answers)
+            s->want_beat = true;
         return RTCI_SESSION_NOTHING;
     default: break;
     }
@@ -287,7 +289,7 @@ static enum rtci_frame_kind choose(const struct rtci_session *s, uint64_t now_ns
         return RTCI_FRAME_AGAIN;
     if (s->cursor)
         return RTCI_FRAME_DATA;
-    return now_ns >= beat_due(s) ? RTCI_FRAME_BEAT : 0;
+    return s->want_beat || now_ns >= beat_due(s) ? RTCI_FRAME_BEAT : 0;
 }
 
 bool rtci_session_next(struct rtci_session *session, uint64_t now_ns, struct rtci_frame *ret_frame,
@@ -331,7 +333,10 @@ void rtci_session_sent(struct rtci_session *session, uint64_t now_ns)
         s->cursor = s->cursor->next;
         s->probe_ns = now_ns + s->config.retry_ns;
         break;
-    default: s->probe_ns = now_ns + s->config.retry_ns; break;
+    default:
+        s->want_beat = false;
+        s->probe_ns = now_ns + s->config.retry_ns;
+        break;
     }
     s->pending = 0;
 }
@@ -348,7 +353,7 @@ uint64_t rtci_session_deadline(const struct rtci_session *session)
         return UINT64_MAX;
     if (s->config.dials && !s->up)
         return s->sync_ns;
-    if (s->want_reply || (s->up && s->cursor))
+    if (s->want_reply || (s->up && (s->cursor || s->want_beat)))
         return 0;
     uint64_t due = s->up ? beat_due(s) : UINT64_MAX;
     return s->up && s->want_again && s->again_ns < due ? s->again_ns : due;
@@ -370,6 +375,7 @@ enum rtci_session_state rtci_session_state(const struct rtci_session *session, u
 void rtci_session_counts(const struct rtci_session *session, struct rtci_session_counts *ret_counts)
 {
     *ret_counts = session->counts;
+    ret_counts->numbered = session->numbered;
     ret_counts->sent = session->sent;
     ret_counts->received = session->received;
     ret_counts->committed = session->committed;

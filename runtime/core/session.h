@@ -54,6 +54,7 @@ enum rtci_session_result {
 struct rtci_session_config {
     uint64_t id;
     bool dials;           /* this end makes the links */
+    bool answers;         /* a beat is answered with one: where there are none but those that ask */
     size_t window;        /* bytes kept at most, headers included; at least one message */
     uint64_t beat_ns;     /* 0: 1 s; a frame at least so often */
     uint64_t retry_ns;    /* 0: 200 ms; for what was not answered */
@@ -102,7 +103,7 @@ uint64_t rtci_session_deadline(const struct rtci_session *session);
 enum rtci_session_state rtci_session_state(const struct rtci_session *session, uint64_t now_ns);
 
 struct rtci_session_counts {
-    uint64_t sent, received, committed, peer_committed; /* numbers */
+    uint64_t numbered, sent, received, committed, peer_committed; /* numbers; numbered: given out */
     uint64_t resent, repeated, gaps, links;
     size_t kept; /* bytes of the window in use */
 };

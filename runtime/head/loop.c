@@ -21,6 +21,7 @@
 #include "runtime/head/head.h"
 #include "runtime/head/members.h"
 #include "runtime/node/blobs.h"
+#include "runtime/node/calling.h"
 #include "runtime/node/daemon.h"
 
 /* Head and node talk back and forth at most so often before rings are read again. */
@@ -108,11 +109,13 @@ static bool turn(struct head *h)
     for (int round = 0; round < ROUNDS_MAX && round_trip(h); round++) {
     }
     any |= rtci_daemon_cluster_step(d);
+    rtci_calling_send(d);
     rtci_members_flush(h->members);
     uint64_t node_deadline = d->actions.deadline_ns;
     struct rtci_buf left = d->actions.to_head; /* what the rounds did not reach waits a turn */
     d->actions.to_head = (struct rtci_buf){0};
     rtci_daemon_flush(d);
+    rtci_calling_commit(d);
     struct rtci_buf credits = d->actions.to_head;
     d->actions.to_head = left;
     rtci_buf_put(&d->actions.to_head, credits.data, credits.len);
@@ -249,8 +252,10 @@ int rtci_head_run(const struct rtci_daemon_options *options)
     h.daemon.epoch = rtci_store_epoch(h.store);
     bool ok = rtci_daemon_watch_usual(&h.daemon) && !rtci_blobs_open(&h.daemon);
     h.daemon.now_ns = rtci_daemon_now();
+    rtci_node_core_set_number(h.daemon.node, 1);
     if (ok && !options->embedded)
-        ok = !rtci_members_open(&h.daemon, h.core, &h.actions, &h.members);
+        ok = !rtci_calling_open(&h.daemon) &&
+             !rtci_members_open(&h.daemon, h.core, &h.actions, &h.members);
     if (ok)
         run_loop(&h);
     int status = ok ? 0 : 2;

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "runtime/base/log.h"
+#include "runtime/head/lives.h"
 #include "runtime/head/reach.h"
 #include "runtime/net/net.h"
 #include "runtime/node/blobs.h"
+#include "runtime/node/calling.h"
 
 #define GOODBYE_NS (10 * RTCI_NS_PER_MS) /* for the acknowledgement of a goodbye to leave */
 #define SUSPECT_NS                                                                \
@@ -41,6 +43,7 @@ struct rtci_members {
     struct other *others; /* RTCI_NODES_MAX + 1 */
     uint32_t n_others;    /* numbers below this were used */
     uint64_t incarnations, timer_ns;
+    struct rtci_lives *lives;
 };
 
 /* ---- What is kept of them ---- */
@@ -171,10 +174,46 @@ static void send_now(struct rtci_members *m, uint32_t node, const struct rtci_bu
     m->timer_ns = 0;
 }
 
+/* ---- Lives ---- */
+
+/* More than that of any life before: under this head, and those before it. */
+static uint64_t newest_life(const struct rtci_members *m)
+{
+    return m->daemon->epoch << 32 | m->incarnations;
+}
+
+static void tell_life(void *arg, uint32_t to, uint32_t about, uint64_t life)
+{
+    struct rtci_members *m = arg;
+    struct rtci_life rec = {.rec = {sizeof(rec), RTCI_R_LIFE, 0},
+                            .node = about,
+                            .lives = about < m->n_others && m->others[about].incarnation != 0,
+                            .life = life};
+    if (to == RTCI_HEAD_NODE)
+        rtci_calling_life(m->daemon, &rec);
+    else
+        RTCI_IGNORE(rtci_hub_send(m->hub, to, &rec, sizeof(rec)) ==
+                    0); /* else it is lost as well */
+}
+
+/* A node wants to know when that one is lost. It hears at once of lives before: it may have missed
+ * one while this head was another. */
+static void watch_life(struct rtci_members *m, uint32_t node, uint32_t watched)
+{
+    if (watched < FIRST_NUMBER || watched > RTCI_NODES_MAX || watched == node)
+        return;
+    const struct other *o = &m->others[watched];
+    tell_life(m, node, watched, o->incarnation ? o->kept.life - 1 : newest_life(m));
+    if (o->incarnation)
+        rtci_lives_watch(m->lives, node, watched);
+}
+
 /* Whatever the core has of the node ends. */
 static void end(struct rtci_members *m, uint32_t node, const char *cause)
 {
     struct other *o = &m->others[node];
+    if (o->incarnation)
+        rtci_lives_end(m->lives, node, newest_life(m));
     RTCI_LOG(WARN, HEAD, "node %u (%s) is lost: %s", node, o->kept.name, cause);
     rtci_daemon_bulk_gone(m->daemon, node);
     forget_later(o);
@@ -202,7 +241,12 @@ static void on_joined(struct rtci_members *m, const struct rtci_hub_event *event
         end(m, event->node, "it left");
     rtci_daemon_bulk_again(m->daemon, event->node);
     forget_later(o); /* it is of the session before */
+    bool again = o->incarnation != 0;
     o->incarnation = ++m->incarnations;
+    if (!again || !o->kept.life)
+        o->kept.life = newest_life(m);
+    tell_life(m, event->node, event->node, o->kept.life);
+    rtci_calling_linked(m->daemon, event->node);
     o->suspect_ns = o->until_ns = 0;
     o->suspected = false;
     o->kept.alive = true;
@@ -237,7 +281,11 @@ static void on_record(struct rtci_members *m, uint32_t node, const struct rtci_r
     struct other *o = &m->others[node];
     const void *at = rec;
     if (rec->type == RTCI_R_PEER_WANT) {
-        introduce(m, node, ((const struct rtci_slot_msg *)at)->slot);
+        const struct rtci_slot_msg *want = at;
+        if (want->op == 1)
+            watch_life(m, node, want->slot);
+        else
+            introduce(m, node, want->slot);
     } else if (rec->type == RTCI_R_NODE_HELLO) {
         const struct rtci_node_hello *hello = at;
         memcpy(o->address, hello->address, sizeof(o->address));
@@ -298,6 +346,7 @@ static void on_resumed(struct rtci_members *m, uint32_t node)
     struct other *o = &m->others[node];
     o->suspect_ns = 0;
     rtci_daemon_bulk_again(m->daemon, node);
+    rtci_calling_linked(m->daemon, node);
     if (!o->suspected)
         return;
     o->suspected = false;
@@ -361,6 +410,9 @@ bool rtci_members_take(struct rtci_members *m)
         case RTCI_HUB_RESUMED: on_resumed(m, event.node); break;
         case RTCI_HUB_DEAD: lost(m, event.node, event.text); break;
         case RTCI_HUB_BULK: rtci_daemon_bulk(m->daemon, event.node, event.data, event.size); break;
+        case RTCI_HUB_CALL:
+            rtci_calling_frame(m->daemon, event.node, event.data, event.size);
+            break;
         case RTCI_HUB_REFUSED: fprintf(stderr, "rtc head: %s\n", event.text); break;
         default: break;
         }
@@ -375,6 +427,7 @@ void rtci_members_send(struct rtci_members *m, const struct rtci_out *out)
     struct other *o = m ? &m->others[out->node] : NULL;
     if (!o)
         return;
+    rtci_lives_tell(m->lives, tell_life, m); /* first: what is said next may be of the next life */
     /* Ends of slots alone: the node hears of them with what comes next, else each task that
      * somebody waits for is one message more, and several wake-ups on both hosts. */
     if (rtci_wire_only(out->buf.data, out->buf.len, RTCI_R_SLOT_FREE)) {
@@ -398,6 +451,7 @@ void rtci_members_flush(struct rtci_members *m)
 {
     if (!m)
         return;
+    rtci_lives_tell(m->lives, tell_life, m);
     rtci_hub_commit(m->hub);
     rtci_hub_flush(m->hub, m->daemon->now_ns);
 }
@@ -424,6 +478,29 @@ static int carry(void *arg, uint32_t node, const void *head, size_t head_size, c
 {
     struct rtci_members *m = arg;
     return rtci_hub_bulk(m->hub, node, head, head_size, data, size);
+}
+
+static int carry_call(void *arg, uint32_t node, const void *head, size_t head_size,
+                      const void *data, size_t size)
+{
+    struct rtci_members *m = arg;
+    return rtci_hub_call(m->hub, node, head, head_size, data, size);
+}
+
+/* That of the head's own node goes on over restarts of its daemon, not over one of its host. */
+static void own_life(struct rtci_members *m)
+{
+    struct rtci_daemon *d = m->daemon;
+    const void *value;
+    uint32_t size;
+    uint64_t life = newest_life(m);
+    if (d->starts > 1 && !rtci_head_core_kv_get(m->core, RTCI_NS_CLUSTER, "life", &value, &size) &&
+        size == sizeof(life))
+        memcpy(&life, value, sizeof(life));
+    else
+        rtci_head_core_kv_put(m->core, d->now_ns, RTCI_NS_CLUSTER, "life", &life, sizeof(life),
+                              m->actions);
+    rtci_calls_life(d->calls, d->now_ns, life);
 }
 
 /* The port of the last start, so that others find the head again; else the usual one, else any. */
@@ -472,8 +549,9 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
     if (m) {
         m->others = calloc(RTCI_NODES_MAX + 1, sizeof(*m->others));
         m->reach = rtci_reach_create();
+        m->lives = rtci_lives_create();
     }
-    if (!m || !m->others || !m->reach) {
+    if (!m || !m->others || !m->reach || !m->lives) {
         rtci_members_close(m);
         return RTC_E_NOMEM;
     }
@@ -497,7 +575,9 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
     }
     rtci_head_core_kv_each(core, RTCI_NS_NODES, recall, m);
     expect(m);
+    own_life(m);
     daemon->carry = carry;
+    daemon->carry_call = carry_call;
     daemon->carrier = m;
     *ret_members = m;
     return 0;
@@ -511,6 +591,7 @@ void rtci_members_close(struct rtci_members *m)
     rtci_reach_free(m->reach);
     for (uint32_t i = 0; m->others && i < m->n_others; i++)
         rtci_buf_fini(&m->others[i].later);
+    rtci_lives_free(m->lives);
     free(m->others);
     free(m);
 }

@@ -33,11 +33,13 @@ int rtci_join_line(struct rtci_daemon *daemon, struct rtci_head_core *core,
 /* Kept in the durable store, namespaces that only tools may touch. */
 #define RTCI_NS_NODES   "rtc/nodes"   /* key in hexadecimal → struct rtci_member */
 #define RTCI_NS_TOKENS  "rtc/tokens"  /* id → struct rtci_token_kept */
-#define RTCI_NS_CLUSTER "rtc/cluster" /* "join" → the join line's part before the token; "port" */
+#define RTCI_NS_CLUSTER "rtc/cluster" /* "join" → the join line's part before the token; "port"; "life"
+                                       * → that of the head's own node */
 
 struct rtci_member {
     uint32_t number, flags; /* RTCI_HELLO_* */
     uint32_t alive, pad;    /* it had joined, and was not lost since */
+    uint64_t life;          /* see struct rtci_life */
     char name[64];
 };
 struct rtci_token_kept {

@@ -1,7 +1,8 @@
-/* Two ROUTERs: one is bound and lets others in, one dials. Its connections get their routing ids
- * here, each once, so that a message tells which node was dialled; its key was proven by CURVE. On
- * the bound one the key that comes with each message tells it. */
-#include "runtime/net/direct.h"
+/* ROUTERs: one is bound and lets others in, two dial: for bulk frames, and for calls. Their
+ * connections get their routing ids here, each once, so that a message tells which node was
+ * dialled; its key was proven by CURVE. On the bound one the key that comes with each message tells
+ * it, and what the connection is for was asked on it first. */
+#include "runtime/net/direct_internal.h"
 
 #include <errno.h>
 #include <rtc/error.h>
@@ -10,61 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/bounds.h"
-#include "runtime/base/map.h"
-#include "runtime/net/frames.h"
-#include "runtime/net/sockets.h"
-
 #define QUEUED      128 /* frames on their way to one node */
 #define IGNORED_MAX 256 /* in one take */
 #define USER_DIGITS 64
-/* Of two that could dial each other one waits: mostly one connection comes of it. */
-#define YIELD_NS (300 * RTCI_NS_PER_MS)
-/* An unanswered dial is begun anew once: it may have come before the other side was told the key.
- */
-#define REDIAL_NS  (500 * RTCI_NS_PER_MS)
-#define BEAT_MS    1500 /* ZeroMQ's own heartbeats find a connection that went silent … */
-#define SILENCE_MS 4000 /* … and end it */
-
-enum { IN, OUT, WAYS }; /* a connection that the other made, and one that was dialled */
-
-struct way {
-    bool up;
-    int fd;
-    uint8_t rid[RTCI_RID_BYTES];
-};
-struct peer {
-    uint32_t node;
-    bool known;             /* the head told its key */
-    bool asked;             /* the head was asked, and has not answered */
-    bool dialling, dialled; /* until `until_ns`; dialled: OUT has a connection */
-    bool came, went;        /* to be told */
-    uint8_t key[RTCI_KEY_BYTES];
-    char address[64], endpoint[80];
-    struct way ways[WAYS];
-    uint64_t next_ns, until_ns; /* of the dial */
-    uint64_t again_ns;          /* out of reach until; 0: no */
-};
-struct rtci_direct {
-    struct rtci_keys keys;
-    void *context, *sockets[WAYS], *zap;
-    struct rtci_watch watches[WAYS];
-    uint16_t port;
-    uint64_t now_ns, due_ns;
-    struct peer *peers;
-    uint32_t n_peers, cap_peers;
-    struct rtci_map nodes, users, dials; /* to peers */
-    uint32_t n_dials, n_dialling, n_tell, takes;
-    zmq_msg_t in;
-    struct rtci_buf copy;
-    bool awake; /* a socket may have something: it was told so, or was used since it was empty */
-};
+#define BEAT_MS     1500 /* ZeroMQ's own heartbeats find a connection that went silent … */
+#define SILENCE_MS  4000 /* … and end it */
 
 /* ---- Opening and closing ---- */
 
 static int open_socket(struct rtci_direct *d, int way, const char *bind, char *text, size_t size)
 {
-    static const char *const names[] = {"direct-in", "direct-out"};
+    static const char *const names[] = {"direct-in", "direct-out", "direct-calls"};
     void *socket = d->sockets[way] = rtci_socket_open(d->context, ZMQ_ROUTER, QUEUED);
     if (!socket ||
         !rtci_watch_open(&d->watches[way], d->context, socket, names[way], ZMQ_EVENT_DISCONNECTED))
@@ -72,7 +29,7 @@ static int open_socket(struct rtci_direct *d, int way, const char *bind, char *t
     rtci_socket_set(socket, ZMQ_ROUTER_MANDATORY, 1);
     rtci_socket_set(socket, ZMQ_HEARTBEAT_IVL, BEAT_MS);
     rtci_socket_set(socket, ZMQ_HEARTBEAT_TIMEOUT, SILENCE_MS);
-    if (way == OUT)
+    if (way != IN)
         return 0;
     rtci_socket_curve(socket, &d->keys, NULL);
     rtci_zap_require(socket);
@@ -101,6 +58,8 @@ int rtci_direct_open(const struct rtci_direct_config *config, struct rtci_direct
         rc = open_socket(d, IN, config->bind, ret_text, size);
     if (!rc)
         rc = open_socket(d, OUT, NULL, ret_text, size);
+    if (!rc)
+        rc = open_socket(d, OUT_CALLS, NULL, ret_text, size);
     if (rc)
         rtci_direct_close(d);
     else
@@ -113,9 +72,9 @@ void rtci_direct_close(struct rtci_direct *d)
     if (!d)
         return;
     zmq_msg_close(&d->in);
-    for (int way = 0; way < WAYS; way++) {
-        rtci_watch_close(&d->watches[way]);
-        rtci_socket_close(&d->sockets[way]);
+    for (int i = 0; i < SOCKETS; i++) {
+        rtci_watch_close(&d->watches[i]);
+        rtci_socket_close(&d->sockets[i]);
     }
     rtci_socket_close(&d->zap);
     rtci_net_stop(d->context);
@@ -136,12 +95,15 @@ uint16_t rtci_direct_port(const struct rtci_direct *d)
 uint32_t rtci_direct_fds(struct rtci_direct *d, int ret_fds[RTCI_FDS_MAX])
 {
     uint32_t n = 0;
+    d->fd_bits[n] = AWAKE_ZAP;
     ret_fds[n++] = rtci_socket_fd(d->zap);
-    for (int way = 0; way < WAYS; way++) {
-        if (!d->sockets[way])
+    for (int i = 0; i < SOCKETS; i++) {
+        if (!d->sockets[i])
             continue;
-        ret_fds[n++] = rtci_socket_fd(d->sockets[way]);
-        ret_fds[n++] = rtci_socket_fd(d->watches[way].pair);
+        d->fd_bits[n] = AWAKE_SOCKET(i);
+        ret_fds[n++] = rtci_socket_fd(d->sockets[i]);
+        d->fd_bits[n] = AWAKE_WATCH(i);
+        ret_fds[n++] = rtci_socket_fd(d->watches[i].pair);
     }
     return n;
 }
@@ -198,114 +160,10 @@ static bool may_connect(void *arg, const uint8_t key[RTCI_KEY_BYTES])
     return of_key(arg, key) != NULL;
 }
 
-static bool is_up(const struct peer *p)
-{
-    return p->ways[IN].up || p->ways[OUT].up;
-}
-
-/* ---- Dialling ---- */
-
-static uint64_t rid_number(const uint8_t *rid)
-{
-    uint64_t number = 0;
-    memcpy(&number, rid, RTCI_RID_BYTES);
-    return number;
-}
-
-static void hang_up(struct rtci_direct *d, struct peer *p)
-{
-    if (p->dialled) {
-        zmq_disconnect(d->sockets[OUT], p->endpoint);
-        d->awake = true;
-        rtci_map_remove(&d->dials, rid_number(p->ways[OUT].rid), 0);
-    }
-    p->dialled = p->ways[OUT].up = false;
-}
-
-static void dial_end(struct rtci_direct *d, struct peer *p)
-{
-    d->n_dialling -= p->dialling;
-    p->dialling = false;
-}
-
-static void give_up(struct rtci_direct *d, struct peer *p)
-{
-    hang_up(d, p);
-    dial_end(d, p);
-    p->again_ns = d->now_ns + RTCI_DIRECT_AGAIN_NS;
-}
-
-static int say(struct rtci_direct *d, int way, const uint8_t *rid, uint32_t what)
-{
-    struct rtci_net_prefix prefix = {RTCI_NET_DIRECT, what};
-    struct rtci_net_part part = {&prefix, sizeof(prefix)};
-    d->awake = true;
-    return rtci_socket_send(d->sockets[way], rid, &part, 1);
-}
-
-/* A new connection. What is said waits in it until it stands. */
-static void dial(struct rtci_direct *d, struct peer *p)
-{
-    struct way *way = &p->ways[OUT];
-    uint32_t number = ++d->n_dials;
-    hang_up(d, p);
-    p->next_ns = d->now_ns + REDIAL_NS;
-    if (p->next_ns > p->until_ns - REDIAL_NS)
-        p->next_ns = p->until_ns;
-    way->rid[0] = 'd'; /* those that ZeroMQ chooses begin with 0 */
-    memcpy(way->rid + 1, &number, sizeof(number));
-    snprintf(p->endpoint, sizeof(p->endpoint), "tcp://%s", p->address);
-    rtci_socket_curve(d->sockets[OUT], &d->keys, p->key);
-    RTCI_ASSERT(zmq_setsockopt(d->sockets[OUT], ZMQ_CONNECT_ROUTING_ID, way->rid, RTCI_RID_BYTES) ==
-                0);
-    if (!rtci_map_set(&d->dials, rid_number(way->rid), 0, (uint32_t)(p - d->peers)) ||
-        zmq_connect(d->sockets[OUT], p->endpoint) != 0) {
-        rtci_map_remove(&d->dials, rid_number(way->rid), 0);
-        give_up(d, p); /* it is no address */
-        return;
-    }
-    p->dialled = true;
-    RTCI_IGNORE(say(d, OUT, way->rid, RTCI_NET_DIRECT_ASK) == 0);
-}
-
-static void dial_begin(struct rtci_direct *d, struct peer *p)
-{
-    if (!p->address[0]) { /* it may come by itself */
-        give_up(d, p);
-        return;
-    }
-    bool first = memcmp(d->keys.public_key, p->key, RTCI_KEY_BYTES) < 0 || !d->sockets[IN];
-    uint64_t begin = d->now_ns + (first ? 0 : YIELD_NS);
-    d->n_dialling += !p->dialling;
-    p->dialling = true;
-    p->next_ns = begin;
-    p->until_ns = begin + RTCI_DIRECT_DIAL_NS;
-    p->again_ns = 0;
-    d->due_ns = begin < d->due_ns ? begin : d->due_ns;
-}
-
-static void timers(struct rtci_direct *d)
-{
-    if (d->now_ns < d->due_ns)
-        return;
-    d->due_ns = UINT64_MAX;
-    for (uint32_t i = 0; i < d->n_peers && d->n_dialling; i++) {
-        struct peer *p = &d->peers[i];
-        if (!p->dialling)
-            continue;
-        if (d->now_ns >= p->until_ns)
-            give_up(d, p);
-        else if (d->now_ns >= p->next_ns)
-            dial(d, p);
-        if (p->dialling && p->next_ns < d->due_ns)
-            d->due_ns = p->next_ns;
-    }
-}
-
 void rtci_direct_add(struct rtci_direct *d, uint64_t now_ns, uint32_t node, const char *address,
                      const uint8_t key[RTCI_KEY_BYTES])
 {
-    d->awake = true;
+    d->awake = AWAKE_ALL;
     struct peer *p = make(d, node);
     uint64_t half[2];
     d->now_ns = now_ns;
@@ -318,8 +176,9 @@ void rtci_direct_add(struct rtci_direct *d, uint64_t now_ns, uint32_t node, cons
         halves(p->key, half);
         if (p->known && of_key(d, p->key) == p)
             rtci_map_remove(&d->users, half[0], half[1]);
-        hang_up(d, p);
-        p->ways[IN].up = p->known = false;
+        rtci_direct_hang_up(d, p);
+        rtci_direct_way_end(&p->ways[IN]);
+        p->known = false;
         halves(key, half);
         if (!rtci_map_set(&d->users, half[0], half[1], (uint32_t)(p - d->peers)))
             return;
@@ -328,14 +187,14 @@ void rtci_direct_add(struct rtci_direct *d, uint64_t now_ns, uint32_t node, cons
     }
     if (moved)
         snprintf(p->address, sizeof(p->address), "%.63s", address);
-    if (!is_up(p) && (moved || (!p->dialling && now_ns >= p->again_ns)))
-        dial_begin(d, p);
+    if (!rtci_direct_is_up(p) && (moved || (!p->dialling && now_ns >= p->again_ns)))
+        rtci_direct_dial(d, p);
 }
 
 bool rtci_direct_wants(struct rtci_direct *d, uint64_t now_ns, uint32_t node)
 {
     struct peer *p = make(d, node);
-    if (!p || p->asked || p->dialling || is_up(p) || now_ns < p->again_ns)
+    if (!p || p->asked || p->dialling || rtci_direct_is_up(p) || now_ns < p->again_ns)
         return false;
     p->asked = true;
     return true;
@@ -358,27 +217,39 @@ static void tell(struct rtci_direct *d, struct peer *p, bool came)
 
 static void lost(struct rtci_direct *d, struct peer *p, int way)
 {
-    p->ways[way].up = false;
+    rtci_direct_way_end(&p->ways[way]);
     if (way == OUT)
-        hang_up(d, p);
-    if (p->came && !is_up(p)) { /* told of before it was known to have come */
+        rtci_direct_hang_up(d, p);
+    if (p->came && !rtci_direct_is_up(p)) { /* told of before it was known to have come */
         d->n_tell -= !p->went;
         p->came = false;
     }
     tell(d, p, false);
-    if (!is_up(p) && p->address[0] && !p->dialling)
-        dial_begin(d, p);
+    if (!rtci_direct_is_up(p) && p->address[0] && !p->dialling)
+        rtci_direct_dial(d, p);
+}
+
+static void disconnected(struct rtci_direct *d, int way, int fd)
+{
+    for (uint32_t i = 0; i < d->n_peers; i++) {
+        struct way *w = &d->peers[i].ways[way];
+        for (int lane = 0; lane < LANES; lane++) {
+            if (!w->lanes[lane].there || w->lanes[lane].fd != fd)
+                continue;
+            w->lanes[lane].there = false;
+            if (w->up)
+                lost(d, &d->peers[i], way);
+        }
+    }
 }
 
 static void watch(struct rtci_direct *d)
 {
     struct rtci_watch_event e;
-    for (int way = 0; way < WAYS; way++) {
-        while (d->sockets[way] && rtci_watch_take(&d->watches[way], &e)) {
-            for (uint32_t i = 0; e.event == ZMQ_EVENT_DISCONNECTED && i < d->n_peers; i++) {
-                if (d->peers[i].ways[way].up && d->peers[i].ways[way].fd == e.value)
-                    lost(d, &d->peers[i], way);
-            }
+    for (int i = 0; i < SOCKETS; i++) {
+        while (d->sockets[i] && rtci_watch_take(&d->watches[i], &e)) {
+            if (e.event == ZMQ_EVENT_DISCONNECTED)
+                disconnected(d, i == IN ? IN : OUT, e.value);
         }
     }
 }
@@ -388,20 +259,29 @@ static void watch(struct rtci_direct *d)
 static void came(struct rtci_direct *d, struct peer *p, int way, const uint8_t *rid, uint32_t what)
 {
     watch(d);
-    bool was = is_up(p);
+    bool was = rtci_direct_is_up(p);
+    int on = what > RTCI_NET_DIRECT_CALLS ? CALLS : BULK;
+    struct way *w = &p->ways[way];
+    struct lane *lane = &w->lanes[on];
+    what -= on == CALLS ? RTCI_NET_DIRECT_CALLS : 0;
     if (what != (way == IN ? RTCI_NET_DIRECT_ASK : RTCI_NET_DIRECT_ANSWER))
         return;
-    if (way == OUT && (!p->dialled || memcmp(p->ways[OUT].rid, rid, RTCI_RID_BYTES) != 0))
+    if (way == OUT && (!p->dialled || memcmp(lane->rid, rid, RTCI_RID_BYTES) != 0))
         return;
-    if (way == IN && say(d, IN, rid, RTCI_NET_DIRECT_ANSWER) != 0)
+    if (way == IN && rtci_direct_say(d, IN, on, rid, RTCI_NET_DIRECT_ANSWER) != 0)
         return;
-    memcpy(p->ways[way].rid, rid, RTCI_RID_BYTES);
-    p->ways[way].fd = zmq_msg_get(&d->in, ZMQ_SRCFD);
-    p->ways[way].up = true;
+    if (way == IN && lane->there && memcmp(lane->rid, rid, RTCI_RID_BYTES) != 0)
+        rtci_direct_way_end(w); /* it dialled anew, both */
+    memcpy(lane->rid, rid, RTCI_RID_BYTES);
+    lane->fd = zmq_msg_get(&d->in, ZMQ_SRCFD);
+    lane->there = true;
+    w->up = w->lanes[BULK].there && w->lanes[CALLS].there;
+    if (!w->up)
+        return;
     p->again_ns = 0;
-    dial_end(d, p);
+    rtci_direct_dial_end(d, p);
     if (way == IN && !p->ways[OUT].up)
-        hang_up(d, p);
+        rtci_direct_hang_up(d, p);
     if (!was)
         tell(d, p, true);
 }
@@ -411,7 +291,7 @@ static struct peer *sender(struct rtci_direct *d, int way, const uint8_t *rid)
     const char *user = way == IN ? zmq_msg_gets(&d->in, "User-Id") : NULL;
     uint8_t key[RTCI_KEY_BYTES];
     if (way == OUT)
-        return at_index(d, rtci_map_find(&d->dials, rid_number(rid), 0));
+        return at_index(d, rtci_map_find(&d->dials, rtci_direct_rid(rid), 0));
     if (!user || strlen(user) != USER_DIGITS || rid[0] != 0 ||
         sodium_hex2bin(key, sizeof(key), user, USER_DIGITS, NULL, NULL, NULL) != 0)
         return NULL;
@@ -428,36 +308,15 @@ static bool arrived(struct rtci_direct *d, int way, const uint8_t *rid,
     rtci_net_read(zmq_msg_data(&d->in), zmq_msg_size(&d->in), &r);
     if (r.kind == RTCI_NET_IS_DIRECT)
         came(d, p, way, rid, r.attempt);
-    bool of_way = p->ways[way].up && memcmp(p->ways[way].rid, rid, RTCI_RID_BYTES) == 0;
-    if (r.kind != RTCI_NET_IS_BULK || !of_way)
+    bool call = r.kind == RTCI_NET_IS_CALL;
+    const struct lane *lane = &p->ways[way].lanes[call ? CALLS : BULK];
+    if ((r.kind != RTCI_NET_IS_BULK && !call) || !lane->there ||
+        memcmp(lane->rid, rid, RTCI_RID_BYTES) != 0)
         return false;
     const void *body = rtci_net_aligned(r.body, r.body_size, &d->copy);
-    *ret_event = (struct rtci_direct_event){RTCI_DIRECT_BULK, p->node, body, r.body_size};
+    *ret_event = (struct rtci_direct_event){call ? RTCI_DIRECT_CALL : RTCI_DIRECT_BULK, p->node,
+                                            body, r.body_size};
     return body != NULL;
-}
-
-/* One message, all its frames. -1: there is none; 0: it cannot be of a node. */
-static int receive(struct rtci_direct *d, void *socket, uint8_t rid[RTCI_RID_BYTES])
-{
-    uint8_t at[256] = {0};
-    int size;
-    zmq_msg_close(&d->in);
-    zmq_msg_init(&d->in);
-    while ((size = zmq_recv(socket, at, sizeof(at), ZMQ_DONTWAIT)) < 0 && errno == EINTR)
-        ;
-    if (size < 0)
-        return -1;
-    while (zmq_msg_recv(&d->in, socket, ZMQ_DONTWAIT) < 0 && errno == EINTR)
-        ;
-    bool one = !zmq_msg_more(&d->in);
-    for (bool more = !one; more;) {
-        zmq_msg_t rest;
-        zmq_msg_init(&rest);
-        more = zmq_msg_recv(&rest, socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(&rest);
-        zmq_msg_close(&rest);
-    }
-    memcpy(rid, at, RTCI_RID_BYTES);
-    return one && size == RTCI_RID_BYTES;
 }
 
 static bool take_told(struct rtci_direct *d, struct rtci_direct_event *ret_event)
@@ -486,67 +345,97 @@ struct rtci_direct_event rtci_direct_take(struct rtci_direct *d, uint64_t now_ns
     d->now_ns = now_ns;
     if (take_told(d, &event) || (!d->awake && now_ns < d->due_ns))
         return event;
-    d->awake = false; /* unless there is more than is taken now */
-    if (d->takes++ % 64 == 0)
+    uint32_t look = d->awake, empty = 0;
+    d->awake = 0; /* unless there is more than is taken now */
+    if (d->takes++ % 64 == 0 && look & AWAKE_ZAP)
         rtci_zap_serve(d->zap, may_connect, d);
-    for (int way = 0; way < WAYS; way++) {
-        for (int n = 0; d->sockets[way] && n < IGNORED_MAX; n++) {
-            if ((got = receive(d, d->sockets[way], rid)) < 0)
+    for (int i = SOCKETS; i-- > 0;) { /* calls first */
+        for (int n = 0; look & AWAKE_SOCKET(i) && d->sockets[i] && n < IGNORED_MAX; n++) {
+            if ((got = rtci_socket_receive(d->sockets[i], &d->in, rid)) < 0) {
+                empty |= AWAKE_SOCKET(i);
+                d->awake &= ~AWAKE_SOCKET(i);
                 break;
-            d->awake = true;
-            if ((got && arrived(d, way, rid, &event)) || take_told(d, &event))
+            }
+            d->awake |= AWAKE_SOCKET(i);
+            if ((got && arrived(d, i == IN ? IN : OUT, rid, &event)) || take_told(d, &event)) {
+                d->awake |= look & ~empty;
                 return event;
+            }
         }
     }
-    rtci_zap_serve(d->zap, may_connect, d);
-    watch(d);
-    timers(d);
+    if (look & AWAKE_ZAP)
+        rtci_zap_serve(d->zap, may_connect, d);
+    if (look & AWAKE_WATCHES)
+        watch(d);
+    rtci_direct_timers(d);
     take_told(d, &event);
     return event;
 }
 
+/* What was used, and has nothing after all, sleeps. */
+static bool ready(struct rtci_direct *d, uint32_t bit, void *socket)
+{
+    if (d->awake & bit && !(socket && rtci_socket_ready(socket) & ZMQ_POLLIN))
+        d->awake &= ~bit;
+    return d->awake & bit;
+}
+
 uint64_t rtci_direct_deadline(struct rtci_direct *d)
 {
-    bool now = d->n_tell || (d->awake && rtci_socket_ready(d->zap) & ZMQ_POLLIN);
-    for (int way = 0; d->awake && way < WAYS; way++)
-        now = now || (d->sockets[way] && (rtci_socket_ready(d->sockets[way]) & ZMQ_POLLIN ||
-                                          rtci_socket_ready(d->watches[way].pair) & ZMQ_POLLIN));
-    d->awake = now;
+    bool now = d->n_tell || ready(d, AWAKE_ZAP, d->zap);
+    for (int i = 0; i < SOCKETS; i++) {
+        now = now || ready(d, AWAKE_SOCKET(i), d->sockets[i]);
+        now = now || ready(d, AWAKE_WATCH(i), d->watches[i].pair);
+    }
     return now ? 0 : d->due_ns;
 }
 
-void rtci_direct_signal(struct rtci_direct *d)
+void rtci_direct_signal(struct rtci_direct *d, uint32_t fds)
 {
-    d->awake = true;
+    for (uint32_t i = 0; i < RTCI_FDS_MAX; i++)
+        d->awake |= fds & (1u << i) ? d->fd_bits[i] : 0;
 }
 
 /* ---- What leaves ---- */
 
-int rtci_direct_send(struct rtci_direct *d, uint32_t node, const void *head, size_t head_size,
-                     const void *data, size_t size)
+static int send_frame(struct rtci_direct *d, int lane, uint32_t node, const void *head,
+                      size_t head_size, const void *data, size_t size)
 {
     struct peer *p = of_node(d, node);
-    struct rtci_net_bulk bulk = {RTCI_NET_BULK, 0, node, 0};
+    struct rtci_net_bulk bulk = {lane == CALLS ? RTCI_NET_CALL : RTCI_NET_BULK, 0, node, 0};
     struct rtci_net_part parts[] = {{&bulk, sizeof(bulk)}, {head, head_size}, {data, size}};
-    if (head_size + size > RTCI_BULK_MAX)
+    if (head_size + size > (lane == CALLS ? RTCI_CALL_MAX : RTCI_BULK_MAX))
         return RTC_E_TOO_LARGE;
     int rc = RTC_E_DISCONNECTED;
     for (int way = WAYS; p && way-- > 0 && rc == RTC_E_DISCONNECTED;) {
         if (p->ways[way].up)
-            rc = rtci_socket_send(d->sockets[way], p->ways[way].rid, parts, 3);
-        d->awake = true; /* the call may have seen to what had come */
+            rc = rtci_socket_send(rtci_direct_socket(d, way, lane), p->ways[way].lanes[lane].rid,
+                                  parts, 3);
+        d->awake |= AWAKE_SOCKET(way == OUT && lane == CALLS ? OUT_CALLS : way); /* as above */
         if (p->ways[way].up && rc == RTC_E_DISCONNECTED)
             lost(d, p, way);
     }
     return rc;
 }
 
+int rtci_direct_send(struct rtci_direct *d, uint32_t node, const void *head, size_t head_size,
+                     const void *data, size_t size)
+{
+    return send_frame(d, BULK, node, head, head_size, data, size);
+}
+
+int rtci_direct_call(struct rtci_direct *d, uint32_t node, const void *head, size_t head_size,
+                     const void *data, size_t size)
+{
+    return send_frame(d, CALLS, node, head, head_size, data, size);
+}
+
 enum rtci_direct_state rtci_direct_state(const struct rtci_direct *d, uint32_t node)
 {
     const struct peer *p = of_node(d, node);
-    return !p            ? RTCI_DIRECT_UNKNOWN
-           : is_up(p)    ? RTCI_DIRECT_LINKED
-           : p->dialling ? RTCI_DIRECT_DIALING
-           : p->again_ns ? RTCI_DIRECT_RELAYED
-                         : RTCI_DIRECT_UNKNOWN;
+    return !p                     ? RTCI_DIRECT_UNKNOWN
+           : rtci_direct_is_up(p) ? RTCI_DIRECT_LINKED
+           : p->dialling          ? RTCI_DIRECT_DIALING
+           : p->again_ns          ? RTCI_DIRECT_RELAYED
+                                  : RTCI_DIRECT_UNKNOWN;
 }

@@ -1,11 +1,11 @@
-/* Connections from node to node, for bulk frames: what two nodes send each other need not pass the
- * head where one of them can reach the other.
+/* Connections from node to node, for calls and bulk frames: what two nodes send each other need not
+ * pass the head where one of them can reach the other.
  *
  * A node listens on one port, with its own key, and lets in only keys that the head has told it. It
- * dials the nodes that it was told the address of. Either connection carries frames both ways, so
- * it is enough that one of the two can be reached. A way counts when a question and its answer have
- * gone over it; from its loss on nothing is sent on it. Who a frame is from, is said by the key of
- * its connection.
+ * dials the nodes that it was told the address of: two connections, so that calls do not stand behind
+ * bulk frames. They carry frames both ways, so it is enough that one of the two nodes can be reached.
+ * A way counts when a question and its answer have gone over both; from the loss of one on nothing is
+ * sent on it. Who a frame is from, is said by the key of its connection.
  *
  * One thread uses it, as with hub and link: take until there is nothing more, ask for the deadline
  * last before sleeping on the descriptors. Nothing blocks.
@@ -36,6 +36,7 @@ enum rtci_direct_type {
     RTCI_DIRECT_UP,   /* frames to `node` go directly now */
     RTCI_DIRECT_DOWN, /* a connection to `node` was lost, with what was on its way */
     RTCI_DIRECT_BULK, /* data, size: a frame of node `node` */
+    RTCI_DIRECT_CALL, /* the same on the way of calls */
 };
 struct rtci_direct_event {
     enum rtci_direct_type type;
@@ -51,7 +52,7 @@ void rtci_direct_close(struct rtci_direct *direct);          /* NULL is fine */
 uint16_t rtci_direct_port(const struct rtci_direct *direct); /* 0: it does not listen */
 uint32_t rtci_direct_fds(struct rtci_direct *direct, int ret_fds[RTCI_FDS_MAX]);
 struct rtci_direct_event rtci_direct_take(struct rtci_direct *direct, uint64_t now_ns);
-void rtci_direct_signal(struct rtci_direct *direct); /* as rtci_hub_signal */
+void rtci_direct_signal(struct rtci_direct *direct, uint32_t fds); /* as rtci_hub_signal */
 uint64_t rtci_direct_deadline(struct rtci_direct *direct);
 
 /* The head says who that node is, and where it can be reached ("": nowhere). It may connect from
@@ -66,6 +67,8 @@ bool rtci_direct_wants(struct rtci_direct *direct, uint64_t now_ns, uint32_t nod
 void rtci_direct_ask_again(struct rtci_direct *direct);
 /* A frame; best effort. RTC_E_AGAIN: full, RTC_E_DISCONNECTED: there is no direct way now. */
 int rtci_direct_send(struct rtci_direct *direct, uint32_t node, const void *head, size_t head_size,
+                     const void *data, size_t size) RTCI_MUST_USE;
+int rtci_direct_call(struct rtci_direct *direct, uint32_t node, const void *head, size_t head_size,
                      const void *data, size_t size) RTCI_MUST_USE;
 enum rtci_direct_state rtci_direct_state(const struct rtci_direct *direct, uint32_t node);
 

@@ -52,17 +52,18 @@ static enum rtci_net_kind read_welcome(const uint8_t *at, size_t size,
     return RTCI_NET_IS_WELCOME;
 }
 
-static enum rtci_net_kind read_bulk(const uint8_t *at, size_t size, struct rtci_net_read *ret_read)
+static enum rtci_net_kind read_bulk(const uint8_t *at, size_t size, size_t most,
+                                    enum rtci_net_kind kind, struct rtci_net_read *ret_read)
 {
     struct rtci_net_bulk bulk;
-    if (size < sizeof(bulk) || size > sizeof(bulk) + RTCI_BULK_MAX)
+    if (size < sizeof(bulk) || size > sizeof(bulk) + most)
         return RTCI_NET_IS_INVALID;
     memcpy(&bulk, at, sizeof(bulk));
     ret_read->from = bulk.from;
     ret_read->to = bulk.to;
     ret_read->body = at + sizeof(bulk);
     ret_read->body_size = size - sizeof(bulk);
-    return RTCI_NET_IS_BULK;
+    return kind;
 }
 
 void rtci_net_read(const void *data, size_t size, struct rtci_net_read *ret_read)
@@ -95,7 +96,12 @@ void rtci_net_read(const void *data, size_t size, struct rtci_net_read *ret_read
         ret_read->kind = RTCI_NET_IS_BULKER;
         return;
     case RTCI_NET_DIRECT: ret_read->kind = rest ? RTCI_NET_IS_INVALID : RTCI_NET_IS_DIRECT; return;
-    case RTCI_NET_BULK: ret_read->kind = read_bulk(data, size, ret_read); return;
+    case RTCI_NET_BULK:
+        ret_read->kind = read_bulk(data, size, RTCI_BULK_MAX, RTCI_NET_IS_BULK, ret_read);
+        return;
+    case RTCI_NET_CALL:
+        ret_read->kind = read_bulk(data, size, RTCI_CALL_MAX, RTCI_NET_IS_CALL, ret_read);
+        return;
     default: return;
     }
 }

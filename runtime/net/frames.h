@@ -14,9 +14,11 @@
 #define RTCI_NET_WELCOME 0x57435452u /* "RTCW": control, head to node */
 #define RTCI_NET_BULKER  0x4c435452u /* "RTCL": bulk, node to head, and back as its answer */
 #define RTCI_NET_BULK    0x42435452u /* "RTCB": bulk, both ways */
+#define RTCI_NET_CALL    0x41435452u /* "RTCA": control, both ways; from node to node */
 #define RTCI_NET_DIRECT  0x44435452u /* "RTCD": from node to node: a prefix alone, whose attempt is */
-#define RTCI_NET_DIRECT_ASK    1u    /* … a question by who dialled */
-#define RTCI_NET_DIRECT_ANSWER 2u    /* … its answer */
+#define RTCI_NET_DIRECT_ASK    1u    /* … a question by who dialled, on the connection for bulk; … */
+#define RTCI_NET_DIRECT_ANSWER 2u    /* … its answer; */
+#define RTCI_NET_DIRECT_CALLS  2u    /* … so much more on that for calls */
 
 struct rtci_net_prefix { /* before a hello and a welcome */
     uint32_t magic;
@@ -27,7 +29,7 @@ struct rtci_net_bulker { /* the first message of a bulk connection: whose it is 
     uint32_t magic, attempt;
     uint64_t session;
 };
-struct rtci_net_bulk { /* then the caller's head and data */
+struct rtci_net_bulk { /* of a CALL as well; then the caller's head and data */
     uint32_t magic;
     uint32_t from, to; /* nodes; 1 is the head's own */
     uint32_t pad;
@@ -40,6 +42,7 @@ enum rtci_net_kind {
     RTCI_NET_IS_WELCOME,
     RTCI_NET_IS_BULKER,
     RTCI_NET_IS_BULK,
+    RTCI_NET_IS_CALL,
     RTCI_NET_IS_SESSION,
     RTCI_NET_IS_DIRECT,
 };
@@ -48,7 +51,7 @@ struct rtci_net_read {
     uint32_t attempt;
     uint64_t session; /* BULKER, SESSION */
     uint32_t from, to;
-    const uint8_t *body; /* BULK: what follows its header */
+    const uint8_t *body; /* BULK, CALL: what follows its header */
     size_t body_size;
     union {
         struct rtci_net_hello hello; /* OLD_HELLO (another wire version): wire_version, release */

@@ -220,7 +220,47 @@ static void on_session(struct rtci_hub *hub, const struct rtci_arrival *a,
         message(hub, p, payload, size);
 }
 
-/* ---- Bulk ---- */
+/* ---- Calls and bulk ---- */
+
+static void for_head(struct rtci_hub *hub, enum rtci_hub_type type, uint32_t from,
+                     const struct rtci_net_read *r)
+{
+    const void *body = rtci_net_aligned(r->body, r->body_size, &hub->copy);
+    if (!body)
+        return;
+    struct rtci_hub_event *event = rtci_hub_emit(hub, type, from);
+    event->data = body;
+    event->size = r->body_size;
+}
+
+/* On to another node, as it came but for who it is from, which is known here. */
+static int pass_on(struct rtci_hub *hub, uint32_t magic, uint32_t from, uint32_t to,
+                   const uint8_t *rid)
+{
+    struct rtci_net_bulk head = {magic, from, to, 0};
+    memcpy(zmq_msg_data(&hub->in), &head, sizeof(head));
+    size_t size = zmq_msg_size(&hub->in);
+    int rc = rtci_socket_relay(hub->router, rid, &hub->in);
+    hub->relayed += rc == 0 ? size : 0;
+    return rc;
+}
+
+static void on_call(struct rtci_hub *hub, const struct rtci_arrival *a,
+                    const struct rtci_net_read *r)
+{
+    struct rtci_peer *from = rtci_peer_of_rid(hub, &hub->controls, a->rid, a->user), *to;
+    if (!from || !live(hub, from)) {
+        hub->ignored++;
+        return;
+    }
+    if (r->to == RTCI_HEAD_NODE) {
+        for_head(hub, RTCI_HUB_CALL, from->node, r);
+        return;
+    }
+    to = rtci_peer_of_node(hub, r->to);
+    if (to && to->has_control) /* what does not go on is sent again */
+        RTCI_IGNORE(pass_on(hub, RTCI_NET_CALL, from->node, r->to, to->control) == 0);
+}
 
 static void on_bulker(struct rtci_hub *hub, const struct rtci_arrival *a,
                       const struct rtci_net_read *r)
@@ -241,23 +281,12 @@ static void on_bulk(struct rtci_hub *hub, const struct rtci_arrival *a,
         return;
     }
     if (r->to == RTCI_HEAD_NODE) {
-        const void *body = rtci_net_aligned(r->body, r->body_size, &hub->copy);
-        if (!body)
-            return;
-        struct rtci_hub_event *event = rtci_hub_emit(hub, RTCI_HUB_BULK, from->node);
-        event->data = body;
-        event->size = r->body_size;
+        for_head(hub, RTCI_HUB_BULK, from->node, r);
         return;
     }
     to = rtci_peer_of_node(hub, r->to);
-    if (!to || !to->has_bulk)
-        return;
-    struct rtci_net_bulk head = {RTCI_NET_BULK, from->node, r->to, 0};
-    memcpy(zmq_msg_data(&hub->in), &head, sizeof(head));
-    size_t size = zmq_msg_size(&hub->in);
-    int rc = rtci_socket_relay(hub->router, to->bulk, &hub->in);
-    hub->relayed += rc == 0 ? size : 0;
-    if (rc == RTC_E_DISCONNECTED)
+    if (to && to->has_bulk &&
+        pass_on(hub, RTCI_NET_BULK, from->node, r->to, to->bulk) == RTC_E_DISCONNECTED)
         rtci_peer_unbind_bulk(hub, to);
 }
 
@@ -267,6 +296,7 @@ void rtci_hub_arrived(struct rtci_hub *hub, const struct rtci_arrival *arrival)
     rtci_net_read(arrival->data, arrival->size, &r);
     switch (r.kind) {
     case RTCI_NET_IS_SESSION: on_session(hub, arrival, &r); break;
+    case RTCI_NET_IS_CALL: on_call(hub, arrival, &r); break;
     case RTCI_NET_IS_BULK: on_bulk(hub, arrival, &r); break;
     case RTCI_NET_IS_HELLO: on_hello(hub, arrival, &r); break;
     case RTCI_NET_IS_OLD_HELLO: on_old_hello(hub, arrival, &r); break;

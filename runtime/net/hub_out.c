@@ -166,3 +166,17 @@ int rtci_hub_bulk(struct rtci_hub *hub, uint32_t node, const void *head, size_t 
         rtci_peer_unbind_bulk(hub, p);
     return rc;
 }
+
+int rtci_hub_call(struct rtci_hub *hub, uint32_t node, const void *head, size_t head_size,
+                  const void *data, size_t size)
+{
+    struct rtci_peer *p = rtci_peer_of_node(hub, node);
+    struct rtci_net_bulk call = {RTCI_NET_CALL, RTCI_HEAD_NODE, node, 0};
+    struct rtci_net_part parts[] = {{&call, sizeof(call)}, {head, head_size}, {data, size}};
+    if (head_size + size > RTCI_CALL_MAX)
+        return RTC_E_TOO_LARGE;
+    if (!p || !p->has_control)
+        return RTC_E_DISCONNECTED;
+    hub->awake |= AWAKE_ROUTER; /* the call may have seen to what had come */
+    return rtci_socket_send(hub->router, p->control, parts, 3);
+}

@@ -263,6 +263,8 @@ static void arrived(struct rtci_link *l, bool on_bulk)
         on_session(l, data, size);
     if (!on_bulk && r.kind == RTCI_NET_IS_WELCOME)
         on_welcome(l, &r);
+    if (!on_bulk && r.kind == RTCI_NET_IS_CALL && r.to == l->node && l->welcomed && !l->renewing)
+        message(l, RTCI_LINK_CALL, r.from, r.body, r.body_size);
     if (!on_bulk)
         return;
     l->bulk_heard_ns = l->now_ns;

@@ -161,20 +161,41 @@ uint64_t rtci_link_deadline(struct rtci_link *l)
     return due;
 }
 
+static int send_frame(struct rtci_link *l, void *socket, const struct rtci_net_bulk *frame,
+                      const void *head, size_t head_size, const void *data, size_t size)
+{
+    struct rtci_net_part parts[] = {{frame, sizeof(*frame)}, {head, head_size}, {data, size}};
+    if (head_size + size > (frame->magic == RTCI_NET_CALL ? RTCI_CALL_MAX : RTCI_BULK_MAX))
+        return RTC_E_TOO_LARGE;
+    if (l->phase != RTCI_DIAL_UP || l->renewing)
+        return RTC_E_DISCONNECTED;
+    return rtci_socket_send(socket, NULL, parts, 3);
+}
+
 int rtci_link_bulk(struct rtci_link *l, uint32_t node, const void *head, size_t head_size,
                    const void *data, size_t size)
 {
     struct rtci_net_bulk bulk = {RTCI_NET_BULK, 0, node, 0};
-    struct rtci_net_part parts[] = {{&bulk, sizeof(bulk)}, {head, head_size}, {data, size}};
-    if (head_size + size > RTCI_BULK_MAX)
-        return RTC_E_TOO_LARGE;
-    if (!l->bulk_up || l->phase != RTCI_DIAL_UP || l->renewing)
-        return RTC_E_DISCONNECTED;
+    if (!l->bulk_up)
+        return head_size + size > RTCI_BULK_MAX ? RTC_E_TOO_LARGE : RTC_E_DISCONNECTED;
     l->awake = AWAKE_ALL;
-    return rtci_socket_send(l->bulk, NULL, parts, 3);
+    return send_frame(l, l->bulk, &bulk, head, head_size, data, size);
+}
+
+int rtci_link_call(struct rtci_link *l, uint32_t node, const void *head, size_t head_size,
+                   const void *data, size_t size)
+{
+    struct rtci_net_bulk call = {RTCI_NET_CALL, 0, node, 0};
+    l->awake |= AWAKE_CONTROL; /* the call may have seen to what had come */
+    return send_frame(l, l->control, &call, head, head_size, data, size);
 }
 
 void rtci_link_signal(struct rtci_link *l, uint32_t fds)
 {
     l->awake |= (fds & (AWAKE_CONTROL | AWAKE_BULK)) | (fds >> 2 ? AWAKE_WATCHES : 0);
+}
+
+uint64_t rtci_link_heard(const struct rtci_link *l)
+{
+    return l->heard_ns;
 }

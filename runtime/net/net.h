@@ -114,6 +114,7 @@ enum rtci_hub_type {
     RTCI_HUB_RESUMED, /* … and did, nothing is lost */
     RTCI_HUB_DEAD,    /* silent for a lease, or its session contradicted itself: text says which */
     RTCI_HUB_BULK,    /* data, size: a frame for the head's own node, from `node` */
+    RTCI_HUB_CALL,    /* the same on the way of calls */
     RTCI_HUB_REFUSED, /* somebody could not join: text, for the log */
 };
 struct rtci_hub_event {
@@ -153,6 +154,9 @@ void rtci_hub_drop(struct rtci_hub *hub, uint32_t node);
 /* A frame from the head's own node to another; best effort: RTC_E_AGAIN: full, RTC_E_DISCONNECTED. */
 int rtci_hub_bulk(struct rtci_hub *hub, uint32_t node, const void *head, size_t head_size,
                   const void *data, size_t size) RTCI_MUST_USE;
+/* The same beside the session: no transfer is in front of it. */
+int rtci_hub_call(struct rtci_hub *hub, uint32_t node, const void *head, size_t head_size,
+                  const void *data, size_t size) RTCI_MUST_USE;
 
 /* ---- A node's end ---- */
 struct rtci_link;
@@ -175,6 +179,7 @@ enum rtci_link_type {
                         * call rtci_link_renew */
     RTCI_LINK_REFUSED, /* status, text: wrong token, version, …: it is of no use to go on */
     RTCI_LINK_BULK,    /* data, size: a frame of node `node` */
+    RTCI_LINK_CALL,    /* the same on the way of calls */
 };
 struct rtci_link_event {
     enum rtci_link_type type;
@@ -205,11 +210,15 @@ void rtci_link_renew(struct rtci_link *link, uint64_t now_ns);
 void rtci_link_flush(struct rtci_link *link, uint64_t now_ns);
 void rtci_link_signal(struct rtci_link *link, uint32_t fds); /* as rtci_hub_signal */
 uint64_t rtci_link_deadline(struct rtci_link *link);
+uint64_t rtci_link_heard(const struct rtci_link *link); /* when something of the head came last */
 /* A frame to node `node`, through the head. As rtci_hub_bulk. */
 int rtci_link_bulk(struct rtci_link *link, uint32_t node, const void *head, size_t head_size,
+                   const void *data, size_t size) RTCI_MUST_USE;
+int rtci_link_call(struct rtci_link *link, uint32_t node, const void *head, size_t head_size,
                    const void *data, size_t size) RTCI_MUST_USE;
 
 #define RTCI_MESSAGE_BYTES (256u * 1024) /* a span is cut into messages of about this, at records */
 #define RTCI_BULK_MAX      (256u * 1024 + 256)
+#define RTCI_CALL_MAX      (RTCI_SESSION_MESSAGE_MAX + 256) /* a frame with calls, see core/calls.h */
 
 #endif

@@ -172,6 +172,29 @@ int rtci_socket_relay(void *socket, const uint8_t *rid, zmq_msg_t *msg)
     return rc != 0 ? rc : send_body(socket, msg);
 }
 
+int rtci_socket_receive(void *socket, zmq_msg_t *in, uint8_t rid[RTCI_RID_BYTES])
+{
+    uint8_t at[256] = {0};
+    int size;
+    zmq_msg_close(in);
+    zmq_msg_init(in);
+    while ((size = zmq_recv(socket, at, sizeof(at), ZMQ_DONTWAIT)) < 0 && errno == EINTR)
+        ;
+    if (size < 0)
+        return -1;
+    while (zmq_msg_recv(in, socket, ZMQ_DONTWAIT) < 0 && errno == EINTR)
+        ;
+    bool one = !zmq_msg_more(in);
+    for (bool more = !one; more;) {
+        zmq_msg_t rest;
+        zmq_msg_init(&rest);
+        more = zmq_msg_recv(&rest, socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(&rest);
+        zmq_msg_close(&rest);
+    }
+    memcpy(rid, at, RTCI_RID_BYTES);
+    return one && size == RTCI_RID_BYTES;
+}
+
 const void *rtci_net_aligned(const void *data, size_t size, struct rtci_buf *copy)
 {
     if ((uintptr_t)data % 8 == 0)

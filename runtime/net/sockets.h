@@ -35,6 +35,10 @@ int rtci_socket_send(void *socket, const uint8_t *rid, const struct rtci_net_par
 /* The same with a message that is there; it is taken when this succeeds. */
 int rtci_socket_relay(void *socket, const uint8_t *rid, zmq_msg_t *msg) RTCI_MUST_USE;
 
+/* One message of a ROUTER, all its frames: who sent it, and the one that follows in `in`. -1: there is
+ * none; 0: it cannot be of a node. */
+int rtci_socket_receive(void *socket, zmq_msg_t *in, uint8_t rid[RTCI_RID_BYTES]);
+
 /* Where `size` bytes of a message stand aligned to 8: there, or in a copy. NULL: out of memory. */
 const void *rtci_net_aligned(const void *data, size_t size, struct rtci_buf *copy);
 

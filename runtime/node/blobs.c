@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "runtime/base/log.h"
+#include "runtime/node/calling.h"
 #include "runtime/node/peering.h"
 #include "runtime/node/programs.h"
 
@@ -87,9 +88,9 @@ int rtci_blobs_open(struct rtci_daemon *daemon)
 }
 
 uint64_t rtci_blobs_pull(struct rtci_blobs *b, const struct rtci_blob *blob, void *dst,
-                         uint32_t source)
+                         const uint32_t *sources, uint32_t n_sources)
 {
-    return rtci_transfer_pull(b->transfer, b->daemon->now_ns, blob, dst, &source, 1);
+    return rtci_transfer_pull(b->transfer, b->daemon->now_ns, blob, dst, sources, n_sources);
 }
 
 static void pull_object(struct rtci_blobs *b, const struct rtci_node_action *act)
@@ -152,6 +153,8 @@ bool rtci_daemon_cluster_step(struct rtci_daemon *daemon)
         at += rec->size;
         if (rec->type == RTCI_R_LEAVE)
             daemon->leaving = true;
+        else if (rec->type == RTCI_R_LIFE)
+            rtci_calling_life(daemon, (const struct rtci_life *)rec);
         else if (rec->type == RTCI_R_PEER)
             rtci_peering_record(daemon->peering, rec);
         else
@@ -166,5 +169,7 @@ uint64_t rtci_daemon_cluster_deadline(const struct rtci_daemon *daemon)
 {
     uint64_t a = rtci_transfer_deadline(daemon->blobs->transfer);
     uint64_t b = rtci_programs_deadline(daemon->programs);
-    return a < b ? a : b;
+    uint64_t c = daemon->calls ? rtci_calls_deadline(daemon->calls) : UINT64_MAX;
+    a = a < b ? a : b;
+    return a < c ? a : c;
 }

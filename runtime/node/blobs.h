@@ -9,10 +9,10 @@ struct rtci_blobs;
 
 /* Also makes daemon->programs. RTC_E_NOMEM. */
 int rtci_blobs_open(struct rtci_daemon *daemon) RTCI_MUST_USE;
-/* Fetches from the node `source` into dst, of blob->size bytes; returns the number of the pull. Its
+/* Fetches from the nodes `sources` into dst, of blob->size bytes; returns the number of the pull. Its
  * end is told to rtci_programs_fetched(). */
 uint64_t rtci_blobs_pull(struct rtci_blobs *blobs, const struct rtci_blob *blob, void *dst,
-                         uint32_t source);
+                         const uint32_t *sources, uint32_t n_sources);
 void rtci_blobs_action(struct rtci_blobs *blobs, const struct rtci_node_action *act);
 
 /* A frame came from a node. */

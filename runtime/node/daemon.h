@@ -50,8 +50,10 @@ struct rtci_process {
     uint64_t log_at;       /* forwarded so far */
     uint64_t read_seen;    /* of what was written to it, told as read */
     struct rtci_buf later; /* did not fit its ring */
-    uint64_t mark_seq, mark_position; /* worker: when the head has this message, that may go */
+    /* What was read up to there may go when the head has this message (worker), other nodes that. */
+    uint64_t mark_position, mark_seq, mark_calls;
     bool marked;
+    bool called;           /* since the last mark it said something to another node */
     bool wrote;            /* ring its bell at the end of the turn */
 };
 
@@ -92,7 +94,14 @@ struct rtci_daemon {
     /* Sends a frame to another node; best effort. */
     int (*carry)(void *carrier, uint32_t node, const void *head, size_t head_size,
                  const void *data, size_t size);
+    int (*carry_call)(void *carrier, uint32_t node, const void *head, size_t head_size,
+                      const void *data, size_t size); /* the same beside that, for calls */
     void *carrier;
+    struct rtci_calls *calls; /* with other nodes; NULL: there are none */
+    struct rtci_held_calls *held_calls;
+    uint32_t n_held_calls, cap_held_calls;
+    uint64_t said, said_committed; /* worker: messages to the head, and those that it has committed;
+                                    * said UINT64_MAX: some is not sent yet */
     struct rtci_blobs *blobs; /* what moves between nodes */
     struct rtci_programs *programs;
     struct rtci_peering *peering; /* worker: direct ways to other nodes */

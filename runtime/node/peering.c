@@ -8,14 +8,16 @@
 #include "runtime/base/log.h"
 #include "runtime/net/direct.h"
 #include "runtime/node/blobs.h"
+#include "runtime/node/calling.h"
 
-#define TAKEN_MAX 64 /* frames; then the rest of the loop has its turn */
+#define CALL_AFTER 8
+#define TAKEN_MAX  64 /* frames; then the rest of the loop has its turn */
 
 struct rtci_peering {
     struct rtci_daemon *daemon;
     struct rtci_direct *direct;
     bool all_here; /* the head is reached over loopback only: all of its nodes are on this host */
-    uint64_t frames, bytes; /* sent directly */
+    uint64_t frames, bytes, calls; /* sent directly; calls: frames of them */
 };
 
 static bool over_loopback(const struct rtci_join *join)
@@ -70,9 +72,12 @@ void rtci_peering_close(struct rtci_peering *p)
 {
     if (!p)
         return;
-    if (p->frames)
-        RTCI_LOG(INFO, NODE, "%llu bytes in %llu frames went directly to other nodes",
-                 (unsigned long long)p->bytes, (unsigned long long)p->frames);
+    if (p->frames || p->calls)
+        RTCI_LOG(
+            INFO, NODE,
+            "%llu bytes in %llu frames, and %llu frames of calls, went directly to other nodes",
+            (unsigned long long)p->bytes, (unsigned long long)p->frames,
+            (unsigned long long)p->calls);
     rtci_direct_close(p->direct);
     free(p);
 }
@@ -102,9 +107,9 @@ void rtci_peering_record(struct rtci_peering *p, const struct rtci_rec *rec)
         rtci_direct_add(p->direct, p->daemon->now_ns, peer->node, peer->address, peer->key);
 }
 
-void rtci_peering_signal(struct rtci_peering *p)
+void rtci_peering_signal(struct rtci_peering *p, uint32_t fds)
 {
-    rtci_direct_signal(p->direct);
+    rtci_direct_signal(p->direct, fds);
 }
 
 bool rtci_peering_take(struct rtci_peering *p)
@@ -117,9 +122,15 @@ bool rtci_peering_take(struct rtci_peering *p)
         case RTCI_DIRECT_DOWN:
             RTCI_LOG(INFO, NODE, "a direct connection to node %u was lost", event.node);
             rtci_daemon_bulk_again(p->daemon, event.node);
+            rtci_calling_linked(p->daemon, event.node);
             break;
         case RTCI_DIRECT_BULK:
             rtci_daemon_bulk(p->daemon, event.node, event.data, event.size);
+            break;
+        case RTCI_DIRECT_CALL:
+            rtci_calling_frame(p->daemon, event.node, event.data, event.size);
+            if (n > CALL_AFTER)
+                return true; /* it does not wait for what else may come */
             break;
         }
     }
@@ -131,6 +142,14 @@ uint64_t rtci_peering_deadline(struct rtci_peering *p)
     return rtci_direct_deadline(p->direct);
 }
 
+/* There is no direct way: the head is asked for one, where it can be. */
+static void want(struct rtci_peering *p, uint32_t node, bool ask)
+{
+    struct rtci_slot_msg rec = {{sizeof(rec), RTCI_R_PEER_WANT, 0}, node, 0};
+    if (ask && rtci_direct_wants(p->direct, p->daemon->now_ns, node))
+        rtci_buf_put(&p->daemon->actions.to_head, &rec, sizeof(rec));
+}
+
 int rtci_peering_send(struct rtci_peering *p, uint32_t node, const void *head, size_t head_size,
                       const void *data, size_t size, bool ask)
 {
@@ -139,9 +158,17 @@ int rtci_peering_send(struct rtci_peering *p, uint32_t node, const void *head, s
         p->frames++;
         p->bytes += head_size + size;
     }
-    if (rc == RTC_E_DISCONNECTED && ask && rtci_direct_wants(p->direct, p->daemon->now_ns, node)) {
-        struct rtci_slot_msg want = {{sizeof(want), RTCI_R_PEER_WANT, 0}, node, 0};
-        rtci_buf_put(&p->daemon->actions.to_head, &want, sizeof(want));
-    }
+    if (rc == RTC_E_DISCONNECTED)
+        want(p, node, ask);
+    return rc;
+}
+
+int rtci_peering_call(struct rtci_peering *p, uint32_t node, const void *head, size_t head_size,
+                      const void *data, size_t size, bool ask)
+{
+    int rc = rtci_direct_call(p->direct, node, head, head_size, data, size);
+    p->calls += rc == 0;
+    if (rc == RTC_E_DISCONNECTED)
+        want(p, node, ask);
     return rc;
 }

@@ -20,12 +20,15 @@ void rtci_peering_welcome(struct rtci_peering *peering, const char *head);
 /* What the head answered: RTCI_R_PEER. */
 void rtci_peering_record(struct rtci_peering *peering, const struct rtci_rec *rec);
 /* Gives the daemon the frames that came. True: there were some. */
-void rtci_peering_signal(struct rtci_peering *peering); /* a descriptor was readable */
+void rtci_peering_signal(struct rtci_peering *peering, uint32_t fds); /* were readable, by bit */
 bool rtci_peering_take(struct rtci_peering *peering);
 uint64_t rtci_peering_deadline(struct rtci_peering *peering);
 /* As daemon->carry. RTC_E_DISCONNECTED: there is no direct way now; the head is asked for one,
  * where `ask` says that it can be. */
 int rtci_peering_send(struct rtci_peering *peering, uint32_t node, const void *head,
+                      size_t head_size, const void *data, size_t size, bool ask) RTCI_MUST_USE;
+/* The same as daemon->carry_call. */
+int rtci_peering_call(struct rtci_peering *peering, uint32_t node, const void *head,
                       size_t head_size, const void *data, size_t size, bool ask) RTCI_MUST_USE;
 
 #endif

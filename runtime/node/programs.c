@@ -1,6 +1,5 @@
 #include "runtime/node/programs.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <rtc/error.h>
@@ -14,18 +13,14 @@
 
 #include "runtime/base/log.h"
 #include "runtime/node/blobs.h"
+#include "runtime/node/prune.h"
 
 #define ASK_AGAIN_NS (2 * RTCI_NS_PER_S)
 #define STEP         (1 * RTCI_MIB)
 #define TEXT         400
 #define CACHE_BYTES  (2 * RTCI_GIB)
-#define CACHE_FILES  512
-
-struct cached {
-    char path[400];
-    uint64_t size;
-    int64_t used_s;
-};
+#define LINGER_NS    (30 * RTCI_NS_PER_S) /* a driver's program is served when it has gone */
+#define SERVED_MAX   8                    /* of the cache, mapped for others */
 
 enum state {
     ASKED,    /* the head, or of an own driver: nothing yet */
@@ -46,12 +41,22 @@ struct entry {
     uint64_t read, pull, ask_ns;
     struct rtci_node_action *waiting; /* executors to be started with it */
     uint32_t n_waiting, cap_waiting;
-    bool ended;      /* its job, while it was being fetched */
-    char text[TEXT]; /* FAILED: why */
+    bool ended;                 /* its job, while it was being fetched */
+    bool keep;                  /* fetched for others, who may need it later */
+    int keep_fd;                /* own: it is being copied into the cache; -1: it is not */
+    uint64_t copied, linger_ns; /* own: its job has ended, and at that time … */
+    char text[TEXT];            /* FAILED: why */
+};
+struct served {
+    uint8_t hash[32];
+    const uint8_t *map;
+    uint64_t size;
 };
 struct rtci_programs {
     struct rtci_daemon *daemon;
     struct entry *first;
+    struct served served[SERVED_MAX]; /* the last first */
+    uint32_t n_served;
 };
 
 struct rtci_programs *rtci_programs_create(struct rtci_daemon *daemon)
@@ -65,7 +70,7 @@ struct rtci_programs *rtci_programs_create(struct rtci_daemon *daemon)
 static struct entry *find(struct rtci_programs *programs, uint32_t job, bool own)
 {
     struct entry *e = programs->first;
-    while (e && (e->job != job || (e->own != 0) != own))
+    while (e && (e->job != job || (e->own != 0) != own || e->linger_ns))
         e = e->next;
     return e;
 }
@@ -74,7 +79,7 @@ static struct entry *add(struct rtci_programs *programs, uint32_t job, uint32_t 
 {
     struct entry *e = calloc(1, sizeof(*e));
     RTCI_ASSERT(e);
-    *e = (struct entry){.next = programs->first, .job = job, .own = own, .fd = -1};
+    *e = (struct entry){.next = programs->first, .job = job, .own = own, .fd = -1, .keep_fd = -1};
     e->program.job = job;
     programs->first = e;
     return e;
@@ -97,22 +102,39 @@ static void end_waiting(struct rtci_programs *programs, struct entry *e)
         rtci_daemon_not_started(programs->daemon, e->waiting[i].token, "its job has ended");
 }
 
+static void entry_free(struct rtci_programs *programs, struct entry **at)
+{
+    struct entry *e = *at;
+    *at = e->next;
+    unmap(e);
+    if (e->fd >= 0)
+        close(e->fd);
+    end_waiting(programs, e);
+    free(e->waiting);
+    free(e);
+}
+
+/* What others fetch, or this node for others, goes on to its end. */
+static bool stays(const struct entry *e)
+{
+    return e->state == FETCHING || (e->keep && e->state == READING) ||
+           (e->own && (e->state == READING || e->state == THERE));
+}
+
 void rtci_programs_job_end(struct rtci_programs *programs, uint32_t job)
 {
     for (struct entry **at = &programs->first, *e; (e = *at);) {
-        if (e->job != job || e->state == FETCHING) {
-            if (e->job == job)
-                end_waiting(programs, e);
+        if (e->job != job || e->linger_ns) {
             at = &e->next;
             continue;
         }
-        *at = e->next;
-        unmap(e);
-        if (e->fd >= 0)
-            close(e->fd);
+        if (!stays(e)) {
+            entry_free(programs, at);
+            continue;
+        }
         end_waiting(programs, e);
-        free(e->waiting);
-        free(e);
+        e->linger_ns = e->own ? programs->daemon->now_ns + LINGER_NS : 0;
+        at = &e->next;
     }
 }
 
@@ -192,46 +214,12 @@ static bool open_cached(struct rtci_programs *programs, struct entry *e)
     return true;
 }
 
-static int older(const void *a, const void *b)
-{
-    const struct cached *x = a, *y = b;
-    return x->used_s < y->used_s ? -1 : x->used_s > y->used_s;
-}
-
-/* Those that were not used for longest go when all together are too much. */
-static void prune(const char *dir)
-{
-    static struct cached all[CACHE_FILES];
-    char path[sizeof(all[0].path)];
-    uint64_t sum = 0;
-    size_t n = 0;
-    struct dirent *entry;
-    struct stat st;
-    DIR *folder = opendir(dir);
-    while (folder && n < CACHE_FILES && (entry = readdir(folder))) {
-        if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) >= sizeof(path) ||
-            lstat(path, &st) || !S_ISREG(st.st_mode))
-            continue;
-        memcpy(all[n].path, path, sizeof(path));
-        all[n].size = (uint64_t)st.st_size;
-        all[n++].used_s = st.st_atime > st.st_mtime ? st.st_atime : st.st_mtime;
-        sum += (uint64_t)st.st_size;
-    }
-    if (folder)
-        closedir(folder);
-    qsort(all, n, sizeof(all[0]), older);
-    for (size_t i = 0; i < n && (sum > CACHE_BYTES || n - i >= CACHE_FILES); i++) {
-        unlink(all[i].path);
-        sum -= all[i].size;
-    }
-}
-
 static void begin_fetching(struct rtci_programs *programs, struct entry *e)
 {
     char path[512], text[TEXT];
     snprintf(path, sizeof(path), "%s/programs", programs->daemon->state_dir);
     mkdir(path, 0700);
-    prune(path);
+    rtci_prune(path, CACHE_BYTES);
     path_of(programs, e, ".part", path, sizeof(path));
     unlink(path);
     e->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -253,10 +241,12 @@ static void begin_fetching(struct rtci_programs *programs, struct entry *e)
         return;
     }
     struct rtci_blob blob = {.kind = RTCI_BLOB_PROGRAM, .size = e->program.size};
+    uint32_t sources[] = {e->program.node, 1}; /* the head's node may have kept it */
+    uint32_t n = sources[0] == 1 || programs->daemon->number == 1 ? 1 : 2;
     memcpy(blob.hash, e->program.hash, sizeof(blob.hash));
     e->state = FETCHING;
     e->pull =
-        rtci_blobs_pull(programs->daemon->blobs, &blob, (void *)(uintptr_t)e->map, e->program.node);
+        rtci_blobs_pull(programs->daemon->blobs, &blob, (void *)(uintptr_t)e->map, sources, n);
 }
 
 void rtci_programs_fetched(struct rtci_programs *programs, uint64_t pull, int status)
@@ -267,7 +257,7 @@ void rtci_programs_fetched(struct rtci_programs *programs, uint64_t pull, int st
         e = e->next;
     if (!e)
         return;
-    if (e->ended) {
+    if (e->ended && (status || !e->keep)) {
         uint32_t job = e->job;
         e->state = FAILED;
         rtci_programs_job_end(programs, job);
@@ -290,16 +280,71 @@ void rtci_programs_fetched(struct rtci_programs *programs, uint64_t pull, int st
     fail(programs, e, text);
 }
 
+/* The program of a driver of this host goes into the cache, as those of others do. */
+static void copy_own(struct rtci_programs *programs, struct entry *e)
+{
+    char path[512];
+    if (e->state != THERE || e->keep_fd >= 0)
+        return;
+    snprintf(path, sizeof(path), "%s/programs", programs->daemon->state_dir);
+    mkdir(path, 0700);
+    rtci_prune(path, CACHE_BYTES);
+    path_of(programs, e, ".part", path, sizeof(path));
+    unlink(path);
+    e->keep_fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    e->copied = 0;
+}
+
+static void copy_end(struct rtci_programs *programs, struct entry *e, bool whole)
+{
+    char path[512], part[512];
+    path_of(programs, e, "", path, sizeof(path));
+    path_of(programs, e, ".part", part, sizeof(part));
+    if (!whole || fchmod(e->keep_fd, 0500) || rename(part, path)) {
+        RTCI_LOG(WARN, NODE, "%s cannot be kept: %s", part, strerror(errno));
+        unlink(part);
+    }
+    close(e->keep_fd);
+    e->keep_fd = -1;
+}
+
+static void copy_step(struct rtci_programs *programs, struct entry *e)
+{
+    uint64_t left = e->program.size - e->copied;
+    ssize_t n = pwrite(e->keep_fd, e->map + e->copied, left < STEP ? left : STEP, (off_t)e->copied);
+    e->copied += n > 0 ? (uint64_t)n : 0;
+    if (n <= 0 || e->copied == e->program.size)
+        copy_end(programs, e, n > 0);
+}
+
+/* A detached actor may need it when its driver's host is gone. */
+static void keep(struct rtci_programs *programs, const struct rtci_program *rec)
+{
+    struct entry *e = find(programs, rec->job, true);
+    if (e) {
+        copy_own(programs, e);
+        return;
+    }
+    e = find(programs, rec->job, false);
+    e = e ? e : add(programs, rec->job, 0);
+    e->keep = true;
+}
+
 static void on_program(struct rtci_programs *programs, const struct rtci_program *rec)
 {
     char text[TEXT];
     struct utsname uts;
+    if (rec->rec.flags & RTCI_PROGRAM_KEEP)
+        keep(programs, rec);
     struct entry *e = find(programs, rec->job, false);
     if (!e || e->state != ASKED)
         return;
     e->program = *rec;
     uname(&uts);
-    if (rec->status || !rec->size) {
+    if (!e->n_waiting && e->keep) { /* it runs elsewhere, whatever this host is */
+        if (!open_cached(programs, e))
+            begin_fetching(programs, e);
+    } else if (rec->status || !rec->size) {
         snprintf(text, sizeof(text), "the program of the job is not to be had: its driver is gone");
         fail(programs, e, text);
     } else if (strcmp(rec->arch, uts.machine) != 0) {
@@ -396,6 +441,42 @@ void rtci_programs_record(struct rtci_programs *programs, const struct rtci_rec 
         rtci_programs_job_end(programs, ((const struct rtci_job_end *)rec)->job);
 }
 
+/* One of the cache: who fetches it looks whether it is what its name says. */
+static const void *cached(struct rtci_programs *programs, const uint8_t hash[32],
+                          uint64_t *ret_size)
+{
+    struct entry e = {.fd = -1};
+    char path[512];
+    struct stat st;
+    for (uint32_t i = 0; i < programs->n_served; i++) {
+        const struct served *s = &programs->served[i];
+        if (memcmp(s->hash, hash, sizeof(s->hash)) == 0) {
+            *ret_size = s->size;
+            return s->map;
+        }
+    }
+    memcpy(e.program.hash, hash, sizeof(e.program.hash));
+    path_of(programs, &e, "", path, sizeof(path));
+    e.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (e.fd < 0)
+        return NULL;
+    e.program.size = fstat(e.fd, &st) ? 0 : (uint64_t)st.st_size;
+    bool ok = e.program.size && map_file(&e, PROT_READ);
+    close(e.fd);
+    if (!ok)
+        return NULL;
+    if (programs->n_served == SERVED_MAX) {
+        struct served *last = &programs->served[--programs->n_served];
+        munmap((void *)(uintptr_t)last->map, last->size);
+    }
+    memmove(&programs->served[1], &programs->served[0],
+            programs->n_served++ * sizeof(programs->served[0]));
+    programs->served[0] = (struct served){.map = e.map, .size = e.program.size};
+    memcpy(programs->served[0].hash, hash, sizeof(programs->served[0].hash));
+    *ret_size = e.program.size;
+    return e.map;
+}
+
 const void *rtci_programs_contents(struct rtci_programs *programs, const uint8_t hash[32],
                                    uint64_t *ret_size)
 {
@@ -405,7 +486,7 @@ const void *rtci_programs_contents(struct rtci_programs *programs, const uint8_t
         *ret_size = e->program.size;
         return e->map;
     }
-    return NULL;
+    return cached(programs, hash, ret_size);
 }
 
 /* ---- Reading, a part at a time ---- */
@@ -443,21 +524,32 @@ static void read_through(struct rtci_programs *programs, struct entry *e)
         there(programs, e);
 }
 
+static bool step(struct rtci_programs *programs, struct entry *e)
+{
+    if (e->state == ASKED && !e->own && programs->daemon->now_ns >= e->ask_ns)
+        ask(programs, e);
+    if (e->keep_fd >= 0)
+        copy_step(programs, e);
+    if (e->state != READING)
+        return e->keep_fd >= 0;
+    uint64_t n = e->program.size - e->read < STEP ? e->program.size - e->read : STEP;
+    crypto_generichash_update(&e->hash, e->map + e->read, n);
+    e->read += n;
+    if (e->read == e->program.size)
+        read_through(programs, e);
+    return e->state == READING;
+}
+
 bool rtci_programs_step(struct rtci_programs *programs)
 {
     bool more = false;
-    for (struct entry *e = programs->first; e; e = e->next) {
-        if (e->state == ASKED && !e->own && programs->daemon->now_ns >= e->ask_ns)
-            ask(programs, e);
-        if (e->state != READING)
-            continue;
-        uint64_t n = e->program.size - e->read < STEP ? e->program.size - e->read : STEP;
-        crypto_generichash_update(&e->hash, e->map + e->read, n);
-        e->read += n;
-        if (e->read == e->program.size)
-            read_through(programs, e);
+    for (struct entry **at = &programs->first, *e; (e = *at);) {
+        more |= step(programs, e);
+        bool over = e->linger_ns && programs->daemon->now_ns >= e->linger_ns && e->keep_fd < 0;
+        if (over || (e->ended && !e->own && !stays(e)))
+            entry_free(programs, at);
         else
-            more = true;
+            at = &e->next;
     }
     return more;
 }
@@ -468,7 +560,9 @@ uint64_t rtci_programs_deadline(const struct rtci_programs *programs)
     for (const struct entry *e = programs->first; e; e = e->next) {
         if (e->state == ASKED && !e->own && e->ask_ns < at)
             at = e->ask_ns;
-        if (e->state == READING)
+        if (e->linger_ns && e->linger_ns < at)
+            at = e->linger_ns;
+        if (e->state == READING || e->keep_fd >= 0)
             at = 0;
     }
     return at;

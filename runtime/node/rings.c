@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 
 #include "runtime/base/log.h"
-#include "runtime/node/daemon.h"
+#include "runtime/node/calling.h"
 
 #define LATER_MAX (16 * RTCI_MIB) /* owed to a client that does not read; then it is let go */
 
@@ -60,8 +60,10 @@ bool rtci_daemon_read(struct rtci_daemon *daemon, uint32_t token)
         }
         at += (size_t)size;
     }
+    size_t waiting = rtci_calling_waiting(daemon);
     rtci_node_core_client_span(daemon->node, daemon->now_ns, token, daemon->turn.data, at,
                                &daemon->actions);
+    p->called |= rtci_calling_waiting(daemon) != waiting;
     rtci_chan_advance(p->chan, at);
     return true;
 }
@@ -153,7 +155,7 @@ void rtci_daemon_flush(struct rtci_daemon *daemon)
         if (p->later.len && !p->gone)
             write_later(p);
         if (!daemon->remote)
-            rtci_chan_consume(p->chan);
+            rtci_calling_consume(daemon, p);
         if (p->wrote)
             rtci_chan_ring(p->chan);
         p->wrote = false;

@@ -12,6 +12,7 @@
 #include "runtime/base/log.h"
 #include "runtime/net/net.h"
 #include "runtime/node/blobs.h"
+#include "runtime/node/calling.h"
 #include "runtime/node/peering.h"
 #include "runtime/node/worker.h"
 
@@ -31,7 +32,11 @@ struct worker {
     uint64_t sent;       /* number of the last message */
     uint64_t closed_seq; /* of daemon.closed, the first so many wait for this message */
     uint32_t closed_marked;
-    int64_t shift; /* the head's clock less this host's */
+    int64_t shift;     /* the head's clock less this host's */
+    uint64_t lease_ns; /* so long the head waits for a node that is silent */
+    uint64_t
+        ready_seq; /* fenced: that ends when the head has this message; 0: it has not been said */
+    bool fenced;
     bool joined, was_joined, ready_told, refused, left;
     int status;
 };
@@ -82,6 +87,15 @@ static void send_up(struct worker *w)
     buf->len -= at;
 }
 
+/* What comes later may be held against what was said so far. */
+static void say_how_far(struct worker *w)
+{
+    const struct rtci_buf *left = &w->unsent;
+    bool all = !left->len || rtci_wire_only(left->data, left->len, RTCI_R_CREDIT);
+    w->daemon.said = all ? w->sent : UINT64_MAX;
+    w->daemon.said_committed = w->joined ? rtci_link_committed(w->link) : 0;
+}
+
 /* The keeper gives up the channels of clients that are gone, when the head has committed the last
  * that was read from them. */
 static void forget_closed(struct worker *w, uint64_t committed)
@@ -107,24 +121,27 @@ static void forget_closed(struct worker *w, uint64_t committed)
     }
 }
 
-/* Frees of the rings what the head has committed. One mark at a time for each: the next is set when
- * the last was reached. */
+/* Frees of the rings what the head has committed, and other nodes have. One mark at a time for
+ * each: the next is set when the last was reached. */
 static void consume(struct worker *w)
 {
     struct rtci_daemon *d = &w->daemon;
-    uint64_t committed = rtci_link_committed(w->link);
+    uint64_t committed = rtci_link_committed(w->link), settled = rtci_calls_settled(d->calls);
     for (uint32_t i = 0; i < d->n_tokens; i++) {
         struct rtci_process *p = &d->process[d->tokens[i]];
         if (!p->chan)
             continue;
-        if (p->marked && committed >= p->mark_seq) {
+        if (p->marked && committed >= p->mark_seq && settled >= p->mark_calls) {
             rtci_chan_consume_to(p->chan, p->mark_position);
             p->marked = false;
         }
         uint64_t position = rtci_chan_position(p->chan);
-        if (p->marked || w->unsent.len || position == p->mark_position)
+        if (p->marked || w->unsent.len || position == p->mark_position ||
+            (p->called && d->n_held_calls))
             continue;
         p->mark_seq = w->sent;
+        p->mark_calls = p->called ? rtci_calls_sent(d->calls) : 0;
+        p->called = false;
         p->mark_position = position;
         p->marked = true;
     }
@@ -172,6 +189,9 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
     struct rtci_daemon *d = &w->daemon;
     d->number = event->node;
     d->epoch = event->epoch;
+    rtci_node_core_set_number(d->node, event->node);
+    w->lease_ns = event->lease_ns;
+    w->ready_seq = 0;
     rtci_node_core_set_rtt(d->node, event->rtt_ns);
     rtci_peering_welcome(d->peering, event->text);
     if (w->was_joined)
@@ -182,8 +202,10 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
     rtci_buf_fini(&w->old);
     rtci_daemon_read_rest(d);
     rtci_node_core_ready(d->node, &d->actions);
+    rtci_calling_renewed(d);
     w->joined = w->was_joined = true;
     for (uint32_t i = 0; i < d->n_tokens; i++) { /* what it carries is of this session now */
+        d->process[d->tokens[i]].called |= d->process[d->tokens[i]].marked;
         d->process[d->tokens[i]].marked = false;
         d->process[d->tokens[i]].mark_position = 0;
     }
@@ -252,7 +274,7 @@ static bool take_events(struct worker *w)
     struct rtci_daemon *d = &w->daemon;
     rtci_link_signal(w->link, d->net_event);
     if (d->direct_event)
-        rtci_peering_signal(d->peering);
+        rtci_peering_signal(d->peering, d->direct_event);
     d->net_event = d->direct_event = 0;
     for (uint32_t n = 0; n < EVENTS_MAX; n++) {
         struct rtci_link_event event = rtci_link_take(w->link, d->now_ns);
@@ -268,6 +290,7 @@ static bool take_events(struct worker *w)
             d->away_ns = 0;
             tell(w, "the head is back; nothing was lost");
             rtci_daemon_bulk_again(d, 0);
+            rtci_calling_linked(d, 0);
             break;
         case RTCI_LINK_RENEW:
             w->joined = false;
@@ -280,6 +303,7 @@ static bool take_events(struct worker *w)
             break;
         case RTCI_LINK_REFUSED: on_refused(w, &event); return true;
         case RTCI_LINK_BULK: rtci_daemon_bulk(d, event.node, event.data, event.size); break;
+        case RTCI_LINK_CALL: rtci_calling_frame(d, event.node, event.data, event.size); break;
         }
     }
     return true;
@@ -298,6 +322,51 @@ static int carry(void *arg, uint32_t node, const void *head, size_t head_size, c
     return rtci_link_bulk(w->link, node, head, head_size, data, size);
 }
 
+static int carry_call(void *arg, uint32_t node, const void *head, size_t head_size,
+                      const void *data, size_t size)
+{
+    struct worker *w = arg;
+    int rc = RTC_E_DISCONNECTED;
+    if (node != RTCI_HEAD_NODE)
+        rc = rtci_peering_call(w->daemon.peering, node, head, head_size, data, size, w->joined);
+    if (rc != RTC_E_DISCONNECTED)
+        return rc;
+    return rtci_link_call(w->link, node, head, head_size, data, size);
+}
+
+/* ---- When the head may take this node for dead ---- */
+
+/* The head counts from the last that it heard, which may be some seconds before the last that was
+ * heard of it. */
+static uint64_t fence_ns(const struct worker *w)
+{
+    uint64_t lease = w->lease_ns ? w->lease_ns : 10 * RTCI_NS_PER_S;
+    return rtci_link_heard(w->link) + lease * 6 / 10;
+}
+
+static void fence(struct worker *w, bool fenced)
+{
+    struct rtci_daemon *d = &w->daemon;
+    w->fenced = fenced;
+    rtci_node_core_fence(d->node, fenced, &d->actions);
+    rtci_daemon_perform(d);
+}
+
+/* Actors that may be started elsewhere stand still, until the head is heard again; if the session
+ * is a new one, until it has said which of them have to end. */
+static void fence_step(struct worker *w)
+{
+    const struct rtci_daemon *d = &w->daemon;
+    bool silent = d->now_ns >= fence_ns(w);
+    if (!w->fenced && silent)
+        RTCI_LOG(WARN, NODE, "the head is silent: actors that it may start elsewhere are stopped");
+    if (!w->fenced && silent)
+        fence(w, true);
+    else if (w->fenced && !silent && w->joined && !w->unsent.len && w->ready_seq &&
+             rtci_link_committed(w->link) >= w->ready_seq)
+        fence(w, false);
+}
+
 /* ---- The loop ---- */
 
 static bool turn(struct worker *w)
@@ -311,11 +380,16 @@ static bool turn(struct worker *w)
     rtci_daemon_perform(d);
     any |= rtci_daemon_cluster_step(d);
     rtci_daemon_flush(d);
+    rtci_calling_commit(d);
     d->actions.n_out = 0;
     send_up(w);
+    say_how_far(w);
+    rtci_calling_send(d);
+    w->ready_seq = w->ready_seq || w->unsent.len || !w->joined ? w->ready_seq : w->sent;
     consume(w);
     rtci_link_commit(w->link);
     rtci_link_flush(w->link, d->now_ns);
+    fence_step(w);
     return any || (w->joined && d->actions.to_head.len);
 }
 
@@ -406,11 +480,13 @@ static void run_loop(struct worker *w)
     away(w, "it has not joined yet");
     rtci_daemon_survivors(d);
     rtci_daemon_bury(d);
+    fence(w, true); /* nobody knows for how long the head has not heard of them */
     while (!finished(w)) {
         uint64_t at = rtci_link_deadline(w->link), other = rtci_daemon_cluster_deadline(d),
                  direct = rtci_peering_deadline(d->peering);
         at = other < at ? other : at;
         at = w->later_ns && w->later_ns < at ? w->later_ns : at;
+        at = !w->fenced && fence_ns(w) < at ? fence_ns(w) : at;
         rtci_daemon_sleep(d, busy, direct < at ? direct : at);
         busy = turn(w);
     }
@@ -426,7 +502,9 @@ int rtci_worker_run(const struct rtci_daemon_options *options)
         return 2;
     d->carrier = &w;
     d->carry = carry;
-    if (rtci_blobs_open(d) || open_link(&w) || !rtci_daemon_watch_usual(d) || !watch_link(&w)) {
+    d->carry_call = carry_call;
+    if (rtci_blobs_open(d) || rtci_calling_open(d) || open_link(&w) ||
+        !rtci_daemon_watch_usual(d) || !watch_link(&w)) {
         rtci_daemon_cleanup(d);
         return 2;
     }

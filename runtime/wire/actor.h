@@ -14,6 +14,10 @@
 #define RTCI_SPEC_CALL  32u /* ACTOR_CALL: struct rtci_call */
 #define RTCI_SPEC_QUIET 64u /* … nobody wants its result: an answer says only that it ended */
 #define RTCI_SPEC_STREAM 128u /* … its values are wanted as they come */
+/* ACTOR_CALL: it may have been given to its actor before. With ASK it was, and this is a question of
+ * one node to another, with no arguments: is an answer still to come? */
+#define RTCI_SPEC_REPEATED 256u
+#define RTCI_SPEC_ASK      512u
 
 enum rtci_actor_flags {
     RTCI_ACTOR_DETACHED = 1u,      /* outlives its driver and its handles */
@@ -59,6 +63,17 @@ struct rtci_call {
 #define RTCI_REPLY_GONE      8u /* no answer: the actor's process is gone, and of this caller's calls
                                    those up to order `seq` had begun. Its row is an error, whose
                                    `origin` is the actor, `attempts` its incarnation's low bits */
+
+/* ---- Lives of nodes: what is between two of them ends with those ---- */
+
+/* A life ends when the head takes the node for dead. Each has a number that is more than any before, of
+ * all nodes. */
+struct rtci_life { /* LIFE */
+    struct rtci_rec rec;
+    uint32_t node;
+    uint32_t lives; /* of another: it has one after that; 0: it has not */
+    uint64_t life;  /* of the receiver itself: that it has; of another: this and all before ended */
+};
 
 /* ---- Life ---- */
 enum rtci_cause_kind {

@@ -270,6 +270,7 @@ static uint32_t fixed_size(uint16_t type)
     case RTCI_R_CLIENT_GONE: return sizeof(struct rtci_client_gone);
     case RTCI_R_PROGRAM_WANT:
     case RTCI_R_JOB_END: return sizeof(struct rtci_job_end);
+    case RTCI_R_LIFE: return sizeof(struct rtci_life);
     case RTCI_R_SLOT_FREE:
     case RTCI_R_RECALL:
     case RTCI_R_SLOT_BLOCKED:

@@ -76,7 +76,7 @@
     X(87, PROGRAM_WANT, "N>H, H>N: which program runs the tasks of a job; struct rtci_job_end")    \
     X(88, PROGRAM, "N>H, H>N: the answer; struct rtci_program")                                    \
     X(89, LEAVE, "N>H: this node ends; H>N: it has nothing left and shall end; header only")       \
-    X(90, PEER_WANT, "N>H: who and where is that node; struct rtci_slot_msg, slot = node")         \
+    X(90, PEER_WANT, "N>H: who and where is that node (op 1: when is it lost); struct rtci_slot_msg") \
     X(91, PEER, "H>N: the answer, said to both of them; struct rtci_peer_at")                      \
     X(92, ACTOR_CREATE, "C>N>H: struct rtci_spec with struct rtci_actor_options")                  \
     X(93, ACTOR_WHERE, "C>N>H: where does it live; struct rtci_actor_where")                       \
@@ -95,7 +95,8 @@
     X(106, GROUP_CREATE, "C>N>H: reserve bundles of resources; struct rtci_group_create")          \
     X(107, GROUP_REMOVE, "C>N>H: give them back; struct rtci_group_remove")                        \
     X(108, GROUP_WHERE, "C>N>H: tell me when it is ready; struct rtci_group_remove")               \
-    X(109, GROUP_IS, "H>N>C: the answer to these; struct rtci_group_is")
+    X(109, GROUP_IS, "H>N>C: the answer to these; struct rtci_group_is")                           \
+    X(120, LIFE, "H>N: lives of a node ended, or this is yours; struct rtci_life")
 
 enum rtci_rec_type {
 #define X(value, name, text) RTCI_R_##name = (value),
@@ -520,6 +521,8 @@ struct rtci_credit {
     uint32_t client, pad;
     uint64_t bytes;
 };
+/* PROGRAM, H>N1: a detached actor may need it when its driver's host is gone. */
+#define RTCI_PROGRAM_KEEP 1u
 struct rtci_program { /* the driver's executable: named by its contents, fetched by who lacks it */
     struct rtci_rec rec;
     uint32_t job;

@@ -458,6 +458,8 @@ static const struct row rows[] = {
     {"fault_head", "ms", fault_head, NULL, false},
     {"tasks_remote", "1/s", bench_tasks_remote, NULL, false},
     {"task_remote_sync", "us", bench_task_remote_sync, "zmq_curve_rtt", false},
+    {"actor_remote_sync", "us", bench_actor_remote_sync, "zmq_curve_rtt", false},
+    {"actor_remote_async", "1/s", bench_actor_remote_async, NULL, false},
     {"transfer_256m", "GB/s", bench_transfer_256m, "zmq_curve", false},
     {"worker_join", "ms", bench_worker_join, NULL, false},
     {"worker_program", "ms", bench_worker_program, NULL, false},

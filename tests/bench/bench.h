@@ -34,6 +34,8 @@ double bench_pss_mb(int pid); /* proportional share of its memory */
 /* cluster.c: a head and workers. NAN as above. */
 double bench_tasks_remote(void);     /* 1/s */
 double bench_task_remote_sync(void); /* us */
+double bench_actor_remote_sync(void);  /* us */
+double bench_actor_remote_async(void); /* 1/s */
 double bench_transfer_256m(void);    /* GB/s */
 double bench_worker_join(void);      /* ms */
 double bench_worker_program(void);   /* ms: a driver of 5 MB, to a node that has not seen it */

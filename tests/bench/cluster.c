@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <rtc/rtc.h>
+#include <rtc/actor.h>
 
 #include "tests/bench/bench.h"
 
@@ -39,6 +39,16 @@ RTC_TASK(stay_once)
         pause();
     return rtc_return_i64(call, rtc_call_attempt(call));
 }
+
+/* What is asked of an actor on the worker: nothing. */
+static int answer(struct rtc_call *call)
+{
+    return rtc_return_i64(call, 1);
+}
+struct answerer {
+    int unused;
+};
+RTC_ACTOR(bench_answerer, struct answerer, .methods = {RTC_METHOD(answer)});
 
 struct worker {
     pid_t pid;
@@ -187,6 +197,55 @@ double bench_task_remote_sync(void)
         took[n] = (bench_now() - begin) * 1e6;
     }
     return bench_median(took, n);
+}
+
+static bool actor_on(const struct worker *w, rtc_actor *ret_actor)
+{
+    const struct rtc_pair label = {"worker", w->name};
+    int rc = rtc_actor_create(
+        cluster.rtc, "bench_answerer", NULL,
+        RTC_ACTOR_OPTIONS(.needs = RTC_OPTIONS(.labels = &label, .n_labels = 1, .cpus = RTC_NONE)),
+        ret_actor);
+    rc = rc ? rc : rtc_actor_ready(cluster.rtc, *ret_actor, RTC_S(30));
+    if (rc)
+        fprintf(stderr, "rtc-bench: %s\n", rtc_last_error());
+    return !rc;
+}
+
+double bench_actor_remote_sync(void)
+{
+    static double took[100000];
+    static rtc_actor actor;
+    size_t n = 0;
+    if (!up() || (!actor.seq && !actor_on(&cluster.worker, &actor)))
+        return NAN;
+    for (double end = bench_now() + bench_seconds; bench_now() < end && n < 100000; n++) {
+        rtc_ref ref;
+        struct rtc_value value;
+        double begin = bench_now();
+        RTC_CHECK(rtc_actor_call(cluster.rtc, actor, "answer", NULL, NULL, &ref));
+        RTC_CHECK(rtc_get(cluster.rtc, ref, RTC_S(60), &value));
+        RTC_CHECK(rtc_release(cluster.rtc, ref));
+        took[n] = (bench_now() - begin) * 1e6;
+    }
+    return bench_median(took, n);
+}
+
+double bench_actor_remote_async(void)
+{
+    static rtc_ref refs[BATCH];
+    static rtc_actor actor;
+    size_t n = 0;
+    if (!up() || (!actor.seq && !actor_on(&cluster.worker, &actor)))
+        return NAN;
+    double begin = bench_now(), end = begin + bench_seconds;
+    for (; bench_now() < end; n += BATCH) {
+        for (size_t i = 0; i < BATCH; i++)
+            RTC_CHECK(rtc_actor_call(cluster.rtc, actor, "answer", NULL, NULL, &refs[i]));
+        RTC_CHECK(rtc_get_many(cluster.rtc, refs, BATCH, RTC_S(60), NULL));
+        RTC_CHECK(rtc_release_many(cluster.rtc, refs, BATCH));
+    }
+    return (double)n / (bench_now() - begin);
 }
 
 double bench_transfer_256m(void)

@@ -385,9 +385,19 @@ static size_t make_group(struct rng *rng, uint8_t *at)
                           0);
 }
 
+static size_t make_life(struct rng *rng, void *at)
+{
+    struct rtci_life *life = at;
+    life->node = 1 + rng_below(rng, 5);
+    life->lives = rng_below(rng, 2);
+    life->life = rng_below(rng, 100);
+    return sizeof(*life);
+}
+
 static size_t make_actor(struct rng *rng, uint16_t type, uint8_t *at)
 {
     switch (type) {
+    case RTCI_R_LIFE: return make_life(rng, at);
     case RTCI_R_ACTOR_CREATE:
     case RTCI_R_ACTOR_START:
     case RTCI_R_ACTOR_CALL: return make_spec(rng, type, at);

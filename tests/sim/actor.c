@@ -80,6 +80,7 @@ static void create(struct sim *sim, struct vproc *proc)
     monitor->id = id;
     proc->actors_left--;
     proc->actors_open++;
+    sim_call_callee(sim, proc, id);
 }
 
 static void end(struct sim *sim, struct vproc *proc, struct known *known, bool last)

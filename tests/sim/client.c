@@ -285,6 +285,7 @@ void sim_on_result(struct sim *sim, struct vproc *proc, const struct rtci_done *
             hold->wanted = false;
             SIM_CHECK(sim,
                       done->status != RTC_E_LOST || sim->swarm.kill_node || sim->swarm.drain ||
+                          sim->n_suspects || /* held by an attempt that another has overtaken */
                           job_ended(sim, proc->job),
                       "%u:%llu is lost though it is held", id.client, (unsigned long long)id.seq);
         }

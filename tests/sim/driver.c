@@ -96,7 +96,8 @@ void sim_driver_step(struct sim *sim, struct vproc *proc)
     }
     bool last = !proc->to_submit && !proc->open && !proc->alloc_state;
     sim_actor_driver(sim, proc, last);
-    if (last && !proc->actors_left && !proc->actors_open) {
+    sim_call_step(sim, proc);
+    if (last && !proc->actors_left && !proc->actors_open && !proc->calls_open) {
         leave(sim, proc);
         return;
     }

@@ -61,6 +61,8 @@ static void core_create(struct sim *sim, struct vnode *node)
     node->config.incarnation = node->link;
     int rc = rtci_node_core_create(&node->config, &node->core);
     SIM_CHECK(sim, rc == 0, "no node");
+    rtci_node_core_set_number(node->core, node->number);
+    sim_calls_open(sim, node);
     node->actions.trace_on = sim->verbose;
     node->config.store_used = true; /* by the next one */
 }
@@ -118,6 +120,7 @@ void sim_node_join(struct sim *sim, uint32_t index)
     sim_say(sim, "node %u joins, session %u", index, node->link);
     rtci_head_core_node_up(sim->head, sim->now_ns, node->number, node->link, &sim->head_actions);
     tell_all(sim, index, fresh);
+    sim_calls_joined(sim, index);
     sim_node_end(sim, index);
     sim_head_wake(sim, sim->now_ns);
     for (uint32_t i = 0; i < node->n_procs; i++)
@@ -142,6 +145,7 @@ void sim_daemon_kill(struct sim *sim, uint32_t index)
 void sim_node_stop(struct vnode *node)
 {
     node->daemons++;
+    sim_calls_close(node);
     rtci_node_core_destroy(node->core);
     node->core = NULL;
     rtci_node_actions_fini(&node->actions);
@@ -208,6 +212,7 @@ void sim_node_lost(struct sim *sim, uint32_t index, const char *cause)
     struct vnode *node = &sim->nodes[index];
     sim_say(sim, "node %u is lost: %s", index, cause);
     sim_link_end(sim, index, true);
+    sim_calls_lost(sim, index);
     node->suspect = false;
     if (sim->head)
         rtci_head_core_node_down(sim->head, sim->now_ns, node->number, node->link, cause,
@@ -232,6 +237,8 @@ void sim_node_start(struct sim *sim, uint32_t index)
     node->number = index + 1;
     sim_node_lost(sim, index, "its host was started again");
     node->up = true;
+    node->lived = ++sim->lives;
+    node->gone = false;
     node->config.store_used = false;
     sim_node_join(sim, index);
 }

@@ -133,14 +133,26 @@ static void arrived(struct sim *sim, uint32_t index, uint32_t to, struct message
 }
 
 /* Rings forget what the head has committed. */
-static void forget(struct sim *sim, struct vnode *node)
+static void consume(struct sim *sim, struct message *message)
 {
+    for (uint32_t i = 0; i < message->n_marks; i++)
+        sim_consume(sim->procs[message->marks[i].proc], message->marks[i].position);
+    message->n_marks = 0;
+}
+
+void sim_link_forget(struct vnode *node)
+{
+    struct sim *sim = node->sim;
     struct rtci_session_counts counts;
+    if (!node->ends[TO_HEAD])
+        return;
+    uint64_t settled = node->calls ? rtci_calls_settled(node->calls) : 0;
     rtci_session_counts(node->ends[TO_HEAD], &counts);
     uint32_t n = 0;
-    for (; n < node->n_sent && node->sent[n]->seq <= counts.peer_committed; n++) {
-        for (uint32_t i = 0; i < node->sent[n]->n_marks; i++)
-            sim_consume(sim->procs[node->sent[n]->marks[i].proc], node->sent[n]->marks[i].position);
+    for (; n < node->n_sent && node->sent[n]->seq <= counts.peer_committed &&
+           node->sent[n]->calls <= settled;
+         n++) {
+        consume(sim, node->sent[n]);
         sim_message_free(node->sent[n]);
     }
     sim_closed(node, counts.peer_committed);
@@ -164,7 +176,7 @@ void sim_link_frame(struct sim *sim, uint32_t index, uint32_t to, struct message
         if (to == TO_HEAD)
             judge(sim, index);
         else
-            forget(sim, node);
+            sim_link_forget(node);
         if (result == RTCI_SESSION_MESSAGE) {
             struct message *whole = sim_message_new(index, node->link, payload, size);
             whole->seq = seq;

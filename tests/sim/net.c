@@ -91,6 +91,7 @@ void sim_event(struct sim *sim, const struct event *event)
     case EV_EXIT: sim_process_exit(sim, sim->procs[event->a], (int32_t)event->b); break;
     case EV_CHAOS: chaos(sim); break;
     case EV_REJOIN: sim_node_start(sim, event->a); break;
+    case EV_CALLS: sim_calls_frame(sim, event->a, event->b, event->message); break;
     case EV_PULL: sim_node_pulled(sim, event->a, event->message); break;
     default: SIM_FAIL(sim, "event %u", event->type);
     }
@@ -102,6 +103,7 @@ static void attach_driver(struct sim *sim, uint32_t index, uint32_t token)
     proc->job_lo = sim_between(sim, 1, UINT32_MAX);
     proc->to_submit = sim->swarm.tasks / sim->swarm.drivers;
     proc->actors_left = sim->swarm.actors / sim->swarm.drivers;
+    proc->calls_left = sim->swarm.calls / sim->swarm.drivers;
     struct rtci_attach attach = {
         .token = token, .role = RTCI_ROLE_DRIVER, .pid = proc->index, .job_lo = proc->job_lo};
     snprintf(attach.name, sizeof(attach.name), "sim");
@@ -139,6 +141,7 @@ void sim_finished(struct sim *sim)
     SIM_CHECK(sim, sim->head, "the head is away");
     rtci_head_core_stats(sim->head, &stats);
     rtci_head_core_check(sim->head);
+    sim_calls_finished(sim);
     SIM_CHECK(sim, sim->drivers_left == 0, "%u drivers wait for ever", sim->drivers_left);
     SIM_CHECK(sim, stats.tasks_alive == 0 && stats.objects == 0,
               "%llu tasks and %llu objects are left", (unsigned long long)stats.tasks_alive,
@@ -185,6 +188,8 @@ void sim_stop(struct sim *sim)
     rtci_head_actions_fini(&sim->head_actions);
     rtci_buf_fini(&sim->journal);
     rtci_map_fini(&sim->known_by_id);
+    rtci_map_fini(&sim->call_by_id);
+    free(sim->calls);
     free(sim->inbox);
     free(sim->nodes);
     free(sim->procs);

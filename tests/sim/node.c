@@ -216,6 +216,8 @@ static void flush(struct sim *sim, struct vnode *node)
             const struct rtci_rec *rec = (const struct rtci_rec *)(out->buf.data + at);
             if (proc->alive)
                 sim_proc_record(sim, proc, rec);
+            else if (rec->type == RTCI_R_ACTOR_CALL)
+                sim_call_arrives(sim, proc, (const struct rtci_spec *)rec);
             at += rec->size;
         }
         rtci_node_core_client_read(node->core, out->token, out->buf.len, &node->actions);
@@ -245,6 +247,7 @@ static void send_to_head(struct sim *sim, uint32_t index)
         sim_message_new(index, node->link, node->actions.to_head.data, node->actions.to_head.len);
     message->marks = marks;
     message->n_marks = n;
+    message->calls = rtci_calls_sent(node->calls);
     sim_link_send(sim, index, false, message);
     for (uint32_t i = 0; i < node->n_procs; i++) {
         if (node->procs[i]->closed && !node->procs[i]->closed_seq)
@@ -256,9 +259,14 @@ void sim_node_end(struct sim *sim, uint32_t index)
 {
     struct vnode *node = &sim->nodes[index];
     perform(sim, index);
+    sim_calls_turn(sim, index);
     flush(sim, node);
     perform(sim, index);
+    sim_calls_turn(sim, index);
+    flush(sim, node);
     send_to_head(sim, index);
+    sim_calls_flush(sim, index);
+    sim_link_forget(node);
     uint64_t deadline = node->actions.deadline_ns;
     sim_print_trace(sim, "node ", node->number, &node->actions.trace);
     rtci_node_actions_clear(&node->actions);
@@ -302,7 +310,9 @@ void sim_report_exit(struct sim *sim, struct vnode *node, struct vproc *proc)
                              .unclaimed = held + running,
                              .n_unclaimed = n - running,
                              .log = "last words",
-                             .log_len = 10};
+                             .log_len = 10,
+                             .callers = proc->callers,
+                             .n_callers = proc->n_callers};
     if (running)
         gone.claimed = held[0];
     rtci_node_core_gone(node->core, sim->now_ns, &gone, &node->actions);

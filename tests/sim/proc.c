@@ -31,6 +31,8 @@ void sim_proc_free(struct vproc *proc)
     free(proc->live);
     free(proc->holds);
     free(proc->tasks);
+    free(proc->callers);
+    free(proc->callees);
     free(proc);
 }
 
@@ -97,6 +99,9 @@ void sim_proc_record(struct sim *sim, struct vproc *proc, const struct rtci_rec 
     }
     case RTCI_R_SHUTDOWN: proc->stop = true; break;
     case RTCI_R_ACTOR_START: sim_actor_start(sim, proc, at); break;
+    case RTCI_R_ACTOR_CALL:
+    case RTCI_R_ACTOR_REPLY: sim_call_record(sim, proc, rec); break;
+    case RTCI_R_ACTOR_IS: sim_call_is(sim, proc, at); break;
     case RTCI_R_ACTOR_STOP: proc->act.stop = true; break;
     case RTCI_R_ACTOR_DOWN: sim_actor_down(sim, proc, at); break;
     case RTCI_R_GRANT: {
@@ -171,6 +176,7 @@ void sim_proc_epoch(struct sim *sim, struct vproc *proc)
         proc->alloc_state = 0;
         sim_alloc(sim, proc, proc->alloc_id, proc->alloc_size);
     }
+    sim_call_epoch(sim, proc);
     if (proc->run.active && proc->run.blocked) {
         struct rtci_id ids[8];
         uint32_t n = 0;

@@ -150,6 +150,8 @@ static void draw_swarm(struct sim *sim, uint32_t nodes, uint32_t tasks)
     swarm->p_detached = some(sim, 300);
     struct rng apart = {sim->seed * 0xd1342543de82ef95u + 7}; /* what others draw stays as it was */
     swarm->actors = rng_below(&apart, 2) ? 0 : 1 + rng_below(&apart, 40);
+    swarm->calls = swarm->actors && rng_below(&apart, 3) ? 1 + rng_below(&apart, 600) : 0;
+    sim->call_rng = apart;
     swarm->delay_ns = sim_chance(sim, 500) ? 10 * SIM_US : sim_between(sim, SIM_US, 2 * SIM_MS);
     swarm->run_ns = sim_between(sim, 1, 3 * SIM_MS);
     if (sim_chance(sim, 300))
@@ -174,7 +176,8 @@ static void report(struct sim *sim)
     printf("seed=%llu nodes=%u tasks=%u steps=%llu time=%.3fs results=%llu runs=%llu kills=%llu "
            "heads=%llu nodes_lost=%llu recalled=%llu cancels=%llu blocked=%llu grants=%llu "
            "holds=%llu pulled=%llu not_pulled=%llu daemons=%llu suspects=%llu cuts=%llu lost=%llu "
-           "leaves=%llu actors=%llu downs=%llu groups=%llu",
+           "leaves=%llu actors=%llu downs=%llu groups=%llu calls=%u done=%llu not_run=%llu "
+           "has_run=%llu unknown=%llu refused=%llu",
            (unsigned long long)sim->seed, sim->swarm.nodes, sim->n_known,
            (unsigned long long)sim->steps, (double)sim->now_ns / 1e9,
            (unsigned long long)sim->n_results, (unsigned long long)sim->n_runs,
@@ -186,7 +189,11 @@ static void report(struct sim *sim)
            (unsigned long long)sim->n_daemon_kills, (unsigned long long)sim->n_suspects,
            (unsigned long long)sim->n_cuts, (unsigned long long)sim->n_lost,
            (unsigned long long)sim->n_leaves, (unsigned long long)sim->n_actor_starts,
-           (unsigned long long)sim->n_downs, (unsigned long long)sim->n_groups);
+           (unsigned long long)sim->n_downs, (unsigned long long)sim->n_groups, sim->n_calls,
+           (unsigned long long)sim->n_outcomes[CALL_DONE],
+           (unsigned long long)sim->n_outcomes[CALL_NOT_RUN],
+           (unsigned long long)sim->n_outcomes[CALL_HAS_RUN],
+           (unsigned long long)sim->n_outcomes[CALL_UNKNOWN], (unsigned long long)sim->n_refused);
     for (uint32_t i = 1; i < 64; i++) {
         if (sim->n_failed[i])
             printf(" E%u=%llu", i, (unsigned long long)sim->n_failed[i]);

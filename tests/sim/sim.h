@@ -13,6 +13,7 @@
 
 #include "runtime/base/bounds.h"
 #include "runtime/base/map.h"
+#include "runtime/core/calls.h"
 #include "runtime/core/core.h"
 #include "runtime/core/session.h"
 #include "tests/lib/rng.h"
@@ -38,6 +39,7 @@ enum sim_event_type {
     EV_CHAOS,
     EV_REJOIN,
     EV_PULL,
+    EV_CALLS,
 };
 struct event {
     uint64_t at_ns, order;
@@ -55,6 +57,7 @@ struct message {
     struct rtci_buf span;
     struct mark *marks;
     uint32_t n_marks;
+    uint64_t calls; /* … and other nodes have what was said to them up to this */
 };
 
 /* ---- Tasks ---- */
@@ -109,6 +112,19 @@ struct vact { /* the actor that an executor is; client 0 = none */
     uint64_t until_ns;
     bool said, failed, stop;
 };
+/* An actor that a driver calls, and where it lives. */
+struct callee {
+    struct rtci_id id;
+    uint32_t node, client, incarnation, asked;
+    uint64_t order;
+    bool known;
+};
+enum call_outcome { CALL_OPEN, CALL_DONE, CALL_NOT_RUN, CALL_HAS_RUN, CALL_UNKNOWN, CALL_OUTCOMES };
+struct vcall {
+    uint32_t proc, callee, node, client, incarnation, ran;
+    uint64_t seq, order;
+    enum call_outcome outcome, lost; /* lost: what becomes of it when its actor is known to be gone */
+};
 struct vproc {
     uint32_t index, node, token, role, number, job, driver_token, profile_cpus;
     bool program; /* of a driver on another host */
@@ -139,7 +155,11 @@ struct vproc {
     uint32_t n_tasks, cap_tasks;
     struct run run;
     struct vact act;
+    struct rtci_gone_caller *callers; /* of the actor, and what was begun of theirs */
+    uint32_t n_callers, cap_callers;
     /* driver */
+    struct callee *callees;
+    uint32_t n_callees, cap_callees, calls_left, calls_open;
     uint32_t to_submit, open, actors_left, actors_open;
     uint64_t group;       /* its placement group; 0 = none */
     uint32_t group_shape; /* … and of the shapes the last, which is in it */
@@ -147,6 +167,10 @@ struct vproc {
 };
 
 struct vnode {
+    struct sim *sim;
+    struct rtci_calls *calls; /* with other nodes; the daemon's, as the core */
+    uint64_t lived, call_ns; /* lived: the life that the head gave it */
+    bool gone; /* the head has given up this life */
     struct rtci_node_core *core;
     struct rtci_node_config config;
     struct rtci_node_actions actions;
@@ -177,7 +201,7 @@ struct swarm { /* drawn anew for each seed: what happens, and how much of it, in
     uint32_t kill_exec, kill_node, kill_head, kill_daemon, no_register, spawn_fails, kill_driver;
     uint32_t kill_one_daemon, cut, loss, repeat, drain;
     uint64_t delay_ns, run_ns, chaos_ns;
-    uint32_t cpus, actors;
+    uint32_t cpus, actors, calls;
 };
 
 struct sim {
@@ -200,6 +224,12 @@ struct sim {
     struct rtci_map known_by_id;
     uint32_t drivers_left;
     bool verbose, broken;
+    struct rng call_rng;
+    uint64_t instances, lives;
+    struct vcall *calls;
+    uint32_t n_calls, cap_calls;
+    struct rtci_map call_by_id;
+    uint64_t n_outcomes[CALL_OUTCOMES], n_refused;
     /* what happened, for coverage */
     uint64_t n_results, n_runs, n_kills, n_head_kills, n_node_kills, n_recalled, n_cancels,
         n_blocked, n_grants, n_pulled, n_not_pulled, n_holds, n_daemon_kills, n_suspects, n_cuts,
@@ -236,6 +266,7 @@ void sim_link_poll(struct sim *sim, uint32_t node, uint32_t to);
 void sim_link_break(struct sim *sim, uint32_t node);
 void sim_link_heal(struct sim *sim, uint32_t node, bool broke);
 bool sim_link_quiet(const struct sim *sim);
+void sim_link_forget(struct vnode *node); /* of the rings, what has arrived */
 
 /* head.c */
 void sim_head_first(struct sim *sim);
@@ -312,6 +343,21 @@ void sim_actor_down(struct sim *sim, struct vproc *proc, const struct rtci_actor
 void sim_actor_start(struct sim *sim, struct vproc *proc, const struct rtci_spec *spec);
 void sim_actor_group(struct sim *sim, struct vproc *proc, const struct rtci_group_is *is);
 bool sim_actor_step(struct sim *sim, struct vproc *proc);
+/* call.c */
+void sim_calls_open(struct sim *sim, struct vnode *node);
+void sim_calls_close(struct vnode *node);
+void sim_calls_frame(struct sim *sim, uint32_t node, uint32_t from, struct message *message);
+void sim_calls_joined(struct sim *sim, uint32_t node);
+void sim_calls_lost(struct sim *sim, uint32_t node);
+void sim_calls_turn(struct sim *sim, uint32_t node);
+void sim_calls_flush(struct sim *sim, uint32_t node);
+void sim_calls_finished(struct sim *sim);
+void sim_call_callee(struct sim *sim, struct vproc *proc, struct rtci_id id);
+void sim_call_step(struct sim *sim, struct vproc *proc);
+void sim_call_is(struct sim *sim, struct vproc *proc, const struct rtci_actor_is *is);
+void sim_call_epoch(struct sim *sim, struct vproc *proc);
+void sim_call_arrives(struct sim *sim, struct vproc *proc, const struct rtci_spec *spec);
+void sim_call_record(struct sim *sim, struct vproc *proc, const struct rtci_rec *rec);
 /* driver.c */
 void sim_driver_step(struct sim *sim, struct vproc *proc);
 

@@ -32,10 +32,10 @@
 #define S     RTCI_NS_PER_S
 
 struct told { /* by one end */
-    unsigned joined, broken, resumed, dead, refused, renew, bulk, messages;
+    unsigned joined, broken, resumed, dead, refused, renew, bulk, calls, messages;
     uint64_t last; /* number in the last message */
     int status;
-    uint32_t node, bulk_from;
+    uint32_t node, bulk_from; /* bulk_: of calls, too */
     uint64_t epoch, bulk_value, session_messages;
     size_t bulk_size;
     char text[RTCI_TEXT_MAX], broken_text[RTCI_TEXT_MAX];
@@ -92,7 +92,6 @@ static void check_numbered(struct told *told, const void *data, size_t size)
 static void on_bulk(struct told *told, uint32_t from, const void *data, size_t size)
 {
     assert_int_equal((uintptr_t)data % 8, 0);
-    told->bulk++;
     told->bulk_from = from;
     told->bulk_size = size;
     memcpy(&told->bulk_value, data, sizeof(told->bulk_value));
@@ -116,7 +115,11 @@ static void take_hub(struct net *n)
         case RTCI_HUB_BROKEN: of->broken++; break;
         case RTCI_HUB_RESUMED: of->resumed++; break;
         case RTCI_HUB_DEAD: of->dead++; break;
-        case RTCI_HUB_BULK: on_bulk(of, e.node, e.data, e.size); break;
+        case RTCI_HUB_BULK:
+        case RTCI_HUB_CALL:
+            on_bulk(of, e.node, e.data, e.size);
+            *(e.type == RTCI_HUB_CALL ? &of->calls : &of->bulk) += 1;
+            break;
         case RTCI_HUB_REFUSED:
             n->at_hub.refused++;
             memcpy(n->at_hub.text, e.text, sizeof(e.text));
@@ -152,7 +155,11 @@ static void take_link(struct net *n, int i)
             of->status = e.status;
             memcpy(of->text, e.text, sizeof(e.text));
             break;
-        case RTCI_LINK_BULK: on_bulk(of, e.node, e.data, e.size); break;
+        case RTCI_LINK_BULK:
+        case RTCI_LINK_CALL:
+            on_bulk(of, e.node, e.data, e.size);
+            *(e.type == RTCI_LINK_CALL ? &of->calls : &of->bulk) += 1;
+            break;
         }
     }
 }

@@ -545,6 +545,37 @@ static void sleeps(void **state)
     rests(n);
 }
 
+/* Calls: between nodes, through the head; to the head's own, and from it; however large they are.
+ */
+static void call_frames(void **state)
+{
+    struct net *n = *state;
+    const size_t size = RTCI_CALL_MAX - 8;
+    uint8_t *data = calloc(1, size + 8);
+    uint64_t head = 77;
+    assert_non_null(data);
+    join_link(n, 0);
+    join_link(n, 1);
+    joined(n, 0);
+    joined(n, 1);
+    assert_int_equal(rtci_link_call(n->links[0], 3, &head, 8, data, size), 0);
+    UNTIL(n, 5, n->at[1].calls == 1);
+    assert_int_equal(n->at[1].bulk_from, 2);
+    assert_int_equal(n->at[1].bulk_value, 77);
+    assert_int_equal(n->at[1].bulk_size, size + 8);
+    assert_int_equal(rtci_link_call(n->links[1], 1, &head, 8, "abc", 3), 0);
+    UNTIL(n, 5, n->at_hub_from[3].calls == 1);
+    assert_int_equal(n->at_hub_from[3].bulk_size, 11);
+    assert_int_equal(rtci_hub_call(n->hub, 2, &head, 8, NULL, 0), 0);
+    UNTIL(n, 5, n->at[0].calls == 1);
+    assert_int_equal(n->at[0].bulk_from, 1);
+    assert_int_equal(rtci_hub_call(n->hub, 9, &head, 8, NULL, 0), RTC_E_DISCONNECTED);
+    assert_int_equal(rtci_link_call(n->links[0], 3, &head, 16, data, size), RTC_E_TOO_LARGE);
+    assert_int_equal(rtci_hub_call(n->hub, 2, &head, 16, data, size), RTC_E_TOO_LARGE);
+    assert_int_equal(rtci_link_call(n->links[0], 9, &head, 8, data, 8), 0); /* to nobody */
+    free(data);
+}
+
 /* Control goes on beside a bulk queue that is always full. */
 static void bulk_beside_control(void **state)
 {
@@ -598,6 +629,7 @@ int main(void)
         TEST(port_in_use),
         TEST(sleeps),
         TEST(bulk_frames),
+        TEST(call_frames),
         TEST(bulk_beside_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 
 struct end {
     struct rtci_direct *direct;
-    unsigned up, down, bulk;
+    unsigned up, down, bulk, calls, bulk_at_call;
     uint32_t from;
     uint64_t value;
     size_t size;
@@ -22,15 +22,17 @@ struct ends {
 static void take(struct end *e)
 {
     for (;;) {
-        rtci_direct_signal(e->direct);
+        rtci_direct_signal(e->direct, UINT32_MAX);
         struct rtci_direct_event event = rtci_direct_take(e->direct, now());
         switch (event.type) {
         case RTCI_DIRECT_NONE: return;
         case RTCI_DIRECT_UP: e->up++; break;
         case RTCI_DIRECT_DOWN: e->down++; break;
         case RTCI_DIRECT_BULK:
+        case RTCI_DIRECT_CALL:
             assert_int_equal((uintptr_t)event.data % 8, 0);
-            e->bulk++;
+            e->bulk_at_call = event.type == RTCI_DIRECT_CALL ? e->bulk : e->bulk_at_call;
+            *(event.type == RTCI_DIRECT_CALL ? &e->calls : &e->bulk) += 1;
             e->from = event.node;
             e->size = event.size;
             memcpy(&e->value, event.data, sizeof(e->value));
@@ -124,6 +126,14 @@ static void check_frames(struct ends *s, int i, int other)
     assert_int_equal(s->at[other].value, value);
     assert_int_equal(s->at[other].from, i + 2);
     assert_int_equal(s->at[other].size, sizeof(value) + 4);
+    before = s->at[other].calls;
+    value++;
+    assert_int_equal(
+        rtci_direct_call(s->at[i].direct, (uint32_t)other + 2, &value, sizeof(value), "call", 4),
+        0);
+    UNTIL_ENDS(s, 5, s->at[other].calls == before + 1);
+    assert_int_equal(s->at[other].value, value);
+    assert_int_equal(s->at[other].from, i + 2);
 }
 
 /* One side can be reached: its connection carries both directions. */
@@ -176,7 +186,11 @@ static void both_dial(void **state)
     while ((rc = rtci_direct_send(s->at[0].direct, 3, large, sizeof(large), NULL, 0)) == 0)
         sent++;
     assert_int_equal(rc, RTC_E_AGAIN);
+    unsigned calls = s->at[1].calls;
+    assert_int_equal(rtci_direct_call(s->at[0].direct, 3, large, 8, NULL, 0), 0);
     UNTIL_ENDS(s, 10, s->at[1].bulk == before + sent);
+    UNTIL_ENDS(s, 10, s->at[1].calls == calls + 1);
+    assert_true(s->at[1].bulk_at_call < before + sent); /* it did not stand behind all of them */
     check_frames(s, 0, 1);
 }
 

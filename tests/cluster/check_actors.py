@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""check_actors.py BUILD [nightly] [SCENARIO…]: actors on the hosts of check_hosts.py.
+
+A driver on the head calls a sink on w2, and a relay on w1 that calls the sink; meanwhile something is struck.
+Every call has an outcome, and every outcome is true. RTC_TEST_VERBOSE as there. Exit 77: not possible here."""
+
+import os
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from hosts import Failure, Lab, check, enter, processes, read, wait  # noqa: E402
+
+QUICK, NIGHTLY = [], []
+
+
+def quick(function):
+    QUICK.append(function)
+    return function
+
+
+def nightly(function):
+    NIGHTLY.append(function)
+    return function
+
+
+def number(lab, name):
+    return lab.nodes()[name]['node']
+
+
+def drive(lab, restarts=0, retries=0, where=None):
+    return lab.drive(where or lab.head, 'calls', lab.file('marks'), number(lab, 'w2'), number(lab, 'w1'), restarts,
+                     retries)
+
+
+def goes_on(lab, program, what, seconds=40):
+    got = program.got()
+    wait(f'calls go on after {what}\n{program.tail()}',
+         lambda: program.got() > got + 1000 or not program.running(), seconds)
+    check(program.running(), f'the driver ended after {what}\n{program.tail()}')
+
+
+def story(program):
+    return [line for line in program.out().splitlines() if line.startswith('story')]
+
+
+def true(program, values, retries=0):
+    check(values['lies'] == 0 and values['order'] == 0, f'{values} {program.tail()}')
+    check(retries or values['twice'] == 0, f'calls ran twice: {values}')
+
+
+def all_done(program, values):
+    true(program, values)
+    check(values['done'] == values['calls'], f'{values} {story(program)}')
+
+
+@quick
+def direct(lab):
+    """Nothing happens: all calls are answered, between the workers directly."""
+    lab.start()
+    program = drive(lab)
+    goes_on(lab, program, 'the start')
+    all_done(program, program.good(60))
+    wait('calls went directly', lambda: 'is reached directly' in read(lab.w1.log), 5)
+    lab.settled('head', 'w1', 'w2')
+
+
+@quick
+def relayed(lab):
+    """The workers do not reach each other: the head's router passes their calls on."""
+    lab.start_head()
+    lab.start_worker(lab.w1)
+    lab.w1.block('both', lab.w2)
+    lab.start_worker(lab.w2)
+    program = drive(lab, where=lab.w1)
+    goes_on(lab, program, 'the start')
+    all_done(program, program.good(60))
+    check('is reached directly' not in read(lab.w1.log), 'they reached each other')
+    lab.w1.unblock()
+
+
+@quick
+def from_far(lab):
+    """The driver is a node of its own, behind a router that masquerades."""
+    lab.start()
+    program = drive(lab, where=lab.far)
+    goes_on(lab, program, 'the start')
+    all_done(program, program.good(60))
+
+
+def cut_between(seconds):
+    def strike(lab, program):
+        lab.w1.block('both', lab.w2)
+        hold(seconds, program)
+        lab.w1.unblock()
+    return strike
+
+
+def cut(seconds):
+    def strike(lab, program):
+        lab.w2.link(False)
+        hold(seconds, program)
+        lab.w2.link(True)
+    return strike
+
+
+def daemon_killed(name):
+    def strike(lab, _program):
+        host = lab.hosts[name]
+        before = host.daemon()
+        host.strike()
+        wait('its keeper starts the daemon again', lambda: host.daemon() not in (0, before), 5)
+    return strike
+
+
+def hold(seconds, program):
+    until = time.monotonic() + seconds
+    wait('the driver goes on', lambda: time.monotonic() > until or not program.running(), seconds + 5)
+    check(program.running(), f'the driver ended\n{program.tail()}')
+
+
+STRIKES = [('ways_cut', cut_between(1)), ('link_cut', cut(1)), ('w1_daemon_killed', daemon_killed('w1')),
+           ('w2_daemon_killed', daemon_killed('w2')), ('head_daemon_killed', daemon_killed('head'))]
+LONG = [('ways_cut_long', cut_between(12)), ('link_cut_long', cut(5))]
+
+
+def bear(name, title, strike, register):
+    """Nobody dies: every call is answered, in order, once."""
+    def scenario(lab):
+        lab.start()
+        program = drive(lab)
+        goes_on(lab, program, 'the start')
+        for _ in range(3):
+            strike(lab, program)
+            lab.alive('head', 'w1', 'w2', seconds=25)
+            goes_on(lab, program, title)
+        all_done(program, program.good(90))
+        lab.settled('head', 'w1', 'w2')
+    scenario.__name__ = f'{name}_{title}'
+    register(scenario)
+
+
+for title, strike in STRIKES:
+    bear('bears', title, strike, quick)
+for title, strike in LONG:
+    bear('bears', title, strike, nightly)
+
+
+def lost(lab, how, retries):
+    """w2 dies amid calls, whole: the sink is started again elsewhere."""
+    lab.start()
+    program = drive(lab, 3, retries)
+    goes_on(lab, program, 'the start')
+    how(lab, program)
+    goes_on(lab, program, 'the loss', 60)
+    values = program.good(120)
+    true(program, values, retries)
+    check(values['incarnations'] == 2, f'it was not started again: {values}')
+    if retries:
+        check(values['done'] == values['calls'], f'{values} {story(program)}')
+    else:
+        check(values['unknown'] + values['has_run'] > 0, f'nothing was in flight: {values}')
+        check(values['unknown'] + values['has_run'] < 1000, f'{values}')
+    return values
+
+
+def crashed(lab, _program):
+    lab.w2.crash()
+    wait('w2 is declared dead', lambda: lab.gone('w2'), 20)
+
+
+def cut_off(lab, program):
+    """The node lives, and nobody hears of it: its actor stands still before the next one begins."""
+    lab.w2.link(False)
+    wait('its actor stands still', lambda: 'T' in [state for _, _, state, net in processes() if net == lab.w2.number], 9)
+    check(not lab.gone('w2'), 'it stood still too late')
+    wait('w2 is declared dead', lambda: lab.gone('w2'), 20)
+    goes_on(lab, program, 'the loss', 60)
+    lab.w2.link(True)
+    lab.alive('w2', seconds=25)
+
+
+@quick
+def node_killed(lab):
+    lost(lab, crashed, 0)
+
+
+@nightly
+def node_killed_retries(lab):
+    lost(lab, crashed, 5)
+
+
+@quick
+def node_cut_off(lab):
+    lost(lab, cut_off, 0)
+
+
+@quick
+def detached(lab):
+    """A detached actor of a driver behind the NAT, which has gone, is started again where its program never was."""
+    lab.start(1, ['w1'])
+    lab.drive(lab.far, 'detached', lab.file('marks'), number(lab, 'w1')).good()
+    wait('the head keeps its program', lambda: any(
+        len(name) == 64 for name in os.listdir(lab.head.dir + '/state/programs'))
+        if os.path.isdir(lab.head.dir + '/state/programs') else False, 20)
+    wait('the driver has left', lambda: not lab.far.pids(), 10)
+    lab.start_worker(lab.w2)
+    lab.tool('cordon', number(lab, 'head'))
+    lab.w1.crash()
+    wait('w1 is declared dead', lambda: lab.gone('w1'), 20)
+    values = lab.drive(lab.head, 'find').good(90)
+    check(values['incarnation'] == 2 and values['node'] == number(lab, 'w2'), f'{values}')
+
+
+def main():
+    args = sys.argv[2:]
+    names = [a for a in args if a != 'nightly']
+    chosen = [f for f in QUICK + NIGHTLY if f.__name__ in names] if names else \
+        QUICK + (NIGHTLY if 'nightly' in args else [])
+    enter()
+    failed = 0
+    for scenario in chosen:
+        begin = time.monotonic()
+        lab = Lab(os.path.abspath(sys.argv[1]))
+        lab.driver = os.path.join(lab.build, 'tests/cluster/actor_driver')
+        try:
+            scenario(lab)
+            text = 'ok'
+        except Exception as error:
+            failed += 1
+            text = 'FAILED'
+            if isinstance(error, Failure):
+                print(error)
+                print(traceback.format_tb(error.__traceback__)[1].strip())
+            else:
+                traceback.print_exc()
+            print(lab.logs())
+        lab.end()
+        print(f'{scenario.__name__}: {text}, {time.monotonic() - begin:.1f} s', flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
