@@ -117,6 +117,9 @@ pid_t rtci_spawn(const struct rtci_spawn *spawn, bool *ret_cwd_failed)
     *ret_cwd_failed = false;
     if (pid < 0)
         return -errno;
+    /* Where vfork is a fork (ThreadSanitizer), the child may not have come to this yet; its group
+     * is what the next order kills. */
+    setpgid(pid, pid);
     if (outcome.error == 0)
         return pid;
     *ret_cwd_failed = outcome.cwd;
