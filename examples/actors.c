@@ -1,5 +1,5 @@
-/* Actors: state in a process of its own, called by methods. A counter; one with a name that outlives
- * its handles; and a monitor, which hears of an end. */
+/* Actors: state in a process of its own, called by methods. A counter; one with a name that
+ * outlives its handles; and a monitor, which hears of an end. */
 #include <rtc/actor.h>
 #include <signal.h>
 #include <stdio.h>

@@ -91,7 +91,7 @@ struct rtc_actor_options {
     int max_restarts;    /* after crashes; 0 = none, RTC_RETRY_FOREVER */
     int call_retries;    /* of calls in flight at a crash: 0 = at most once, n = at
                             least once, with `save` exactly once */
-    uint32_t mailbox;    /* calls waiting at most; 0 = 65,536 */
+    uint32_t mailbox;    /* calls waiting at most, of each caller; 0 = 65,536 */
     bool mailbox_fail;   /* a full one refuses with RTC_E_AGAIN; else callers wait */
     uint32_t threads;    /* calls at a time; 0 = 1 */
     uint32_t save_every; /* calls; 0 = 1 where the class has `save` */
@@ -172,11 +172,14 @@ struct rtc_call_options {
 #endif
 /* Calls a method. The result is a future as a task's: rtc_get(), rtc_wait(), rtc_then(),
  * rtc_release(). An argument that is a reference holds this and later calls to the actor until it
- * is there. Ownership: ret_refs has room for max(1, options->returns) references; NULL: nobody
- * wants to know (fire and forget: not even a failure is told). Blocks: while the mailbox is full,
- * at most options->submit_timeout. Errors: those of rtc_submit(); RTC_E_UNKNOWN_METHOD where the
- * class is known here; RTC_E_ACTOR_DEAD; RTC_E_DEADLOCK the actor would wait for itself (the cycle
- * is named). */
+ * is there; so does an actor that does not live yet. What is held is sent by later calls of rtc in
+ * this process: rtc_flush() waits for that. Ownership: ret_refs has room for max(1,
+ * options->returns) references; NULL: nobody wants to know (fire and forget: not even a failure is
+ * told). Blocks: while the mailbox is full (of this process's own calls), at most
+ * options->submit_timeout. Errors: those of rtc_submit(); RTC_E_UNKNOWN_METHOD where the class is
+ * known here; RTC_E_ACTOR_DEAD. An actor of one thread that gets the result of a call which waits
+ * for itself, or for others that wait for it, is told RTC_E_DEADLOCK by rtc_get(), with the cycle.
+ * A result that is passed to a task before it is there makes rtc_submit() wait for it. */
 int rtc_actor_call(struct rtc *rtc, rtc_actor actor, const char *method,
                    const struct rtc_args *args, const struct rtc_call_options *options,
                    rtc_ref *ret_refs);

@@ -14,6 +14,12 @@
 #define RTCI_CREDIT_BYTES   (2 * RTCI_MIB)   /* results pushed to a client and not yet read */
 #define RTCI_INLINE_DEPS_MAX (512 * RTCI_KIB) /* resolved arguments shipped with a task */
 
+/* Lanes: from process to process on one host */
+#define RTCI_LANE_BYTES    (2 * RTCI_MIB)      /* one direction; power of two */
+#define RTCI_LANE_WARM     (64 * RTCI_KIB)     /* so much of it is used where that is enough */
+#define RTCI_LANES_MAX     1024                /* of one process */
+#define RTCI_LANE_MEET_NS  (2 * RTCI_NS_PER_S) /* the handshake of one */
+
 /* Tasks */
 #define RTCI_REFS_MAX     16384 /* reference arguments of one task */
 #define RTCI_ARGS_MAX     16384
@@ -61,6 +67,7 @@
 
 _Static_assert(RTCI_RECORD_MAX * 2 <= RTCI_RING_BYTES, "a ring holds two of the largest records");
 _Static_assert(RTCI_CREDIT_BYTES + RTCI_RECORD_MAX <= RTCI_RING_BYTES, "credit fits the ring");
+_Static_assert(RTCI_RECORD_MAX * 2 <= RTCI_LANE_BYTES, "who waits for room gets it");
 _Static_assert(RTCI_INLINE_MAX < RTCI_RECORD_MAX, "an inline value fits a record");
 _Static_assert((RTCI_RING_BYTES & (RTCI_RING_BYTES - 1)) == 0, "mirrored rings need a power of two");
 

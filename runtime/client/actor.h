@@ -25,6 +25,7 @@ struct call {
     uint64_t seq; /* of its result */
     uint64_t order;
     uint64_t deadline_ns; /* 0 = none */
+    uint64_t lane_end;    /* where it ends in the lane to the actor; 0: it went by the daemon */
     uint32_t n_returns;
     uint32_t incarnation; /* that it was sent to */
     uint32_t attempts;    /* how often it may have run */
@@ -65,7 +66,6 @@ struct actor {
     uint32_t incarnation, node;
     int32_t retries;
     struct rtci_peer *peer;
-    uint64_t line;         /* see RTCI_ORDER_BITS */
     uint64_t order;        /* of the last call sent to this incarnation */
     uint64_t where, watch; /* requests under way; 0 = none */
     struct calls queue, flight;
@@ -109,12 +109,12 @@ struct ack {
 struct actors {
     struct actor **at;
     uint32_t n, cap;
-    uint64_t lines; /* how often one was added */
     struct rtci_map by_id, by_request;
     struct actor *held; /* those whose first call waits for an argument */
     bool stuck;         /* a call found no room: tried again at the next occasion */
     size_t room;        /* … which is when the ring has this much */
     bool ticking;
+    uint64_t order;       /* of the call sent last, to any */
     uint64_t deadline_ns; /* nothing fails of its deadline before */
     struct call *spare;   /* small ones, to be used again */
     struct monitor *monitors, *downs, **downs_tail;
@@ -157,6 +157,8 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor);
 void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done);
 /* The daemon was started again: what it had taken and not passed on is sent again. */
 void rtci_actor_resend(struct rtc *rtc, struct actor *actor);
+/* The lane to the peer is dead: calls that it had not taken out go by the daemon. */
+void rtci_actors_unsent(struct rtc *rtc, const struct rtci_peer *peer, uint64_t taken);
 /* The process of the incarnation is gone; what became of its calls is decided. */
 void rtci_actor_lost(struct rtc *rtc, struct actor *actor);
 void rtci_actor_ended(struct rtc *rtc, struct actor *actor);

@@ -237,21 +237,25 @@ static void hold_back(struct rtc *rtc, struct actor *actor)
 static bool send_one(struct rtc *rtc, struct actor *actor, struct call *call)
 {
     uint32_t size = call->spec->rec.size;
-    struct rtci_spec *at = rtci_route_reserve(rtc, actor->peer, size);
+    struct rtci_spec *at = rtci_route_reserve(rtc, actor->peer, size, &call->lane_end);
     if (!at) {
         rtc->actors->stuck = true;
         rtc->actors->room = size;
         return false;
     }
     struct rtci_call *to = (struct rtci_call *)(uintptr_t)rtci_spec_call(call->spec);
-    call->order = ++actor->order;
+    uint64_t after = actor->order;
+    call->order = actor->order = ++rtc->actors->order;
     call->incarnation = actor->incarnation;
     call->lost = false;
     *to = (struct rtci_call){.actor = actor->id,
                              .order = call->order,
+                             .after = after,
                              .node = actor->node,
                              .client = actor->peer->client,
-                             .incarnation = actor->incarnation};
+                             .incarnation = actor->incarnation,
+                             .answered =
+                                 (actor->flight.first ? actor->flight.first->seq : call->seq) - 1};
     call->spec->attempt = call->attempts + 1;
     memcpy(at, call->spec, size);
     rtci_call_take(&actor->queue, call);
@@ -312,8 +316,24 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
 void rtci_actor_resend(struct rtc *rtc, struct actor *actor)
 {
     for (struct call *call = actor->flight.first; call; call = call->next) {
-        if (!call->lost && call->incarnation == actor->incarnation && actor->known)
+        if (!call->lost && !call->lane_end && call->incarnation == actor->incarnation &&
+            actor->known)
             rtci_outbox(rtc, call->spec);
+    }
+}
+
+void rtci_actors_unsent(struct rtc *rtc, const struct rtci_peer *peer, uint64_t taken)
+{
+    for (uint32_t i = 0; i < rtc->actors->n; i++) {
+        struct actor *actor = rtc->actors->at[i];
+        if (!actor || actor->peer != peer)
+            continue;
+        for (struct call *call = actor->flight.first; call; call = call->next) {
+            if (call->lost || call->lane_end <= taken || call->incarnation != actor->incarnation)
+                continue;
+            call->lane_end = 0;
+            rtci_outbox(rtc, call->spec);
+        }
     }
 }
 

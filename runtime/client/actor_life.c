@@ -146,6 +146,19 @@ static void remember(struct rtc *rtc, const struct creation *c, rtc_actor handle
         snprintf(actor->name, sizeof(actor->name), "%.63s", c->o->name);
 }
 
+static int check_saves(const struct rtc_actor_def *def, const struct rtc_actor_options *o)
+{
+    bool groups = false;
+    for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name; i++)
+        groups |= def->methods[i].group != NULL;
+    if (def->save && (groups || o->threads > 1))
+        return rtci_error(RTC_E_INVALID,
+                          "actor \"%s\" has save: its state is saved between calls, so it runs one "
+                          "at a time (options.threads, and groups of methods, are not possible)",
+                          def->name);
+    return 0;
+}
+
 static int create_locked(struct rtc *rtc, const char *name, const struct rtc_args *args,
                          const struct rtc_actor_options *o, rtc_actor *ret_actor)
 {
@@ -153,6 +166,7 @@ static int create_locked(struct rtc *rtc, const char *name, const struct rtc_arg
     struct creation c = {.def = rtci_actor_def_by_name(name), .o = o};
     if (!c.def)
         return RTC_E_UNKNOWN_ACTOR;
+    RTCI_TRY(check_saves(c.def, o));
     const struct rtc_options *needs = o->needs ? o->needs : &one_cpu;
     RTCI_TRY(rtci_shape_of(rtc, needs, &c.shape));
     RTCI_TRY(rtci_function_declare(rtc, c.def->name));
@@ -328,7 +342,6 @@ int rtc_actor_retain(struct rtc *rtc, rtc_actor handle)
     int rc = rtci_actor_of(rtc, handle, &actor);
     if (rc == 0)
         rc = rtci_retain_locked(rtc, rtci_ref_of(rtci_actor_id(handle)));
-    rtc->held_at = rtci_chan_written(rtc->chan);
     rtci_leave(rtc);
     return rc;
 }

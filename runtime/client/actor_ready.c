@@ -69,7 +69,9 @@ void rtci_note(struct rtc *rtc, struct rtci_peer *peer, uint32_t kind, struct rt
     struct rtci_call *call = (struct rtci_call *)(out.tail + sizeof(id) + padded);
     *call = (struct rtci_call){
         .actor = actor, .node = peer->node, .client = peer->client, .incarnation = 0};
+    uint64_t told = rtc->told; /* it may come late */
     rtci_outbox(rtc, &out);
+    rtc->told = told;
 }
 
 /* ---- Deadlines ---- */

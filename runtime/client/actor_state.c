@@ -96,20 +96,25 @@ static struct actor *actor_new(struct rtc *rtc, struct rtci_id id)
     }
     actor->id = id;
     actor->index = i;
-    actor->line = actor->order = ++actors->lines << RTCI_ORDER_BITS;
     actor->mailbox = RTCI_ACTOR_MAILBOX;
     actors->at[i] = actor;
     actors->n += i == actors->n;
     return actor;
 }
 
+static struct slot *own_slot(struct rtc *rtc, struct rtci_id id)
+{
+    struct slot *slot = id.client == rtc->client && id.seq < rtc->next_seq
+                            ? rtci_slots_find(&rtc->slots, id.seq)
+                            : NULL;
+    return slot && slot->state != SLOT_GONE && slot->state != SLOT_NONE ? slot : NULL;
+}
+
 static bool handle_alive(struct rtc *rtc, struct rtci_id id)
 {
-    if (id.client == rtc->client) {
-        struct slot *slot = rtci_slots_find(&rtc->slots, id.seq);
-        return slot && slot->state != SLOT_GONE && slot->state != SLOT_NONE;
-    }
-    struct borrowed *b = rtci_borrowed_find(&rtc->borrowed, id);
+    if (own_slot(rtc, id))
+        return true;
+    struct borrowed *b = rtci_borrowed_find(&rtc->borrowed, id); /* also an own one, found anew */
     return b && b->holds > 0;
 }
 
@@ -127,7 +132,8 @@ int rtci_actor_of(struct rtc *rtc, rtc_actor handle, struct actor **ret_actor)
     if (id.client == rtc->client && !handle_alive(rtc, id))
         return rtci_error(RTC_E_RELEASED, "the handle of actor %u:%llu was released before",
                           id.client, (unsigned long long)id.seq);
-    if (id.client == rtc->client && !(rtci_slots_find(&rtc->slots, id.seq)->flags & SLOT_ACTOR))
+    struct slot *slot = own_slot(rtc, id);
+    if (slot && !(slot->flags & SLOT_ACTOR))
         return rtci_error(RTC_E_INVALID,
                           "{%llu,%u} is the reference of a task or object, not an actor",
                           (unsigned long long)id.seq, id.client);
@@ -290,7 +296,7 @@ static void on_alive(struct rtc *rtc, struct actor *actor, const struct rtci_act
         return; /* asked again by the next call */
     actor->known = true;
     actor->incarnation = is->incarnation;
-    actor->order = actor->line;
+    actor->order = 0;
     rtci_actor_pump(rtc, actor);
 }
 

@@ -13,9 +13,11 @@
 int rtci_arena_map(struct rtc *rtc, int fd, uint64_t bytes)
 {
     struct stat st;
+    bool known = fstat(fd, &st) == 0;
+    rtc->arena_inode = known ? st.st_ino : 0;
     if (bytes == 0)
         return 0;
-    if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < bytes)
+    if (!known || (uint64_t)st.st_size < bytes)
         return rtci_error(RTC_E_PROTOCOL, "the daemon's arena is smaller than it says");
     void *rw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (rw == MAP_FAILED)

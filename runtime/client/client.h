@@ -138,7 +138,6 @@ struct rtc {
     uint32_t blocked_wanted;
     uint64_t changes; /* counts results, grants and replies that came in */
     size_t read_since_ring;
-    uint64_t held_at; /* in our ring: behind the last of what keeps others' references here */
     size_t want_room; /* a thread that is not the poller waits for room in the ring */
 
     struct rtci_range ranges[RTCI_RELEASE_RANGES];
@@ -175,12 +174,16 @@ struct rtc {
     /* Actors. */
     struct actors *actors; /* that this process calls */
     struct rtci_routes *routes;
+    struct rtci_lanes *lanes; /* NULL: none yet; atomic: the poller looks */
+    bool no_lanes;            /* they cannot be had here */
+    uint64_t told;            /* position in the ring behind what is news to the head */
     struct stream *streams;
     bool downs_ready;      /* monitors' callbacks are due */
     bool deadlock;         /* some wait was found to end never: see struct actor.cycle */
     struct host *host;     /* the actor that this process is */
     struct rtci_id self;   /* … its id; client 0 = none */
     bool self_single;      /* … and runs one call at a time */
+    struct rtci_id early_end; /* told to end before it began */
     struct rtci_id waits;  /* of that: the call that its one thread waits for */
     void (*on_call)(struct rtc *rtc, const struct rtci_spec *spec);
     void (*on_end)(struct rtc *rtc, const struct rtci_actor_end *end);
@@ -191,6 +194,8 @@ struct rtc {
     uint32_t client, job, node;
     uint64_t fork_generation;
     int sock, wake_fd, bell_fd;
+    int chan_fd;           /* memory of the channel, for the peers of lanes */
+    uint64_t arena_inode;  /* names the node to them */
     uint8_t *arena;          /* writable */
     const uint8_t *arena_ro; /* what readers see */
     uint64_t arena_bytes;
@@ -251,9 +256,6 @@ extern const char rtci_overwritten[];
 struct slot *rtci_find(struct rtc *rtc, rtc_ref ref, bool want, int *ret_rc);
 int rtci_release_locked(struct rtc *rtc, rtc_ref ref);
 int rtci_retain_locked(struct rtc *rtc, rtc_ref ref);
-/* Before an answer that passes no daemon: whoever gets it may let go of what this process has kept of
- * it, so the daemon must have heard of that. */
-int rtci_holds_heard(struct rtc *rtc) RTCI_MUST_USE;
 void rtci_flush_releases(struct rtc *rtc);
 int rtci_send_ids(struct rtc *rtc, uint16_t type, const struct rtci_id *ids, uint32_t n,
                   uint32_t arg);

@@ -149,7 +149,7 @@ void rtci_client_destroy(struct rtc *rtc)
     free(rtc->queue);
     rtci_chan_close(rtc->chan);
     rtci_arena_unmap(rtc);
-    int fds[] = {rtc->sock, rtc->wake_fd, rtc->bell_fd};
+    int fds[] = {rtc->sock, rtc->wake_fd, rtc->bell_fd, rtc->chan_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
         if (fds[i] >= 0)
             close(fds[i]);
@@ -172,7 +172,7 @@ struct rtc *rtci_client_create(void)
     pthread_condattr_destroy(&attr);
     rtci_slots_init(&rtc->slots);
     rtc->fork_generation = fork_generation;
-    rtc->sock = rtc->wake_fd = rtc->bell_fd = -1;
+    rtc->sock = rtc->wake_fd = rtc->bell_fd = rtc->chan_fd = -1;
     rtc->next_seq = 1;
     rtc->next_request = 1;
     rtc->n_threads = 1;

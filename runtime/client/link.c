@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/lanes.h"
 #include "runtime/client/open.h"
+#include "runtime/shm/fds.h"
 #include "runtime/shm/local.h"
 
 #define CONNECT_TIMEOUT RTC_S(10)
@@ -113,56 +115,6 @@ static void fill_hello(struct rtc *rtc, uint32_t role, struct rtci_local_hello *
         snprintf(hello->cwd, sizeof(hello->cwd), "/");
 }
 
-static int send_fds(int sock, const void *data, size_t size, const int *fds, uint32_t n_fds)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(4 * sizeof(int))];
-    } control = {0};
-    struct iovec iov = {(void *)(uintptr_t)data, size};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.bytes,
-                         .msg_controllen = CMSG_SPACE(n_fds * sizeof(int))};
-    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-    cmsg->cmsg_level = SOL_SOCKET;
-    cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-    memcpy(CMSG_DATA(cmsg), fds, n_fds * sizeof(int));
-    return sendmsg(sock, &msg, MSG_NOSIGNAL) == (ssize_t)size ? 0 : RTC_E_OS;
-}
-
-static int recv_fds(int sock, void *data, size_t size, int *ret_fds, uint32_t cap, uint32_t *ret_n)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(8 * sizeof(int))];
-    } control = {0};
-    struct iovec iov = {data, size};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.bytes,
-                         .msg_controllen = sizeof(control.bytes)};
-    ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-    *ret_n = 0;
-    if (n <= 0)
-        return RTC_E_DISCONNECTED;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        uint32_t count = (uint32_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-        for (uint32_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-            if (*ret_n < cap)
-                ret_fds[(*ret_n)++] = fd;
-            else
-                close(fd);
-        }
-    }
-    return (size_t)n == size ? 0 : RTC_E_PROTOCOL;
-}
-
 static int await_welcome(int sock, int64_t timeout, struct rtci_local_welcome *welcome, int *fds,
                          uint32_t *n_fds)
 {
@@ -179,7 +131,7 @@ static int await_welcome(int sock, int64_t timeout, struct rtci_local_welcome *w
         if (n == 0)
             return rtci_error(RTC_E_TIMEOUT, "the daemon did not answer within %lld ms",
                               (long long)(timeout / 1000000));
-        int rc = recv_fds(sock, welcome, sizeof(*welcome), fds, 2, n_fds);
+        int rc = rtci_fds_recv(sock, welcome, sizeof(*welcome), fds, 2, n_fds);
         if (rc == RTC_E_DISCONNECTED)
             return rtci_error(
                 rc, "the daemon closed the connection in the handshake: its own output says "
@@ -229,7 +181,8 @@ static int handshake(struct rtc *rtc, uint32_t role, int64_t timeout)
     uint32_t n_fds = 0;
     if (exe < 0 || rtc->wake_fd < 0)
         rc = rtci_error(RTC_E_OS, "opening this program's file or an eventfd: %s", strerror(errno));
-    else if (send_fds(rtc->sock, &hello, sizeof(hello), (int[]){chan_fd, rtc->wake_fd, exe}, 3) < 0)
+    else if (rtci_fds_send(rtc->sock, &hello, sizeof(hello), (int[]){chan_fd, rtc->wake_fd, exe},
+                           3) < 0)
         rc =
             rtci_error(RTC_E_DISCONNECTED, "the daemon closed the connection: %s", strerror(errno));
     if (rc == 0)
@@ -245,10 +198,13 @@ static int handshake(struct rtc *rtc, uint32_t role, int64_t timeout)
         if (rc < 0)
             rc = rtci_error(rc, "mapping the channel: %s", strerror(errno));
     }
+    if (rc == 0)
+        rtci_chan_watch(rtc->chan, rtci_lanes_want, rtc);
     rtc->client = welcome.client;
     rtc->job = welcome.job;
     rtc->node = welcome.node;
-    int all[] = {chan_fd, exe, fds[0], fds[1]};
+    rtc->chan_fd = chan_fd;
+    int all[] = {exe, fds[0], fds[1]};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (all[i] >= 0)
             close(all[i]);
@@ -325,8 +281,9 @@ int rtci_client_adopt(struct rtc **ret_rtc)
         rtci_client_destroy(rtc);
         return rc;
     }
-    close(RTCI_EXEC_FD_CHAN);
+    rtc->chan_fd = RTCI_EXEC_FD_CHAN;
     close(RTCI_EXEC_FD_ARENA);
+    rtci_chan_watch(rtc->chan, rtci_lanes_want, rtc);
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
     rtc->client = info->client;
     rtc->job = info->job;

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/lanes.h"
 #include "runtime/client/route.h"
+#include "runtime/wire/actor.h"
 
 /* The daemon gets credit back when it looks; after this much it is woken to look. */
 #define READ_RING_BYTES (512u * 1024)
@@ -182,6 +184,8 @@ static void on_record(struct rtc *rtc, const struct rtci_rec *rec, uint64_t posi
     case RTCI_R_ACTOR_STOP:
         if (rtc->on_end)
             rtc->on_end(rtc, (const struct rtci_actor_end *)rec);
+        else /* its start stands before it, and has not been begun */
+            rtc->early_end = ((const struct rtci_actor_end *)rec)->id;
         break;
     case RTCI_R_SHUTDOWN: rtc->shut = true; break;
     default: break; /* a newer daemon's: not for us */
@@ -232,6 +236,8 @@ static int drain_span(struct rtc *rtc, size_t *ret_len)
     size_t len;
     RTCI_TRY(rtci_chan_peek(rtc->chan, &span, &len));
     *ret_len = len;
+    if (rtc->lanes) /* what a process sent before its end comes before the news of that */
+        rtci_lanes_drain(rtc);
     uint64_t position = rtci_chan_position(rtc->chan);
     for (size_t off = 0; off < len;) {
         const struct rtci_rec *rec = (const struct rtci_rec *)((const char *)span + off);
@@ -339,6 +345,7 @@ void rtci_send(struct rtc *rtc)
 {
     rtci_chan_publish(rtc->chan);
     rtci_chan_ring(rtc->chan);
+    rtc->told = rtci_chan_written(rtc->chan);
 }
 
 int rtci_reserve(struct rtc *rtc, size_t size, uint64_t deadline_ns, void **ret_record)

@@ -66,7 +66,6 @@ static int keep_foreign(struct rtc *rtc, struct slot *slot, rtc_ref ref)
     if (i == n)
         return 0;
     int rc = rtci_publish(rtc, slot, ref);
-    rtc->held_at = rtci_chan_written(rtc->chan);
     if (rc < 0)
         RTCI_IGNORE(rtci_release_locked(rtc, ref));
     return rc;
@@ -158,6 +157,7 @@ int rtci_publish(struct rtc *rtc, struct slot *slot, rtc_ref ref)
         memcpy(value, rtci_slot_bytes(rtc, slot), slot->size);
         memset(value + slot->size, 0, RTCI_ALIGN8(slot->size) - slot->size);
         rtci_chan_publish(rtc->chan); /* rung with what follows it */
+        rtc->told = rtci_chan_written(rtc->chan);
     } else {
         slot->flags &= (uint8_t)~SLOT_AT_HEAD;
     }

@@ -379,20 +379,8 @@ int rtc_retain(struct rtc *rtc, rtc_ref ref)
 {
     RTCI_TRY(rtci_enter(rtc));
     int rc = rtci_retain_locked(rtc, ref);
-    rtc->held_at = rtci_chan_written(rtc->chan);
     rtci_leave(rtc);
     return rc;
-}
-
-int rtci_holds_heard(struct rtc *rtc)
-{
-    for (;;) {
-        uint64_t heard = rtci_chan_consumed(rtc->chan);
-        if (RTCI_LIKELY(heard >= rtc->held_at))
-            return 0;
-        size_t room = rtci_chan_room(rtc->chan) + (rtc->held_at - heard);
-        RTCI_TRY(rtci_block(rtc, room, UINT64_MAX));
-    }
 }
 
 void rtci_drop_borrowed(struct rtc *rtc)

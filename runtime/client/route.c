@@ -5,6 +5,9 @@
 
 #include "runtime/base/map.h"
 #include "runtime/client/actor.h"
+#include "runtime/client/lanes.h"
+
+enum { WAY_CALLS = 1, WAY_ANSWERS = 2, WAY_DAEMON = 4 };
 
 struct rtci_routes {
     struct rtci_peer **at;
@@ -48,23 +51,52 @@ struct rtci_peer *rtci_peer_get(struct rtc *rtc, uint32_t node, uint32_t client)
     return peer;
 }
 
-void *rtci_route_reserve(struct rtc *rtc, struct rtci_peer *peer, size_t size)
+/* The daemon knows all that was told to it: what follows from a call cannot come before that. */
+static bool all_heard(struct rtc *rtc)
 {
-    (void)peer;
-    return rtci_chan_reserve(rtc->chan, size);
+    return rtci_chan_consumed(rtc->chan) >= rtc->told && rtc->actors->outbox.len == 0;
+}
+
+void *rtci_route_reserve(struct rtc *rtc, struct rtci_peer *peer, size_t size,
+                         uint64_t *ret_lane_end)
+{
+    struct lane *lane = rtci_lane_to(rtc, peer);
+    void *at = lane && all_heard(rtc) ? rtci_lane_reserve(lane, size) : NULL;
+    *ret_lane_end = at ? rtci_lane_end(lane) : 0;
+    peer->ways |= at ? WAY_CALLS : WAY_DAEMON;
+    return at ? at : rtci_chan_reserve(rtc->chan, size);
+}
+
+int rtci_route_reserve_reply(struct rtc *rtc, struct rtci_peer *peer, size_t size, bool *by_daemon,
+                             void **ret_record)
+{
+    void *at = NULL;
+    if (peer->answers && !*by_daemon && all_heard(rtc))
+        at = rtci_lane_reserve(peer->answers, size);
+    if (RTCI_LIKELY(at != NULL)) {
+        peer->ways |= WAY_ANSWERS;
+        *ret_record = at;
+        return 0;
+    }
+    RTCI_TRY(rtci_reserve(rtc, size, UINT64_MAX, ret_record));
+    peer->ways |= WAY_DAEMON; /* not before: while it waited, others may have sent */
+    *by_daemon = true;
+    return 0;
 }
 
 void rtci_route_send(struct rtc *rtc, struct rtci_peer *peer)
 {
-    (void)peer;
-    rtci_send(rtc);
-}
-
-int rtci_route_reserve_wait(struct rtc *rtc, struct rtci_peer *peer, size_t size,
-                            uint64_t deadline_ns, void **ret_record)
-{
-    (void)peer;
-    return rtci_reserve(rtc, size, deadline_ns, ret_record);
+    uint8_t ways = peer->ways;
+    peer->ways = 0;
+    if (ways & WAY_CALLS && peer->calls) /* else it ended meanwhile */
+        rtci_lane_send(peer->calls);
+    if (ways & WAY_ANSWERS && peer->answers)
+        rtci_lane_send(peer->answers);
+    if (ways & WAY_DAEMON) {
+        uint64_t told = rtc->told; /* calls and answers are no news to the head */
+        rtci_send(rtc);
+        rtc->told = told;
+    }
 }
 
 void rtci_route_record(struct rtc *rtc, const struct rtci_rec *rec)
@@ -92,6 +124,7 @@ void rtci_route_begun(struct rtc *rtc, struct rtci_peer *peer, uint64_t order)
 
 void rtci_routes_destroy(struct rtc *rtc)
 {
+    rtci_lanes_destroy(rtc);
     if (!rtc->routes)
         return;
     for (uint32_t i = 0; i < rtc->routes->n; i++)

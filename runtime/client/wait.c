@@ -4,6 +4,7 @@
 #include "runtime/client/client.h"
 
 #define BLOCKED_IDS_MAX 1024u
+#define BRIEFLY_NS      (RTCI_NS_PER_MS / 2)
 
 int rtci_blocked_tell(struct rtc *rtc)
 {
@@ -21,7 +22,9 @@ void rtci_blocked_begin(struct rtc *rtc, const struct rtci_id *ids, uint32_t n, 
     rtci_buf_clear(&rtc->blocked_ids);
     rtci_buf_put(&rtc->blocked_ids, ids, n * sizeof(*ids));
     rtc->blocked_wanted = wanted;
+    uint64_t told = rtc->told; /* what nobody else can come to know does not hold up lanes */
     rtc->blocked_told = rtci_blocked_tell(rtc) == 0;
+    rtc->told = told;
 }
 
 void rtci_blocked_end(struct rtc *rtc)
@@ -35,7 +38,9 @@ void rtci_blocked_end(struct rtc *rtc)
         return;
     *(struct rtci_ids *)at =
         (struct rtci_ids){.rec = {.size = sizeof(struct rtci_ids), .type = RTCI_R_UNBLOCKED}};
+    uint64_t told = rtc->told;
     rtci_send(rtc);
+    rtc->told = told;
 }
 
 int rtci_slot_failure(const struct slot *slot)
@@ -83,18 +88,25 @@ static int fetch(struct rtc *rtc, struct slot *slot, struct rtci_id id)
     return rtci_send_ids(rtc, RTCI_R_WANT, &id, 1, 0);
 }
 
-int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadline_ns)
+/* Most calls are answered before it is worth a word to anybody that an actor waits for one. */
+static int wait_briefly(struct rtc *rtc, const struct slot *slot, uint64_t deadline_ns)
 {
-    if (RTCI_LIKELY(rtci_slot_here(slot)))
+    if (!rtc->executor || !(slot->flags & SLOT_CALL))
         return 0;
-    if (slot->state == SLOT_WRITING)
-        return rtci_error(RTC_E_INVALID,
-                          "the object was created and not sealed: rtc_seal() it first");
-    int rc = rtci_drain(rtc);
-    if (rc < 0 || rtci_slot_here(slot))
-        return rc;
+    uint64_t until = rtci_now_ns() + BRIEFLY_NS;
+    if (until >= deadline_ns)
+        return 0;
+    int rc = 0;
+    while (rc == 0 && !rtci_slot_here(slot))
+        rc = rtci_block(rtc, 0, until);
+    return rc == RTC_E_TIMEOUT ? 0 : rc;
+}
+
+/* The CPUs are lent out meanwhile, and a wait that would never end is found. */
+static int wait_blocked(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadline_ns)
+{
     struct rtci_id id = rtci_id_of(ref);
-    slot->pins++;
+    int rc = 0;
     rtci_blocked_begin(rtc, &id, 1, 1);
     if (slot->flags & SLOT_CALL)
         rc = rtci_call_awaited(rtc, slot, ref);
@@ -106,6 +118,23 @@ int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadlin
     }
     rtc->waits.client = 0;
     rtci_blocked_end(rtc);
+    return rc;
+}
+
+int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadline_ns)
+{
+    if (RTCI_LIKELY(rtci_slot_here(slot)))
+        return 0;
+    if (slot->state == SLOT_WRITING)
+        return rtci_error(RTC_E_INVALID,
+                          "the object was created and not sealed: rtc_seal() it first");
+    int rc = rtci_drain(rtc);
+    if (rc < 0 || rtci_slot_here(slot))
+        return rc;
+    slot->pins++;
+    rc = wait_briefly(rtc, slot, deadline_ns);
+    if (rc == 0 && !rtci_slot_here(slot))
+        rc = wait_blocked(rtc, slot, ref, deadline_ns);
     if (rtci_slot_here(slot))
         rc = 0;
     else if (rc == RTC_E_TIMEOUT)

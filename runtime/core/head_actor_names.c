@@ -194,8 +194,8 @@ void head_actor_where(struct rtci_head_core *core, struct client *client,
     uint32_t index = stands_for(core, asked);
     struct actor *actor = head_actor(core, index);
     bool hold = len || index != asked, changed = where->flags & RTCI_WHERE_CHANGED;
-    bool same = actor->state == RTCI_ACTOR_ALIVE &&
-                head_entry(core, index)->attempt == where->incarnation;
+    bool same =
+        actor->state == RTCI_ACTOR_ALIVE && head_entry(core, index)->attempt == where->incarnation;
     bool now = actor->state == RTCI_ACTOR_ALIVE || actor->state == RTCI_ACTOR_DEAD;
     if (where->flags & RTCI_WHERE_NOWAIT || (changed ? !same : now)) {
         answer(core, client, index, where->request, hold && actor->state != RTCI_ACTOR_DEAD);
@@ -206,9 +206,8 @@ void head_actor_where(struct rtci_head_core *core, struct client *client,
             return; /* asked again after a restart */
     }
     HEAD_GROW(actor->waits, actor->cap_waits, actor->n_waits);
-    actor->waits[actor->n_waits++] =
-        (struct sub){client->number, where->request,
-                     (hold ? WAIT_HOLD : 0) | (changed ? WAIT_CHANGED : 0)};
+    actor->waits[actor->n_waits++] = (struct sub){
+        client->number, where->request, (hold ? WAIT_HOLD : 0) | (changed ? WAIT_CHANGED : 0)};
 }
 
 void head_actor_tell(struct rtci_head_core *core, uint32_t index)

@@ -9,7 +9,8 @@
  *
  * Invariants: an actor is dead exactly when its entry is terminal; one that starts or lives is in a
  * slot, but after a restart of the head until its node has told; who waits to be told where it is
- * waits only while it is not alive, or until it is no more what it was; one that is dead has no name, monitors, links or slot.
+ * waits only while it is not alive, or until it is no more what it was; one that is dead has no
+ * name, monitors, links or slot.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +197,17 @@ static struct actor *of_client(struct rtci_head_core *core, const struct client 
     return actor->client && actor->client != client->number ? NULL : actor;
 }
 
+bool head_actor_is(struct rtci_head_core *core, const struct client *client, struct rtci_id id)
+{
+    uint32_t index = head_actor_find(core, id);
+    const struct entry *entry = index ? head_entry(core, index) : NULL;
+    if (!entry || !entry->slot || core->slots[entry->slot].node != client->node ||
+        client->role != RTCI_ROLE_EXECUTOR)
+        return false;
+    const struct actor *actor = head_actor(core, index);
+    return !actor->client || actor->client == client->number;
+}
+
 void head_actor_up(struct rtci_head_core *core, const struct client *client,
                    const struct rtci_actor_up *up)
 {
@@ -341,6 +353,8 @@ void head_actor_dies(struct rtci_head_core *core, uint32_t index, const struct r
     head_cancel_children(core, index, RTCI_CANCEL_FORCE);
     head_children_leave(core, index);
     head_actor_name_drop(core, index);
+    if (!core->replaying && rtci_spec_options(entry->spec)->flags & RTCI_ACTOR_SAVES)
+        head_kv_forget_actor(core, (struct rtci_id){entry->seq, entry->client, 0});
     head_j_actor(core, head_actor(core, index));
     head_actor_tell(core, index);
     head_monitors_fire(core, index);

@@ -90,6 +90,8 @@ void head_actor_up(struct rtci_head_core *core, const struct client *client,
                    const struct rtci_actor_up *up);
 void head_actor_failed(struct rtci_head_core *core, const struct client *client,
                        const struct rtci_actor_failed *failed);
+/* Is this executor the process in which the actor starts or lives? */
+bool head_actor_is(struct rtci_head_core *core, const struct client *client, struct rtci_id id);
 /* Its process, or its node, is gone. It is restarted or dies. */
 void head_actor_lost(struct rtci_head_core *core, uint32_t index, const struct rtci_cause *cause);
 void head_actor_returned(struct rtci_head_core *core, uint32_t index); /* it never began there */
@@ -138,6 +140,9 @@ void head_monitors_again(struct rtci_head_core *core, const struct client *clien
 void head_monitors_forget(struct rtci_head_core *core, struct client *client);
 void head_link(struct rtci_head_core *core, const struct rtci_actor_link *rec);
 void head_links_end(struct rtci_head_core *core, uint32_t index);
+
+/* head_kv.c */
+void head_kv_forget_actor(struct rtci_head_core *core, struct rtci_id id); /* what it has saved */
 
 /* head_groups.c: resources and places; head_group_life.c: the rest */
 struct group *head_group(struct rtci_head_core *core, struct rtci_id id); /* NULL */

@@ -201,10 +201,32 @@ const char *head_namespace(struct rtci_head_core *core, const struct client *cli
 /* What the cluster itself keeps: read and written by operators, not by programs. */
 #define KV_OWN "rtc/"
 
-static bool denied(const struct client *client, const char *ns, uint32_t len)
+/* Where actors keep their state: each has the key of its id, and only as it lives may it write. */
+#define KV_ACTOR "rtc/actor"
+
+static bool denied(struct rtci_head_core *core, const struct client *client,
+                   const struct rtci_kv *rec, const char *ns, uint32_t len, const char *name)
 {
-    return client->role != RTCI_ROLE_TOOL && len >= strlen(KV_OWN) &&
-           !memcmp(ns, KV_OWN, strlen(KV_OWN));
+    struct rtci_id id;
+    if (client->role == RTCI_ROLE_TOOL || len < strlen(KV_OWN) ||
+        memcmp(ns, KV_OWN, strlen(KV_OWN)) != 0)
+        return false;
+    if (len != strlen(KV_ACTOR) || memcmp(ns, KV_ACTOR, len) != 0 || rec->key_len != sizeof(id))
+        return true;
+    memcpy(&id, name, sizeof(id));
+    return !head_actor_is(core, client, id);
+}
+
+void head_kv_forget_actor(struct rtci_head_core *core, struct rtci_id id)
+{
+    char key[sizeof(KV_ACTOR) + sizeof(id)];
+    memcpy(key, KV_ACTOR, sizeof(KV_ACTOR));
+    memcpy(key + sizeof(KV_ACTOR), &id, sizeof(id));
+    const struct kv *kv = kv_find(core, key, sizeof(key));
+    if (!kv)
+        return;
+    head_j_kv(core, kv, false);
+    head_kv_set(core, key, sizeof(key), sizeof(KV_ACTOR) - 1, NULL, 0, false);
 }
 
 void head_kv(struct rtci_head_core *core, struct client *client, const struct rtci_kv *rec)
@@ -220,7 +242,7 @@ void head_kv(struct rtci_head_core *core, struct client *client, const struct rt
     }
     uint32_t ns_len = rec->ns_len;
     ns = head_namespace(core, client, ns, &ns_len);
-    if (denied(client, ns, ns_len)) {
+    if (denied(core, client, rec, ns, ns_len, name)) {
         head_reply(core, client, rec->request, RTC_E_DENIED, 0, 0, none, NULL, 0);
         return;
     }

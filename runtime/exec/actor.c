@@ -51,6 +51,17 @@ static void say_up(struct host *host)
         rtci_host_exit(host, rtc_last_error());
 }
 
+/* From what was saved, or by the constructor. */
+static int make_state(struct host *host, struct rtc_call *call)
+{
+    bool loaded = false;
+    if (host->def->save)
+        RTCI_TRY(rtci_host_load(host, call, &loaded));
+    if (loaded || !host->def->init)
+        return 0;
+    return rtci_host_special(host, call, host->start, host->def->name, host->def->init);
+}
+
 static void construct(struct host *host)
 {
     struct rtc_call call = {.rtc = host->rtc, .host = host};
@@ -64,8 +75,8 @@ static void construct(struct host *host)
     else if (!host->state)
         rc = rtci_call_fail(&call, RTC_E_NOMEM, 0, "out of memory for %zu bytes of state",
                             host->def->state_size);
-    else if (host->def->init)
-        rc = rtci_host_special(host, &call, host->start, host->def->name, host->def->init);
+    else
+        rc = make_state(host, &call);
     if (rc == 0)
         say_up(host);
     else
@@ -89,7 +100,7 @@ static void on_end(struct rtc *rtc, const struct rtci_actor_end *end)
 /* Everything that was in the mailbox is done, or nothing more is to be begun. */
 static bool may_end(const struct host *host)
 {
-    return host->stopping && host->n_running == 0 &&
+    return host->stopping && host->n_running == 0 && rtci_host_saved(host) &&
            (host->leaving || host->failed || host->n_waiting == 0);
 }
 
@@ -190,6 +201,9 @@ static void loop(struct host *host)
         struct message *message = alone ? next_of_any(host) : NULL;
         if (message)
             rtci_host_execute(host, message);
+        bool idle = !message || host->leaving;
+        uint64_t look = rtci_host_keep(host, idle);
+        due = look < due ? look : due;
         if (host->refused.first)
             refuse_all(host);
         if (rtci_callbacks_due(rtc))
@@ -216,17 +230,21 @@ static void prepare(struct host *host, const struct rtci_spec *start, size_t siz
     host->mailbox = options->mailbox ? options->mailbox : RTCI_ACTOR_MAILBOX;
     host->mailbox_fail = options->flags & RTCI_ACTOR_MAILBOX_FAIL;
     host->threads = options->threads ? options->threads : 1;
+    host->save_every = options->save_every ? options->save_every : 1;
+    host->save_after_ns = options->save_after_ms * RTCI_NS_PER_MS;
     pthread_cond_init(&host->work, NULL);
     if (rtci_host_mail_init(host) < 0)
         rtci_host_exit(host, rtc_last_error());
     rtc->host = host;
     rtc->self = host->id;
+    host->stopping = rtci_id_equal(rtc->early_end, host->id);
     rtc->self_single = host->threads * host->n_groups == 1;
     rtc->n_threads = host->threads * host->n_groups;
     rtc->on_call = rtci_host_on_call;
     rtc->on_end = on_end;
     rtc->on_held = rtci_host_on_held;
     rtc->on_read = rtci_host_on_read;
+    rtci_lanes_listen(rtc);
     rtci_free_running(rtc, options->max_restarts ? RTCI_CHAN_ACTOR_RESTARTS : RTCI_CHAN_ACTOR);
     rtci_consume_finished(rtc);
 }

@@ -11,6 +11,7 @@
 
 #include "runtime/base/map.h"
 #include "runtime/client/actor.h"
+#include "runtime/client/lanes.h"
 #include "runtime/client/route.h"
 #include "runtime/exec/exec.h"
 
@@ -18,11 +19,12 @@
 struct from {
     uint32_t client, node;
     struct rtci_peer *peer;
-    uint64_t expected;     /* order of the next call */
+    uint64_t last;         /* order of the call that came last in its turn */
     uint64_t finished;     /* those up to it have ended */
     struct message *ahead; /* came before their turn, by their order */
     struct saved *replies; /* with save: answers that it may not have */
-    uint64_t saved_seq;    /* … and the last of its calls that the saved state has seen */
+    uint64_t seen;         /* … the last of its calls that the state has seen */
+    uint64_t saved_seq;    /* … and that the state had seen with which this incarnation began */
 };
 
 /* A call in the mailbox: a private copy, with rows for its references behind it, as a task has. */
@@ -82,6 +84,9 @@ struct host {
     struct message *timers; /* by their time */
     struct lent *lent;
     struct yields *yields;
+    struct keeping *keeping; /* it saves its state; else NULL */
+    uint32_t save_every;
+    uint64_t save_after_ns;
     struct rtc_call *spare_call;
     pthread_cond_t work; /* with threads: something to run, or to do */
 };
@@ -110,6 +115,20 @@ void rtci_host_refuse(struct host *host, struct message *message);
 int rtci_host_special(struct host *host, struct rtc_call *call, const struct rtci_spec *spec,
                       const char *name, int (*run)(struct rtc_call *call));
 void rtci_call_give(struct host *host, struct rtc_call *call);
+struct from *rtci_host_from(struct host *host, uint32_t client, uint32_t node);
+
+/* ---- actor_save.c ---- */
+/* At the start: reads what was saved, and makes the state of it. */
+int rtci_host_load(struct host *host, struct rtc_call *call, bool *ret_loaded) RTCI_MUST_USE;
+/* A call has changed the state. */
+void rtci_host_ran(struct host *host, struct from *from, uint64_t seq);
+/* Begins and ends saves as it is time. `idle`: there is no call to run. Returns when to look again. */
+uint64_t rtci_host_keep(struct host *host, bool idle);
+bool rtci_host_saved(const struct host *host);
+/* Answers again what was answered before a crash; false: the answer is not kept any more. */
+bool rtci_host_replay(struct host *host, struct from *from, uint64_t seq);
+void rtci_host_answered(struct from *from, uint64_t seq);
+
 void rtci_host_on_held(struct rtc *rtc, struct rtci_id id);
 void rtci_host_on_read(struct rtc *rtc, struct rtci_id call, uint32_t n);
 

@@ -50,12 +50,16 @@ int rtci_host_mail_init(struct host *host)
 
 /* ---- Callers ---- */
 
-static struct from *from_of(struct host *host, uint32_t client, uint32_t node)
+struct from *rtci_host_from(struct host *host, uint32_t client, uint32_t node)
 {
     const uint32_t *known = rtci_map_find(&host->from_by_client, client, 0);
     if (RTCI_LIKELY(known != NULL)) {
-        host->from[*known]->node = node;
-        return host->from[*known];
+        struct from *from = host->from[*known];
+        if (node && from->node != node) { /* one that was read from a saved state, or moved */
+            from->node = node;
+            rtci_peer_get(host->rtc, node, client);
+        }
+        return from;
     }
     if (host->n_from == host->cap_from) {
         uint32_t cap = host->cap_from ? host->cap_from * 2 : 16;
@@ -70,10 +74,8 @@ static struct from *from_of(struct host *host, uint32_t client, uint32_t node)
         free(from);
         return NULL;
     }
-    *from = (struct from){.client = client,
-                          .node = node,
-                          .expected = 1,
-                          .peer = rtci_peer_get(host->rtc, node, client)};
+    *from = (struct from){
+        .client = client, .node = node, .peer = rtci_peer_get(host->rtc, node, client)};
     if (from->peer)
         rtci_route_begun(host->rtc, from->peer, 0);
     host->from[host->n_from++] = from;
@@ -117,6 +119,13 @@ void rtci_host_enqueue(struct host *host, struct message *message)
 
 static void accept_call(struct host *host, struct message *message)
 {
+    if (host->keeping) {
+        rtci_host_answered(message->from, rtci_spec_call(message->spec)->answered);
+        if (message->spec->seq <= message->from->saved_seq) {
+            refuse(host, message, RTC_E_LOST, "the call ran, and its answer was not kept");
+            return;
+        }
+    }
     if (host->n_waiting >= host->mailbox && host->mailbox_fail)
         refuse(host, message, RTC_E_AGAIN, "the actor's mailbox is full");
     else
@@ -137,23 +146,11 @@ static void put_aside(struct from *from, struct message *message)
     *at = message;
 }
 
-/* The caller had let go of this actor, all its calls answered: it counts from 1 again. */
-static void begin_line(struct from *from, uint64_t line)
-{
-    for (struct message *m = from->ahead, *next; m; m = next) {
-        next = m->next;
-        free(m);
-    }
-    from->ahead = NULL;
-    from->finished = line << RTCI_ORDER_BITS;
-    from->expected = from->finished + 1;
-}
-
 void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
 {
     struct host *host = rtc->host;
     const struct rtci_call *call = rtci_spec_call(spec);
-    struct from *from = from_of(host, spec->client, call->caller_node);
+    struct from *from = rtci_host_from(host, spec->client, call->caller_node);
     struct message *message = from && from->peer ? rtci_message_new(spec, spec->rec.size) : NULL;
     if (!message) {
         rtci_die(rtc, RTC_E_NOMEM, "out of memory for a call");
@@ -164,9 +161,7 @@ void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
         refuse(host, message, RTC_E_CRASHED, "the actor is not here any more");
         return;
     }
-    if (call->order >> RTCI_ORDER_BITS > from->expected >> RTCI_ORDER_BITS)
-        begin_line(from, call->order >> RTCI_ORDER_BITS);
-    if (call->order < from->expected) {
+    if (call->order <= from->last) {
         if (call->order <= from->finished)
             refuse(host, message, RTC_E_LOST,
                    "the call ran, and its answer was lost when the daemon was killed");
@@ -174,16 +169,16 @@ void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
             free(message); /* it is under way */
         return;
     }
-    if (call->order > from->expected) {
+    if (call->after && call->after != from->last) {
         put_aside(from, message);
         return;
     }
-    from->expected++;
+    from->last = call->order;
     accept_call(host, message);
-    while (from->ahead && rtci_spec_call(from->ahead->spec)->order == from->expected) {
+    while (from->ahead && rtci_spec_call(from->ahead->spec)->after == from->last) {
         message = from->ahead;
         from->ahead = message->next;
-        from->expected++;
+        from->last = rtci_spec_call(message->spec)->order;
         accept_call(host, message);
     }
 }
@@ -213,10 +208,10 @@ void rtci_host_finished(struct host *host, const struct message *message)
     host->n_running--;
     if (!message->from)
         return;
-    uint64_t order = rtci_spec_call(message->spec)->order;
+    const struct rtci_call *call = rtci_spec_call(message->spec);
     /* With several at a time an earlier one may still run: what is not sure is not said. */
-    if (host->rtc->self_single || order == message->from->finished + 1)
-        message->from->finished = order;
+    if (host->rtc->self_single || call->after == message->from->finished)
+        message->from->finished = call->order;
 }
 
 /* ---- The actor's own calls, later ---- */

@@ -136,6 +136,8 @@ void rtci_host_execute(struct host *host, struct message *message)
     call->rtc = rtc;
     call->host = host;
     call->peer = message->from ? message->from->peer : NULL;
+    call->from = message->from;
+    call->withhold = host->keeping && message->from;
     call->caller_node = message->from ? message->from->node : 0;
     call->spec = message->spec;
     call->def = NULL;
@@ -150,6 +152,8 @@ void rtci_host_execute(struct host *host, struct message *message)
         release(call);
     if (host->yields)
         forget_yields(host, (struct rtci_id){message->spec->seq, message->spec->client, 0});
+    if (host->keeping)
+        rtci_host_ran(host, message->from, message->spec->seq);
     rtci_host_finished(host, message);
     tidy(host);
     if (later)
@@ -160,6 +164,11 @@ void rtci_host_execute(struct host *host, struct message *message)
 
 void rtci_host_refuse(struct host *host, struct message *message)
 {
+    if (message->refuse == RTC_E_LOST && host->keeping &&
+        rtci_host_replay(host, message->from, message->spec->seq)) {
+        free(message);
+        return;
+    }
     struct rtc_call call = {.rtc = host->rtc,
                             .host = host,
                             .peer = message->from->peer,
@@ -174,9 +183,9 @@ void rtci_host_refuse(struct host *host, struct message *message)
     if (rtci_call_end(&call, rc, 0) < 0)
         rtci_host_exit(host, rtc_last_error());
     /* A call that was refused for want of room has had its turn. */
-    if (message->refuse == RTC_E_AGAIN && host->rtc->self_single &&
-        message->from->finished + 1 == rtci_spec_call(message->spec)->order)
-        message->from->finished++;
+    if (message->refuse == RTC_E_AGAIN &&
+        message->from->finished == rtci_spec_call(message->spec)->after)
+        message->from->finished = rtci_spec_call(message->spec)->order;
     rtci_call_fini(&call);
     free(message);
 }

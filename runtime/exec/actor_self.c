@@ -175,9 +175,11 @@ static int yield_locked(struct rtc_call *call, const struct rtc_value *value)
                             .def = &def,
                             .what = call->what};
     rtci_call_begin_one(&part);
+    part.by_daemon = call->by_daemon;
     int rc = rtci_call_return(&part, value);
     if (rc == 0)
         rc = rtci_call_yield(&part);
+    call->by_daemon = part.by_daemon;
     rtci_call_fini(&part);
     y->unread++;
     return rc;

@@ -16,8 +16,12 @@ struct rtc_call {
     const struct rtc_task_def *def;
     struct host *host;  /* a call to an actor; its caller (NULL: itself) … */
     struct rtci_peer *peer;
+    struct from *from;
     uint32_t caller_node;
+    bool keep;          /* what it returns is for this process */
+    bool withhold;      /* its answer is sent when the state is saved */
     bool never_ran;     /* … and no part of it was executed */
+    bool by_daemon;     /* a value of its stream went that way: so do the others */
     const char *what;   /* "task", "method" */
     struct rtc_promise *promise; /* it is answered later */
     uint64_t progress_ns;        /* of the last rtc_progress_every() that was told */
@@ -46,6 +50,8 @@ void rtci_call_judge(struct rtc_call *call, int rc);
 void rtci_call_fini(struct rtc_call *call);
 /* An actor's: the values so far go to the caller, who waits for more. */
 int rtci_call_yield(struct rtc_call *call) RTCI_MUST_USE;
+/* actor_save.c: the answer waits until the state that it tells of is saved. */
+int rtci_host_withhold(struct rtc_call *call, const struct rtci_done *done) RTCI_MUST_USE;
 /* actor_run.c: the object is an answer; it is kept until its reader holds it. */
 int rtci_call_lend(struct rtc_call *call, rtc_ref ref) RTCI_MUST_USE;
 int rtci_call_fail(struct rtc_call *call, int code, int user_code, const char *fmt, ...)

@@ -27,6 +27,7 @@ static void begin(struct rtc_call *call, uint32_t n_rows)
     call->never_ran = false;
     call->promise = NULL;
     call->progress_ns = 0;
+    call->by_daemon = false;
     call->what = call->what ? call->what : "task";
     call->fail_code = 0;
     call->user_code = 0;
@@ -156,11 +157,13 @@ int rtci_call_return(struct rtc_call *call, const struct rtc_value *value)
     if (rc == 0) {
         bool crowded = call->done.len + plan.size > RTCI_SPEC_INLINE_MAX && plan.size > 1024;
         bool large = plan.size + plan.n_refs * sizeof(struct rtci_id) > RTCI_INLINE_MAX || crowded;
-        if (call->peer && (large || plan.n_refs))
+        if (call->keep && plan.n_refs)
+            rc = rtci_error(RTC_E_TYPE, "a state that is saved cannot contain references");
+        else if (call->peer && (large || plan.n_refs))
             rc = return_object(call, value, &plan);
         else if (large && !call->host)
             rc = return_large(call, value, &plan);
-        else if (!call->host || call->peer)
+        else if (!call->host || call->peer || call->keep)
             rc = return_inline(call, value, &plan);
     }
     if (rc < 0)
@@ -289,8 +292,6 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
         return 0; /* it called itself */
     if (size > RTCI_RECORD_MAX)
         return RTC_E_TOO_LARGE;
-    RTCI_TRY(rtci_holds_heard(rtc));
-    RTCI_TRY(rtci_route_reserve_wait(rtc, call->peer, size, UINT64_MAX, &at));
     struct rtci_done *done = (struct rtci_done *)call->done.data;
     *done = (struct rtci_done){.rec = {(uint32_t)size, RTCI_R_ACTOR_REPLY, flags},
                                .seq = call->spec->seq,
@@ -298,6 +299,9 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
                                .attempt = call->caller_node,
                                .status = call->fail_code,
                                .n_returns = n_rows};
+    if (call->withhold && !(flags & RTCI_REPLY_MORE))
+        return rtci_host_withhold(call, done);
+    RTCI_TRY(rtci_route_reserve_reply(rtc, call->peer, size, &call->by_daemon, &at));
     memcpy(at, done, size);
     rtci_route_send(rtc, call->peer);
     return 0;

@@ -1,7 +1,7 @@
 /* Drivers and tools: connections, the handshake, what the keeper keeps of them. */
 #include <errno.h>
-#include <poll.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <rtc/error.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -245,6 +245,13 @@ static void begin_fetching(struct rtci_programs *programs, struct entry *e)
         fail(programs, e, text);
         return;
     }
+    uint64_t size;
+    const void *own = rtci_programs_contents(programs, e->program.hash, &size);
+    if (own && size == e->program.size) { /* of a driver here, which a detached actor outlives */
+        memcpy((void *)(uintptr_t)e->map, own, size);
+        begin_reading(e);
+        return;
+    }
     struct rtci_blob blob = {.kind = RTCI_BLOB_PROGRAM, .size = e->program.size};
     memcpy(blob.hash, e->program.hash, sizeof(blob.hash));
     e->state = FETCHING;

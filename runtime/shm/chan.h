@@ -20,7 +20,12 @@
 
 #include "runtime/base/assert.h"
 
-enum rtci_chan_end { RTCI_CHAN_CLIENT, RTCI_CHAN_DAEMON };
+enum rtci_chan_end {
+    RTCI_CHAN_CLIENT,
+    RTCI_CHAN_DAEMON,
+    RTCI_CHAN_CALLER, /* of a lane: lane.h */
+    RTCI_CHAN_CALLEE
+};
 struct rtci_chan;
 
 /* An actor's process: of the calls of this client to it, those up to `begun` were begun. */
@@ -94,7 +99,8 @@ uint64_t rtci_chan_position(struct rtci_chan *chan);
  * executor reads beyond the tasks it has not finished. Pointers into a peeked span stay valid until
  * their place is freed. */
 void rtci_chan_consume_to(struct rtci_chan *chan, uint64_t position);
-/* CLIENT end: true when there is something to peek or the daemon's epoch or closed word changed. */
+/* CLIENT end, lanes: true when there is something to peek; CLIENT end also when the daemon's epoch or
+ * closed word changed. */
 bool rtci_chan_readable(struct rtci_chan *chan);
 
 /* CLIENT end: sleeps until readable, room of `room` bytes is free (0 = do not care), or the
@@ -102,9 +108,14 @@ bool rtci_chan_readable(struct rtci_chan *chan);
  * paid before. Returns 0, or RTC_E_TIMEOUT. Spurious returns of 0 are possible. Sleeps at most 1 s
  * at a time (returns 0), so that the caller can look whether the daemon's host process is alive. */
 int rtci_chan_wait(struct rtci_chan *chan, size_t room, uint64_t deadline_ns) RTCI_MUST_USE;
+/* CLIENT end: rtci_chan_wait() looks at this too, before it sleeps and while it spins: fn says
+ * whether there is a reason to return. It runs in the thread that waits. Who makes it true calls
+ * rtci_waker_wake() afterwards, or rtci_chan_kick(). Waiting for room elsewhere: room UINT64_MAX. */
+void rtci_chan_watch(struct rtci_chan *chan, bool (*fn)(void *arg), void *arg);
 /* CLIENT end: from now on wake me through wake_fd (an event loop polls it) until the next wait. */
 void rtci_chan_arm_fd(struct rtci_chan *chan);
-/* Any thread of the client: makes a rtci_chan_wait of another thread return. */
+/* Any thread of the client: makes a rtci_chan_wait of another thread return, or the next one that
+ * has begun to wait; wakes who sleeps on wake_fd. */
 void rtci_chan_kick(struct rtci_chan *chan);
 
 /* DAEMON end: before sleeping: announces it on this channel. True when there is something to read

@@ -39,15 +39,15 @@ struct rtci_actor_options {
 /* ACTOR_CALL: client and seq name the call's result, function = hash of the method. One whose order is
  * 0 is a note between two processes, and has no answer: function says which. Routed by nodes
  * from the caller's process to that of the actor; the head's core never sees one. */
-#define RTCI_ORDER_BITS 40
 struct rtci_call {
     struct rtci_id actor;
-    uint64_t order;       /* of this caller's calls to this actor, counts from 1; above so many bits, the
-                           * line: one who has let go of the actor and calls it again begins another */
+    uint64_t order;       /* rises with each call that this caller sends */
+    uint64_t after;       /* … to this actor: order of the one before; 0 = of none that is under way */
     uint32_t node;        /* where it goes: of ACTOR_IS */
     uint32_t client;      /* … and to whom: the executor's number */
     uint32_t incarnation; /* of the actor, as the caller knows it */
     uint32_t caller_node; /* where the answer goes; the caller's node fills it in */
+    uint64_t answered;    /* the caller has the answers to its calls up to this sequence number */
 };
 /* ACTOR_REPLY: struct rtci_done; client = the caller, attempt = the caller's node. A value that is too
  * large, or contains references, is an object of the actor's process: its row is ABSENT, and the one

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <rtc/actor.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,7 +188,7 @@ static int wait_mark(struct rtc_call *call)
         __atomic_fetch_add(&self->tally->count[j], 1, __ATOMIC_SEQ_CST);
     }
     while (__atomic_load_n(&self->tally->count[i], __ATOMIC_SEQ_CST) == 0)
-        usleep(200);
+        sched_yield();
     return rtc_return_i64(call, i);
 }
 
@@ -337,6 +338,94 @@ RTC_ACTOR(counter, struct counter, .init = counter_init, .drop = counter_drop,
                       RTC_METHOD(tick),
                       RTC_METHOD(fired)});
 
+/* Several calls at a time: `meet` returns when as many as it says are inside; `apart` has a group of
+ * its own, in which it runs while all of the others are busy. */
+struct crowd {
+    int inside, most;
+    bool open;
+};
+
+static int meet(struct rtc_call *call)
+{
+    struct crowd *self = rtc_self(call);
+    int64_t n;
+    RTC_TRY(rtc_arg_i64(call, 0, &n));
+    int inside = __atomic_add_fetch(&self->inside, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&self->inside, __ATOMIC_SEQ_CST) < n)
+        sched_yield();
+    return rtc_return_i64(call, inside);
+}
+
+static int hold_open(struct rtc_call *call)
+{
+    struct crowd *self = rtc_self(call);
+    while (!__atomic_load_n(&self->open, __ATOMIC_SEQ_CST))
+        sched_yield();
+    return rtc_return_i64(call, 1);
+}
+
+static int apart(struct rtc_call *call)
+{
+    struct crowd *self = rtc_self(call);
+    __atomic_store_n(&self->open, true, __ATOMIC_SEQ_CST);
+    return rtc_return_i64(call, 2);
+}
+
+/* Threads of an actor use rtc all at once. */
+static int squares(struct rtc_call *call)
+{
+    struct rtc *r = rtc_call_rtc(call);
+    int64_t n, sum = 0, x;
+    RTC_TRY(rtc_arg_i64(call, 0, &n));
+    for (int64_t i = 0; i < n; i++) {
+        rtc_ref ref;
+        RTC_TRY(rtc_submit(r, "actor_square", RTC_ARGS(rtc_i64(i)), NULL, &ref));
+        RTC_TRY(rtc_get_i64(r, ref, RTC_FOREVER, &x));
+        RTC_TRY(rtc_release(r, ref));
+        sum += x;
+    }
+    return rtc_return_i64(call, sum);
+}
+
+RTC_ACTOR(crowd, struct crowd,
+          .methods = {RTC_METHOD(meet),
+                      RTC_METHOD(hold_open),
+                      RTC_METHOD(squares),
+                      {.name = "apart", .run = apart, .group = "control"}});
+
+/* State that is saved: a number, and how often it was made of a saved one. */
+struct diary {
+    int64_t total, loads;
+};
+
+static int diary_save(struct rtc_call *call)
+{
+    return rtc_return_i64(call, ((struct diary *)rtc_self(call))->total);
+}
+
+static int diary_load(struct rtc_call *call)
+{
+    struct diary *self = rtc_self(call);
+    self->loads = 1;
+    return rtc_arg_i64(call, 0, &self->total);
+}
+
+static int note(struct rtc_call *call)
+{
+    struct diary *self = rtc_self(call);
+    int64_t x;
+    RTC_TRY(rtc_arg_i64(call, 0, &x));
+    return rtc_return_i64(call, self->total += x);
+}
+
+static int loads(struct rtc_call *call)
+{
+    return rtc_return_i64(call, ((struct diary *)rtc_self(call))->loads);
+}
+
+RTC_ACTOR(diary, struct diary, .save = diary_save, .load = diary_load,
+          .methods = {RTC_METHOD(note), RTC_METHOD(loads), RTC_METHOD(die)});
+
 RTC_TASK(actor_square)
 {
     int64_t x;
@@ -344,11 +433,18 @@ RTC_TASK(actor_square)
     return rtc_return_i64(call, x * x);
 }
 
+/* Ends when count[i] of the file is not 0 any more, and returns x. */
 RTC_TASK(actor_slow)
 {
-    usleep(30000);
-    int64_t x;
+    int64_t x, i;
+    const char *path;
     RTC_TRY(rtc_arg_i64(call, 0, &x));
+    RTC_TRY(rtc_arg_str(call, 1, &path, NULL));
+    RTC_TRY(rtc_arg_i64(call, 2, &i));
+    struct tally *tally = tally_map(path);
+    while (__atomic_load_n(&tally->count[i], __ATOMIC_SEQ_CST) == 0)
+        sched_yield();
+    munmap(tally, sizeof(*tally));
     return rtc_return_i64(call, x);
 }
 

@@ -42,8 +42,7 @@ static const struct rtc_options no_cpu = {.cpus = RTC_NONE};
 static rtc_actor counter(int64_t from)
 {
     rtc_actor actor;
-    OK(rtc_actor_create(rtc, "counter", RTC_ARGS(rtc_i64(from)), RTC_ACTOR_OPTIONS(NEEDS),
-                        &actor));
+    OK(rtc_actor_create(rtc, "counter", RTC_ARGS(rtc_i64(from)), RTC_ACTOR_OPTIONS(NEEDS), &actor));
     return actor;
 }
 
@@ -75,7 +74,7 @@ static rtc_ref call(rtc_actor actor, const char *method, const struct rtc_args *
     OK(rtc_actor_call(rtc, actor, method, args, NULL, &ref));
     return ref;
 }
-#define got(ref) got_at(ref, __LINE__)
+#define got(ref)                 got_at(ref, __LINE__)
 #define CALL(actor, method, ...) call(actor, method, RTC_ARGS(__VA_ARGS__))
 #define ASK(actor, method)       got(call(actor, method, NULL))
 
@@ -88,9 +87,13 @@ static int outcome(rtc_ref ref)
 static void wait_dead(rtc_actor actor)
 {
     struct rtc_actor_info info;
-    do
+    for (int i = 0; i < 5000; i++) { /* 5 s: one that heeds nobody is killed after 30 */
         OK(rtc_actor_info(rtc, actor, &info));
-    while (info.state != RTC_ACTOR_DEAD);
+        if (info.state == RTC_ACTOR_DEAD)
+            return;
+        rtc_poll(rtc, RTC_MS(1));
+    }
+    fail_msg("the actor does not end: state %d, %s", (int)info.state, info.text);
 }
 
 static void wait_tally(int i)
@@ -233,10 +236,14 @@ static void test_held(void **state)
     (void)state;
     rtc_actor a = counter(0);
     rtc_ref slow, refs[6];
-    OK(rtc_submit(rtc, "actor_slow", RTC_ARGS(rtc_i64(0)), NULL, &slow));
+    tally->count[97] = 0;
+    OK(rtc_submit(rtc, "actor_slow", RTC_ARGS(rtc_i64(0), rtc_str(tally_path), rtc_i64(97)), NULL,
+                  &slow));
     refs[0] = CALL(a, "in_turn", rtc_of_ref(slow));
     for (int i = 1; i < 6; i++)
         refs[i] = CALL(a, "in_turn", rtc_i64(i));
+    FAILS(rtc_get(rtc, refs[1], RTC_MS(10), NULL), RTC_E_TIMEOUT, "not done yet");
+    tally->count[97] = 1;
     for (int i = 0; i < 6; i++)
         assert_int_equal(got(refs[i]), i);
     OK(rtc_release(rtc, slow));
@@ -361,6 +368,25 @@ static void test_names(void **state)
     OK(rtc_actor_release(rtc, b));
 }
 
+/* It outlives its handles and is found again; its program is the driver's. */
+static void test_detached(void **state)
+{
+    (void)state;
+    rtc_actor a = COUNTER(.name = "lasting", .detached = true), b;
+    assert_int_equal(got(CALL(a, "add", rtc_i64(3))), 3);
+    OK(rtc_actor_release(rtc, a));
+    OK(rtc_actor_find(rtc, NULL, "lasting", RTC_S(20), &b));
+    assert_int_equal(got(CALL(b, "add", rtc_i64(3))), 6);
+    assert_int_equal(tally->count[0], 1);
+    rtc_ref big = CALL(b, "large", rtc_i64(1 << 20), rtc_i64(1)); /* of another job, so to speak */
+    assert_int_equal(got(CALL(b, "sum_bytes", rtc_of_ref(big))), 1 << 20);
+    OK(rtc_release(rtc, big));
+    OK(rtc_actor_stop(rtc, b));
+    wait_dead(b);
+    FAILS(rtc_actor_find(rtc, NULL, "lasting", 0, &a), RTC_E_NOT_FOUND, "lasting");
+    OK(rtc_actor_release(rtc, b));
+}
+
 /* ---- Ends ---- */
 static void test_constructor(void **state)
 {
@@ -408,7 +434,8 @@ static void test_stop_kill(void **state)
 
     a = COUNTER(.max_restarts = 3);
     OK(rtc_actor_ready(rtc, a, RTC_S(20)));
-    rtc_ref blocked = CALL(a, "wait_mark", rtc_i64(99), rtc_i64(98)), waiting = call(a, "total", NULL);
+    rtc_ref blocked = CALL(a, "wait_mark", rtc_i64(99), rtc_i64(98)),
+            waiting = call(a, "total", NULL);
     wait_tally(98);
     OK(rtc_actor_kill(rtc, a, 0));
     FAILS(outcome(blocked), RTC_E_ACTOR_DEAD, "was killed by client");
@@ -431,6 +458,24 @@ static void test_stop_kill(void **state)
     wait_dead(a);
     FAILS(rtc_actor_ready(rtc, a, RTC_S(20)), RTC_E_ACTOR_DEAD, "it ended itself");
     OK(rtc_actor_release(rtc, a));
+}
+
+/* Told to stop at any moment of its beginning. */
+static void test_stop_early(void **state)
+{
+    (void)state;
+    enum { N = 24 };
+    rtc_actor actors[N];
+    for (int i = 0; i < N; i++) {
+        actors[i] = counter(0);
+        if (i % 3)
+            rtc_actor_ready(rtc, actors[i], RTC_MS(i)); /* some live by then, some do not */
+        OK(rtc_actor_stop(rtc, actors[i]));
+    }
+    for (int i = 0; i < N; i++) {
+        wait_dead(actors[i]);
+        OK(rtc_actor_release(rtc, actors[i]));
+    }
 }
 
 static void test_restarts(void **state)
@@ -497,7 +542,7 @@ static void on_down(struct rtc *r, const struct rtc_down *down, void *arg)
 static void wait_downs(int n)
 {
     while (n_downs < n)
-        OK(rtc_poll(rtc, RTC_S(5)));
+        OK(rtc_poll(rtc, RTC_S(60)));
 }
 
 static void test_monitors(void **state)
@@ -562,6 +607,50 @@ static void test_inside(void **state)
     OK(rtc_actor_release(rtc, a));
 }
 
+static void test_threads(void **state)
+{
+    (void)state;
+    rtc_actor a;
+    rtc_ref refs[8];
+    OK(rtc_actor_create(rtc, "crowd", NULL, RTC_ACTOR_OPTIONS(NEEDS, .threads = 3), &a));
+    for (int i = 0; i < 3; i++)
+        refs[i] = CALL(a, "meet", rtc_i64(3));
+    int64_t sum = 0;
+    for (int i = 0; i < 3; i++)
+        sum += got(refs[i]);
+    assert_int_equal(sum, 6);
+    for (int i = 0; i < 3; i++)
+        refs[i] = call(a, "hold_open", NULL);
+    assert_int_equal(ASK(a, "apart"), 2); /* a group of its own is never behind the others */
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(got(refs[i]), 1);
+    for (int i = 0; i < 8; i++)
+        refs[i] = CALL(a, "squares", rtc_i64(20));
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(got(refs[i]), 2470);
+    OK(rtc_actor_stop(rtc, a));
+    wait_dead(a);
+    OK(rtc_actor_release(rtc, a));
+}
+
+static void test_saved(void **state)
+{
+    (void)state;
+    rtc_actor a;
+    OK(rtc_actor_create(rtc, "diary", NULL,
+                        RTC_ACTOR_OPTIONS(NEEDS, .max_restarts = 3, .call_retries = 1), &a));
+    assert_int_equal(got(CALL(a, "note", rtc_i64(5))), 5);
+    assert_int_equal(got(CALL(a, "note", rtc_i64(6))), 11);
+    OK(rtc_actor_call(rtc, a, "die", NULL, NULL, NULL));
+    assert_int_equal(got(CALL(a, "note", rtc_i64(7))), 18);
+    assert_int_equal(ASK(a, "loads"), 1);
+    OK(rtc_actor_kill(rtc, a, RTC_KILL_RESTART));
+    assert_int_equal(got(CALL(a, "note", rtc_i64(1))), 19);
+    OK(rtc_actor_release(rtc, a));
+    FAILS(rtc_actor_create(rtc, "diary", NULL, RTC_ACTOR_OPTIONS(NEEDS, .threads = 2), &a),
+          RTC_E_INVALID, "runs one at a time");
+}
+
 static void test_deadlocks(void **state)
 {
     (void)state;
@@ -621,16 +710,16 @@ static void test_limits(void **state)
     FAILS(rtc_actor_call(rtc, a, "total", NULL, RTC_CALL_OPTIONS(.submit_timeout = RTC_NO_WAIT),
                          &one),
           RTC_E_AGAIN, "submit_timeout");
-    FAILS(rtc_actor_call(rtc, a, "total", NULL, RTC_CALL_OPTIONS(.submit_timeout = RTC_MS(20)),
-                         &one),
-          RTC_E_AGAIN, "submit_timeout");
+    FAILS(
+        rtc_actor_call(rtc, a, "total", NULL, RTC_CALL_OPTIONS(.submit_timeout = RTC_MS(20)), &one),
+        RTC_E_AGAIN, "submit_timeout");
     tally->count[99] = 1;
     assert_int_equal(ASK(a, "total"), 0); /* waits for room */
     OK(rtc_release_many(rtc, refs, 2));
     tally->count[99] = 0;
     refs[0] = CALL(a, "wait_mark", rtc_i64(99));
-    OK(rtc_actor_call(rtc, a, "mark", RTC_ARGS(rtc_i64(60)), RTC_CALL_OPTIONS(.deadline = RTC_MS(20)),
-                      &refs[1]));
+    OK(rtc_actor_call(rtc, a, "mark", RTC_ARGS(rtc_i64(60)),
+                      RTC_CALL_OPTIONS(.deadline = RTC_MS(20)), &refs[1]));
     FAILS(outcome(refs[1]), RTC_E_DEADLINE, "deadline of the call");
     tally->count[99] = 1;
     assert_int_equal(got(refs[0]), 99);
@@ -695,9 +784,10 @@ static int setup(void **state)
     (void)state;
     snprintf(tally_path, sizeof(tally_path), "/tmp/rtc-test-actor-%d", (int)getpid());
     tally = tally_map(tally_path);
-    OK(rtc_init(NULL, NULL, RTC_CONFIG(.cpus = 2, .store_bytes = 256u << 20, .address = "embedded",
-                           .quiet = true),
-                &rtc));
+    OK(rtc_init(
+        NULL, NULL,
+        RTC_CONFIG(.cpus = 2, .store_bytes = 256u << 20, .address = "embedded", .quiet = true),
+        &rtc));
     return 0;
 }
 
@@ -718,22 +808,16 @@ int main(int argc, char **argv)
     if (getenv("RTC_EXECUTOR")) /* never returns */
         RTC_CHECK(rtc_init(&argc, &argv, NULL, &executor));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_calls),
-        cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_held),
-        cmocka_unit_test(test_streams),
-        cmocka_unit_test(test_handles),
-        cmocka_unit_test(test_last_handle),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_constructor),
-        cmocka_unit_test(test_stop_kill),
-        cmocka_unit_test(test_restarts),
-        cmocka_unit_test(test_monitors),
-        cmocka_unit_test(test_inside),
-        cmocka_unit_test(test_deadlocks),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_calls),       cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_many),        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_held),        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_handles),     cmocka_unit_test(test_last_handle),
+        cmocka_unit_test(test_names),       cmocka_unit_test(test_detached),
+        cmocka_unit_test(test_constructor), cmocka_unit_test(test_stop_kill),
+        cmocka_unit_test(test_stop_early),  cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_monitors),    cmocka_unit_test(test_inside),
+        cmocka_unit_test(test_threads),     cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_deadlocks),   cmocka_unit_test(test_limits),
         cmocka_unit_test(test_bad_input),
     };
     if (argc > 1)

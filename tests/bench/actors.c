@@ -30,8 +30,7 @@ static int where(struct rtc_call *call)
     return rtc_return_i64(call, getpid());
 }
 
-RTC_ACTOR(bench_target, char,
-          .methods = {RTC_METHOD(noop), RTC_METHOD(take), RTC_METHOD(where)});
+RTC_ACTOR(bench_target, char, .methods = {RTC_METHOD(noop), RTC_METHOD(take), RTC_METHOD(where)});
 
 /* Calls all targets in turn, n each, and waits for all answers. With a reference as an argument, or
  * without. */
@@ -78,8 +77,8 @@ static const struct rtc_options no_cpu = {.cpus = RTC_NONE};
 static rtc_actor target(struct rtc *rtc)
 {
     rtc_actor actor;
-    RTC_CHECK(rtc_actor_create(rtc, "bench_target", NULL, RTC_ACTOR_OPTIONS(.needs = &no_cpu),
-                               &actor));
+    RTC_CHECK(
+        rtc_actor_create(rtc, "bench_target", NULL, RTC_ACTOR_OPTIONS(.needs = &no_cpu), &actor));
     RTC_CHECK(rtc_actor_ready(rtc, actor, RTC_S(60)));
     return actor;
 }

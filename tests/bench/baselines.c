@@ -86,7 +86,7 @@ static void futex_swap(void *arg, bool child)
         futex_until(arg, 0);
 }
 
-double bench_futex_rtt(void)
+double base_futex_rtt(void)
 {
     return word_trips(futex_swap);
 }
@@ -108,7 +108,7 @@ static void spin_swap(void *arg, bool child)
         spin_until(w, 0);
 }
 
-double bench_spin_rtt(void)
+double base_spin_rtt(void)
 {
     return word_trips(spin_swap);
 }
@@ -124,7 +124,7 @@ static void uds_swap(void *arg, bool child)
         bench_need(recv(fd, message, sizeof(message), 0) > 0, "recv");
 }
 
-double bench_uds_rtt(void)
+double base_uds_rtt(void)
 {
     int pair[2];
     bench_need(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
@@ -136,7 +136,7 @@ double bench_uds_rtt(void)
 
 /* ---- LMDB and processes ---- */
 
-double bench_lmdb_put(void)
+double base_lmdb_put(void)
 {
     char file[] = "/tmp/rtc-bench-XXXXXX";
     int fd = mkstemp(file);
@@ -165,7 +165,7 @@ double bench_lmdb_put(void)
     return us;
 }
 
-double bench_spawn(void)
+double base_spawn(void)
 {
     char name[] = "/bin/true", *argv[] = {name, NULL}, *env[] = {NULL};
     double start = bench_now(), n = 0;
@@ -268,12 +268,12 @@ static double zmq_rtt(bool curve)
     return bench_median(took, n);
 }
 
-double bench_zmq_tcp_rtt(void)
+double base_zmq_tcp_rtt(void)
 {
     return zmq_rtt(false);
 }
 
-double bench_zmq_curve_rtt(void)
+double base_zmq_curve_rtt(void)
 {
     return zmq_rtt(true);
 }
@@ -300,19 +300,19 @@ static double zmq_rate(bool curve, size_t size)
     return n;
 }
 
-double bench_zmq_tcp_msgs(void)
+double base_zmq_tcp_msgs(void)
 {
     return zmq_rate(false, 64);
 }
 
-double bench_zmq_curve(void)
+double base_zmq_curve(void)
 {
     return zmq_rate(true, 1 << 20) * (1 << 20) / 1e9;
 }
 
 /* ---- Matrices ---- */
 
-double bench_sgemm(void)
+double base_sgemm(void)
 {
     enum { M = 128, N = 256, K = 256 };
     static float a[M * K], b[K * N], c[M * N];

@@ -391,6 +391,8 @@ static const struct row baselines[] = {
 #if RTC_BASELINES
     {"ring_path_sync", "us", bench_ring_path_sync, NULL, false},
     {"ring_path", "1/s", bench_ring_path, NULL, false},
+    {"lane_rtt", "us", bench_lane_rtt, NULL, false},
+    {"lane_path", "1/s", bench_lane_path, NULL, false},
     {"futex_rtt", "us", bench_futex_rtt, NULL, false},
     {"spin_rtt", "us", bench_spin_rtt, NULL, false},
     {"uds_rtt", "us", bench_uds_rtt, NULL, false},

@@ -7,6 +7,8 @@
 
 struct rtc;
 
+/* Also for the baselines, which are a library of their own. */
+#pragma GCC visibility push(default)
 extern double bench_seconds; /* of a round, at least */
 double bench_now(void);      /* s */
 double bench_median(double *v, size_t n);
@@ -15,6 +17,7 @@ void bench_pin(int pid, int cpu);
 
 /* Ends the program, with errno in words, when it is not so. */
 void bench_need(bool ok, const char *what);
+#pragma GCC visibility pop
 
 /* outside.c: rows that are whole processes. NAN: not possible here, and why is on stderr. */
 double bench_tasks_clients(void);   /* 1/s */

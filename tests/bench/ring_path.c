@@ -221,7 +221,7 @@ static void submit(struct path *path, size_t n)
     rtci_chan_ring(path->chan[0]);
 }
 
-double bench_ring_path_sync(void)
+double base_ring_path_sync(void)
 {
     static double took[100000];
     struct path path;
@@ -241,7 +241,7 @@ double bench_ring_path_sync(void)
     return bench_median(took, n);
 }
 
-double bench_ring_path(void)
+double base_ring_path(void)
 {
     struct path path;
     open_path(&path, 2, false);

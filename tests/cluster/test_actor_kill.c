@@ -69,6 +69,57 @@ static int mark(struct rtc_call *call)
 
 RTC_ACTOR(marker, struct tally *, .init = marker_init, .methods = {RTC_METHOD(mark)});
 
+/* Keeps its state: counts each call once, whatever is killed. */
+struct ledger {
+    int64_t total;
+    struct tally *tally;
+};
+
+static int ledger_init(struct rtc_call *call)
+{
+    const char *file;
+    struct ledger *self = rtc_self(call);
+    RTC_TRY(rtc_arg_str(call, 0, &file, NULL));
+    self->tally = map(file);
+    __atomic_store_n(&self->tally->pid, getpid(), __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&self->tally->incarnations, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static int ledger_save(struct rtc_call *call)
+{
+    struct ledger *self = rtc_self(call);
+    char text[64];
+    snprintf(text, sizeof(text), "%lld", (long long)self->total);
+    return rtc_return_str(call, text);
+}
+
+static int ledger_load(struct rtc_call *call)
+{
+    struct ledger *self = rtc_self(call);
+    const char *text;
+    RTC_TRY(rtc_arg_str(call, 0, &text, NULL));
+    self->total = strtoll(text, NULL, 10);
+    return 0;
+}
+
+/* The file is not part of the state: it is told with each call. */
+static int book(struct rtc_call *call)
+{
+    struct ledger *self = rtc_self(call);
+    const char *file;
+    RTC_TRY(rtc_arg_str(call, 0, &file, NULL));
+    if (!self->tally) {
+        self->tally = map(file);
+        __atomic_store_n(&self->tally->pid, getpid(), __ATOMIC_SEQ_CST);
+        __atomic_fetch_add(&self->tally->incarnations, 1, __ATOMIC_SEQ_CST);
+    }
+    return rtc_return_i64(call, ++self->total);
+}
+
+RTC_ACTOR(ledger, struct ledger, .init = ledger_init, .save = ledger_save, .load = ledger_load,
+          .methods = {RTC_METHOD(book)});
+
 static char path[] = "/tmp/rtc-actor-kill-XXXXXX";
 static struct tally *tally;
 
@@ -152,8 +203,7 @@ static struct outcomes run(void (*strike)(struct rtc *rtc), int retries)
         .max_restarts = RTC_RETRY_FOREVER, .call_retries = retries, .needs = &none};
     rtc_actor actor;
     rtc_ref refs[FLIGHT];
-    assert_int_equal(
-        rtc_actor_create(rtc, "marker", RTC_ARGS(rtc_str(path)), &options, &actor), 0);
+    assert_int_equal(rtc_actor_create(rtc, "marker", RTC_ARGS(rtc_str(path)), &options, &actor), 0);
     for (int i = 0; i < CALLS + FLIGHT; i++) {
         if (i >= FLIGHT) {
             judge(rtc, refs[i % FLIGHT], i - FLIGHT, retries != 0, &out);
@@ -208,6 +258,46 @@ static void both_killed(void **state)
     assert_int_equal(tally->disorder, 0);
 }
 
+#define BOOKED 4000
+/* Each call counts once, and its caller gets the answer of that one time. */
+static void exactly_once(void **state)
+{
+    (void)state;
+    struct rtc *rtc = start();
+    struct rtc_options none = {.cpus = RTC_NONE};
+    struct rtc_actor_options options = {.max_restarts = RTC_RETRY_FOREVER,
+                                        .call_retries = RTC_RETRY_FOREVER,
+                                        .needs = &none,
+                                        .save_every = 50};
+    rtc_actor actor;
+    static rtc_ref refs[BOOKED];
+    assert_int_equal(rtc_actor_create(rtc, "ledger", RTC_ARGS(rtc_str(path)), &options, &actor), 0);
+    for (int i = 0; i < BOOKED; i++) {
+        assert_int_equal(
+            rtc_actor_call(rtc, actor, "book", RTC_ARGS(rtc_str(path)), NULL, &refs[i]), 0);
+        if (i < FLIGHT)
+            continue;
+        int64_t x = -1;
+        int rc = rtc_get_i64(rtc, refs[i - FLIGHT], RTC_S(60), &x);
+        if (rc < 0)
+            print_error("call %d: %s: %s\n", i, rtc_error_name(rc), rtc_last_error());
+        assert_int_equal(rc, 0);
+        assert_int_equal(x, i - FLIGHT + 1);
+        if (i % (BOOKED / KILLS) == BOOKED / KILLS / 2)
+            (i % 2 ? kill_both : kill_actor)(rtc);
+    }
+    for (int i = BOOKED - FLIGHT; i < BOOKED; i++) {
+        int64_t x = -1;
+        assert_int_equal(rtc_get_i64(rtc, refs[i], RTC_S(60), &x), 0);
+        assert_int_equal(x, i + 1);
+    }
+    assert_int_equal(rtc_release_many(rtc, refs, BOOKED), 0);
+    assert_int_equal(rtc_actor_release(rtc, actor), 0);
+    assert_int_equal(rtc_shutdown(&rtc), 0);
+    print_message("%ld incarnations\n", (long)tally->incarnations);
+    assert_true(tally->incarnations > 2);
+}
+
 int main(int argc, char **argv)
 {
     struct rtc *rtc;
@@ -216,10 +306,9 @@ int main(int argc, char **argv)
     close(mkstemp(path));
     tally = map(path);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(actors_killed),
-        cmocka_unit_test(actors_killed_at_least_once),
-        cmocka_unit_test(daemon_killed),
-        cmocka_unit_test(both_killed),
+        cmocka_unit_test(actors_killed), cmocka_unit_test(actors_killed_at_least_once),
+        cmocka_unit_test(daemon_killed), cmocka_unit_test(both_killed),
+        cmocka_unit_test(exactly_once),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -142,6 +142,20 @@ static inline void act_where(struct play *p, uint32_t node, uint32_t client, str
     play_turn(p, node);
 }
 
+/* To be told when it is not ALIVE as this incarnation any more. */
+static inline void act_where_after(struct play *p, uint32_t node, uint32_t client,
+                                   struct rtci_id id, uint32_t incarnation)
+{
+    size_t at = play_from(p, client);
+    struct rtci_actor_where *where = play_say(p, RTCI_R_ACTOR_WHERE, sizeof(*where));
+    where->request = 10;
+    where->id = id;
+    where->flags = RTCI_WHERE_CHANGED;
+    where->incarnation = incarnation;
+    play_wrapped(p, at);
+    play_turn(p, node);
+}
+
 static inline void act_monitor(struct play *p, uint32_t client, uint16_t type, uint64_t monitor,
                                struct rtci_id id)
 {

@@ -101,6 +101,88 @@ static void restarts_with_backoff(void **state)
     play_end(&p);
 }
 
+/* Who calls it is told as soon as it is not what it was, whatever comes then. */
+static void watched(void **state)
+{
+    (void)state;
+    struct play p;
+    begin(&p, 1);
+    uint64_t seq = act_create(&p, &(struct want){.max_restarts = 2});
+    act_where(&p, 1, DRIVER, act_id(seq), NULL, RTCI_WHERE_CHANGED);
+    assert_int_equal(act_is(&p)->state, RTCI_ACTOR_STARTING); /* it is not ALIVE as 0 */
+    act_up(&p, 2, seq, 1);
+    uint32_t before = play_count(&p, 0, RTCI_R_ACTOR_IS, 0);
+    act_where_after(&p, 1, DRIVER, act_id(seq), 1);
+    assert_int_equal(play_count(&p, 0, RTCI_R_ACTOR_IS, 0), before);
+    gone(&p, seq, 9);
+    assert_int_equal(act_is(&p)->state, RTCI_ACTOR_RESTARTING);
+    assert_int_equal(act_is(&p)->cause.signal, 9);
+    act_where(&p, 1, DRIVER, act_id(seq), NULL, 0); /* this one waits until it lives */
+    act_later(&p, 100);
+    act_up(&p, 2, seq, 2);
+    assert_int_equal(act_is(&p)->incarnation, 2);
+    act_where_after(&p, 1, DRIVER, act_id(seq), 1); /* it is another already */
+    assert_int_equal(act_is(&p)->state, RTCI_ACTOR_ALIVE);
+    act_where_after(&p, 1, DRIVER, act_id(seq), 2);
+    act_end(&p, DRIVER, RTCI_R_ACTOR_KILL, seq, RTCI_END_NO_RESTART);
+    gone(&p, seq, 9);
+    assert_int_equal(act_is(&p)->state, RTCI_ACTOR_DEAD);
+    play_end(&p);
+}
+
+static int save_state(struct play *p, uint32_t node, uint32_t client, uint64_t seq)
+{
+    static const char ns[] = "rtc/actor";
+    struct rtci_id id = act_id(seq);
+    size_t at = play_from(p, client);
+    struct rtci_kv *kv = play_say(p, RTCI_R_KV, sizeof(*kv) + RTCI_ALIGN8(9 + sizeof(id) + 4));
+    kv->op = RTCI_KV_PUT;
+    kv->request = 1;
+    kv->ns_len = 9;
+    kv->key_len = sizeof(id);
+    kv->value_len = 4;
+    memcpy((char *)(kv + 1), ns, 9);
+    memcpy((char *)(kv + 1) + 9, &id, sizeof(id));
+    memcpy((char *)(kv + 1) + 9 + sizeof(id), "kept", 4);
+    play_wrapped(p, at);
+    play_turn(p, node);
+    return -(int)play_told(p, node, RTCI_R_REPLY, 0)->attempt;
+}
+
+static void count_keys(void *arg, const char *key, uint32_t key_len, const void *value,
+                       uint32_t size)
+{
+    (void)key;
+    assert_int_equal(key_len, sizeof(struct rtci_id));
+    assert_int_equal(size, 4);
+    assert_true(!memcmp(value, "kept", 4));
+    ++*(int *)arg;
+}
+
+/* What an actor saves, only its process may write; it goes when the actor is dead. */
+static void keeps_state(void **state)
+{
+    (void)state;
+    struct play p;
+    int n = 0;
+    begin(&p, 1);
+    uint64_t seq = act_create(&p, &(struct want){.max_restarts = 1, .flags = RTCI_ACTOR_SAVES});
+    act_up(&p, 2, seq, 1);
+    assert_int_equal(save_state(&p, 1, DRIVER, seq), RTC_E_DENIED);
+    assert_int_equal(save_state(&p, 2, p.executor[2], seq + 1), RTC_E_DENIED);
+    assert_int_equal(save_state(&p, 2, p.executor[2], seq), 0);
+    gone(&p, seq, 9);
+    rtci_head_core_kv_each(p.head, "rtc/actor", count_keys, &n);
+    assert_int_equal(n, 1); /* for the next one */
+    act_later(&p, 100);
+    act_up(&p, 2, seq, 2);
+    gone(&p, seq, 9);
+    n = 0;
+    rtci_head_core_kv_each(p.head, "rtc/actor", count_keys, &n);
+    assert_int_equal(n, 0);
+    play_end(&p);
+}
+
 /* A constructor that fails is reported once, with its error, and not tried again. */
 static void constructor_fails(void **state)
 {
@@ -576,6 +658,8 @@ int main(void)
         cmocka_unit_test(lives_and_dies),
         cmocka_unit_test(keeps_its_slot),
         cmocka_unit_test(restarts_with_backoff),
+        cmocka_unit_test(watched),
+        cmocka_unit_test(keeps_state),
         cmocka_unit_test(constructor_fails),
         cmocka_unit_test(killed_and_stopped),
         cmocka_unit_test(last_handle),

@@ -19,7 +19,7 @@
 
 #include "runtime/base/bounds.h"
 #include "runtime/shm/chan.h"
-#include "runtime/wire/wire.h"
+#include "runtime/wire/actor.h"
 #include <rtc/error.h>
 
 #define RING    16384u
@@ -412,6 +412,68 @@ static void killed_consumer(void **state)
     close_pair(&pair);
 }
 
+/* Of an actor's process that is gone: what it told of its callers, and what it had not read. */
+static void callers_of_the_dead(void **state)
+{
+    (void)state;
+    struct pair pair;
+    struct rtci_chan_caller callers[8];
+    open_pair(&pair, false);
+    volatile struct rtci_chan_info *info = rtci_chan_info(pair.client);
+    info->callers[0].client = 5;
+    info->callers[0].node = 1;
+    info->callers[0].begun = 12;
+    for (uint32_t client = 5; client <= 7; client++) {
+        struct {
+            struct rtci_spec spec;
+            struct rtci_call call;
+        } *call = rtci_chan_reserve(pair.daemon, sizeof(*call));
+        memset(call, 0, sizeof(*call));
+        call->spec.rec.size = sizeof(*call);
+        call->spec.rec.type = RTCI_R_ACTOR_CALL;
+        call->spec.client = client;
+        call->call.order = client == 7 ? 0 : 13; /* of 7 it is a note */
+        call->call.caller_node = 2;
+    }
+    rtci_chan_publish(pair.daemon);
+    assert_int_equal(rtci_chan_callers(pair.daemon, callers, 8), 2);
+    assert_int_equal(callers[0].client, 5);
+    assert_int_equal(callers[0].begun, 12);
+    assert_int_equal(callers[1].client, 6);
+    assert_int_equal(callers[1].node, 2);
+    assert_int_equal(callers[1].begun, 0);
+    assert_int_equal(rtci_chan_callers(pair.daemon, callers, 1), 1);
+    close_pair(&pair);
+}
+
+/* An actor is found among the tasks of its process: before it is claimed, and after. */
+static void actors_are_found(void **state)
+{
+    (void)state;
+    struct pair pair;
+    struct rtci_chan_task task;
+    open_pair(&pair, false);
+    struct {
+        struct rtci_spec spec;
+        struct rtci_actor_options options;
+    } *start = rtci_chan_reserve(pair.daemon, sizeof(*start));
+    memset(start, 0, sizeof(*start));
+    start->spec.rec.size = sizeof(*start);
+    start->spec.rec.type = RTCI_R_ACTOR_START;
+    start->spec.seq = 3;
+    start->spec.name_len = sizeof(start->options);
+    rtci_chan_publish(pair.daemon);
+    assert_int_equal(rtci_chan_tasks(pair.daemon, &task, 1), 1);
+    assert_int_equal(task.actor, RTCI_CHAN_ACTOR);
+    start->options.max_restarts = -1;
+    assert_int_equal(rtci_chan_tasks(pair.daemon, &task, 1), 1);
+    assert_int_equal(task.actor, RTCI_CHAN_ACTOR_RESTARTS);
+    start->spec.n_refs = 0xffffffff; /* written over */
+    assert_int_equal(rtci_chan_tasks(pair.daemon, &task, 1), 1);
+    assert_int_equal(task.actor, RTCI_CHAN_ACTOR);
+    close_pair(&pair);
+}
+
 /* ---- Ends that lie ---- */
 
 /* Whatever stands in the shared words: an error, or a span within the ring; and no access outside.
@@ -438,6 +500,8 @@ static void garbage(void **state)
         assert_true(len <= RING);
         assert_true(rtci_chan_room(pair.daemon) <= RING);
         assert_true(rtci_chan_tasks(pair.daemon, tasks, 8) <= (int)RING);
+        struct rtci_chan_caller callers[8];
+        assert_true(rtci_chan_callers(pair.daemon, callers, 8) <= 8);
         if (rtci_chan_reserve(pair.daemon, 64))
             rtci_chan_unreserve(pair.daemon, 64);
         words[at] = before;
@@ -485,6 +549,8 @@ int main(void)
         cmocka_unit_test(claims_and_recalls),
         cmocka_unit_test(killed_producers),
         cmocka_unit_test(killed_consumer),
+        cmocka_unit_test(callers_of_the_dead),
+        cmocka_unit_test(actors_are_found),
         cmocka_unit_test(garbage),
         cmocka_unit_test(foreign_files),
     };

@@ -209,6 +209,56 @@ static void calls_elsewhere(void **state)
     stop(&node);
 }
 
+/* Notes go from process to process, whatever they are about. */
+static void notes(void **state)
+{
+    (void)state;
+    struct node node;
+    begin(&node);
+    up(&node);
+    struct call_record note = call_of(1, 2, EXEC, 0);
+    note.call.order = 0;
+    note.call.actor = (struct rtci_id){0};
+    said(&node, 1, &note);
+    const struct rtci_spec *got = told(&node, node.token, RTCI_R_ACTOR_CALL);
+    assert_int_equal(rtci_spec_call(got)->caller_node, 2);
+    rtci_node_actions_clear(&node.actions);
+    note.call.client = 4711; /* nobody: it is no call that would have to be answered */
+    said(&node, 1, &note);
+    assert_null(told(&node, 1, RTCI_R_ACTOR_REPLY));
+    stop(&node);
+}
+
+/* Its callers hear which of their calls were begun; those of other nodes too. */
+static void callers_hear(void **state)
+{
+    (void)state;
+    struct node node;
+    begin(&node);
+    up(&node);
+    const struct rtci_gone_caller callers[] = {{DRIVER, 2, 41}, {60, 4, 7}, {4711, 2, 1}};
+    struct rtci_gone gone = {.token = node.token,
+                             .code = RTC_E_CRASHED,
+                             .exit_status = -1,
+                             .signal = 9,
+                             .callers = callers,
+                             .n_callers = 3};
+    rtci_node_core_gone(node.core, node.now_ns, &gone, &node.actions);
+    const struct rtci_done *here = told(&node, 1, RTCI_R_ACTOR_REPLY);
+    assert_int_equal(here->rec.flags, RTCI_REPLY_GONE);
+    assert_int_equal(here->seq, 41);
+    assert_int_equal(rtci_wire_check(here, here->rec.size), here->rec.size);
+    const struct rtci_fail *fail =
+        (const struct rtci_fail *)((const char *)here + rtci_done_returns(here)->offset);
+    assert_true(rtci_id_equal(fail->origin, ACTOR));
+    assert_int_equal(fail->attempts, 1);
+    assert_int_equal(node.actions.n_to_nodes, 1);
+    const struct rtci_done *there = find(&node.actions.to_nodes[0].buf, RTCI_R_ACTOR_REPLY);
+    assert_int_equal(there->client, 60);
+    assert_int_equal(there->seq, 7);
+    stop(&node);
+}
+
 static void executor_ends(void **state)
 {
     (void)state;
@@ -307,9 +357,9 @@ static void told_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(calls_here),    cmocka_unit_test(calls_elsewhere),
-        cmocka_unit_test(executor_ends), cmocka_unit_test(orders),
-        cmocka_unit_test(killed_early),  cmocka_unit_test(told_again),
+        cmocka_unit_test(calls_here),   cmocka_unit_test(calls_elsewhere), cmocka_unit_test(notes),
+        cmocka_unit_test(callers_hear), cmocka_unit_test(executor_ends),   cmocka_unit_test(orders),
+        cmocka_unit_test(killed_early), cmocka_unit_test(told_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,7 +154,7 @@ static void test_overflows(void **state)
         spec->name_len = counts[i];
         assert_int_equal(check_exact(at, spec->rec.size), RTC_E_PROTOCOL);
         record_make(&rng, RTCI_R_ACTOR_CREATE, at);
-        ((struct rtci_actor_options *)rtci_spec_name(spec))->name_len = (uint16_t)counts[i];
+        ((struct rtci_actor_options *)rtci_spec_name(spec))->name_len ^= (uint16_t)counts[i] | 1;
         assert_int_equal(check_exact(at, spec->rec.size), RTC_E_PROTOCOL);
         struct rtci_group_create *group = (struct rtci_group_create *)at;
         record_make(&rng, RTCI_R_GROUP_CREATE, at);
