@@ -175,7 +175,8 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
 void rtci_actor_resend(struct rtc *rtc, struct actor *actor)
 {
     for (struct call *call = actor->flight.first; call; call = call->next) {
-        if (call->lost || call->lane_end || call->incarnation != actor->incarnation || !actor->known)
+        if (call->lost || call->lane_end || call->incarnation != actor->incarnation ||
+            !actor->known)
             continue;
         call->spec->flags |= RTCI_SPEC_REPEATED; /* who refuses it does not know whether it ran */
         rtci_outbox(rtc, call->spec);
