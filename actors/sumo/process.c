@@ -52,6 +52,7 @@ __attribute__((noreturn)) static void become(const struct sumo_start *start, con
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
+    setpgid(0, 0); /* Ctrl-C is for the program, which then ends them */
     if (start->pin) {
         cpu_set_t set;
         CPU_ZERO(&set);
