@@ -16,6 +16,9 @@
  * simulator that is no longer to be used has been ended with sumo_dead(). */
 struct sumo_transport {
     const char *name;
+    /* A message with commands and a step is better two, sent together: SUMO forgets the answers to the
+     * commands of a message when the step that ends it is several steps. */
+    bool split_steps;
     /* Starts a process and a simulation in it, with sim->arguments. */
     int (*start)(struct sumo_sim *sim, uint64_t deadline_ms);
     int (*send)(struct sumo_sim *sim); /* sim->out */
@@ -49,13 +52,13 @@ struct sumo_sim {
 
     int socket; /* traci */
     uint8_t *in;
-    size_t in_room;
+    size_t in_room, in_have, in_taken;
     struct sumo_slot *slot; /* libsumo */
     uint32_t sequence;
 
     struct traci_out out; /* SUMO_PREFIX bytes, then what is queued */
     uint32_t n_queued;
-    bool stepping;
+    bool stepping, split; /* the answers to the commands come in a message of their own */
 
     bool knows_net;
     char version[64];
@@ -96,6 +99,8 @@ const char *sumo_input_name(const struct sumo_sim *sim); /* the sumocfg, or the 
 /* sim.c: one message and its answer. */
 void sumo_message(struct sumo_sim *sim); /* drops what is queued */
 int sumo_ask(struct sumo_sim *sim, struct traci_in *ret_answer);
+int sumo_ask_until(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *ret_answer);
+int sumo_take_load(struct sumo_sim *sim, struct traci_in *answer); /* of a load */
 int sumo_ready(struct sumo_sim *sim); /* not dead, and not amid a step */
 
 /* net.c */

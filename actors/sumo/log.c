@@ -66,7 +66,7 @@ static void join_indented(const char *line, char *text, size_t size)
     }
 }
 
-void sumo_log_reason(int fd, char *text, size_t size)
+bool sumo_log_reason(int fd, char *text, size_t size)
 {
     static const char *const noise[] = {"Quitting (on error)", "Error: tcpip::Socket", NULL};
     char log[REASON_MAX];
@@ -81,9 +81,10 @@ void sumo_log_reason(int fd, char *text, size_t size)
             continue;
         if (strncmp(line, "Error: ", 7) == 0) {
             join_indented(line + 7, text, size);
-            return;
+            return true;
         }
         last = line;
     }
     copy_line(last, text, size);
+    return false;
 }

@@ -47,6 +47,13 @@ static void end_server(void)
     server.process = (struct sumo_process){0};
 }
 
+/* Not left for others to reap when this process ends. A forked child has none. */
+__attribute__((destructor)) static void at_exit(void)
+{
+    if (server.owner == getpid())
+        end_server();
+}
+
 /* One thread: the library it loads would start more, and what forks must not have any. All symbols
  * are bound before the first fork, once for all. */
 static char **server_environment(void)
@@ -229,8 +236,8 @@ static int fork_worker(struct sumo_sim *sim, int slot_fd, uint64_t deadline_ms)
     if (pid < 0)
         return sumo_fail(sim, RTC_E_COMMAND, "no worker for '%s' could be started: %s",
                          sumo_input_name(sim), why_not);
-    sim->process = (struct sumo_process){.pid = pid, .pidfd = (int)syscall(SYS_pidfd_open, pid, 0)};
-    return 0;
+    int error = sumo_process_adopt(pid, &sim->process);
+    return error ? sumo_fail(sim, RTC_E_OS, "a worker cannot be watched: %s", strerror(error)) : 0;
 }
 
 /* ---- The slot ---- */
@@ -317,16 +324,7 @@ static int start(struct sumo_sim *sim, uint64_t deadline_ms)
     traci_load(&sim->out, (const char *const *)sim->arguments, sim->n_arguments);
     send_out(sim);
     rc = receive(sim, deadline_ms, &answer);
-    if (rc != 0)
-        return rc;
-    struct traci_result loaded = traci_in_status(&answer);
-    if (answer.bad || loaded.result != 0) {
-        char reason[512];
-        sumo_log_reason(sim->log_fd, reason, sizeof(reason));
-        return sumo_fail(sim, RTC_E_INVALID, "SUMO cannot simulate '%s': %s", sumo_input_name(sim),
-                         reason);
-    }
-    return 0;
+    return rc ? rc : sumo_take_load(sim, &answer);
 }
 
 const struct sumo_transport sumo_over_memory = {

@@ -55,56 +55,21 @@ int sumo_net_greet(struct sumo_sim *sim, uint64_t deadline_ms)
     traci_get(&sim->out, TRACI_GET_SIMULATION, TRACI_DELTA_T, "");
     if (!sim->signal_size)
         traci_get(&sim->out, TRACI_GET_SIGNAL, TRACI_IDS, "");
-    uint32_t size = __builtin_bswap32((uint32_t)sim->out.size);
-    memcpy(sim->out.at, &size, SUMO_PREFIX);
-    int rc = sim->transport->send(sim);
-    if (rc == 0)
-        rc = sim->transport->receive(sim, deadline_ms, &answer);
-    sumo_message(sim);
+    int rc = sumo_ask_until(sim, deadline_ms, &answer);
     if (rc != 0)
         return rc;
     if (take_greeting(sim, &answer) != 0)
         return sumo_malformed(sim);
+    int major = 0, minor = 0;
+    if (sscanf(sim->version, "SUMO %d.%d", &major, &minor) == 2 &&
+        (major < 1 || (major == 1 && minor < 14)))
+        return sumo_fail(sim, RTC_E_UNSUPPORTED, "this is %s; 1.14 or later is needed",
+                         sim->version);
     sim->knows_net = true;
     if (sim->signal_size)
         return 0;
     sim->signal_size = calloc(sim->signals.n + 1, sizeof(*sim->signal_size));
     return sim->signal_size ? 0 : sumo_fail(sim, RTC_E_NOMEM, "out of memory");
-}
-
-/* Those of edges first: lanes inside junctions begin with a colon. */
-int sumo_net_lanes(struct sumo_sim *sim)
-{
-    struct traci_in answer, value;
-    struct traci_result result;
-    uint8_t type;
-    int rc;
-    if (sim->knows_lanes)
-        return 0;
-    if ((rc = sumo_ready(sim)))
-        return rc;
-    sumo_message(sim);
-    traci_get(&sim->out, TRACI_GET_LANE, TRACI_IDS, "");
-    if ((rc = sumo_ask(sim, &answer)))
-        return rc;
-    if (!traci_in_get(&answer, TRACI_GET_LANE, TRACI_IDS, &type, &value, &result) ||
-        type != TRACI_STRINGS)
-        return sumo_malformed(sim);
-    for (int inside = 0; inside < 2; inside++) {
-        struct traci_in at = value;
-        uint32_t n = traci_in_count(&at, 4);
-        for (uint32_t i = 0; i < n; i++) {
-            struct traci_text id = traci_in_text(&at);
-            if ((id.size > 0 && id.at[0] == ':') != (inside == 1))
-                continue;
-            if (names_add(&sim->lanes, id.at, id.size) == NAMES_NONE)
-                return sumo_fail(sim, RTC_E_NOMEM, "out of memory");
-        }
-        if (at.bad)
-            return sumo_malformed(sim);
-    }
-    sim->knows_lanes = true;
-    return 0;
 }
 
 /* "a, b, c and 5 more" */
@@ -158,9 +123,9 @@ uint32_t sumo_sim_n_lanes(struct sumo_sim *sim)
     return sumo_net_lanes(sim) == 0 ? sim->lanes.n : 0;
 }
 
-const char *sumo_sim_lane_name(const struct sumo_sim *sim, uint32_t lane)
+const char *sumo_sim_lane_name(struct sumo_sim *sim, uint32_t lane)
 {
-    return lane < sim->lanes.n ? sim->lanes.name[lane] : NULL;
+    return sumo_net_lanes(sim) == 0 && lane < sim->lanes.n ? sim->lanes.name[lane] : NULL;
 }
 
 int sumo_sim_lane(struct sumo_sim *sim, const char *id, uint32_t *ret_lane)
@@ -212,6 +177,32 @@ static int ask_value(struct sumo_sim *sim, uint8_t command, uint8_t variable, co
         return sumo_malformed(sim);
     return sumo_fail(sim, RTC_E_DENIED, "SUMO says of '%s': %.*s", id, (int)result.text.size,
                      result.text.at);
+}
+
+/* Those of edges first: lanes inside junctions begin with a colon. */
+int sumo_net_lanes(struct sumo_sim *sim)
+{
+    struct traci_in value;
+    if (sim->knows_lanes)
+        return 0;
+    int rc = ask_value(sim, TRACI_GET_LANE, TRACI_IDS, "", TRACI_STRINGS, &value);
+    if (rc != 0)
+        return rc;
+    for (int inside = 0; inside < 2; inside++) {
+        struct traci_in at = value;
+        uint32_t n = traci_in_count(&at, 4);
+        for (uint32_t i = 0; i < n; i++) {
+            struct traci_text id = traci_in_text(&at);
+            if ((id.size > 0 && id.at[0] == ':') != (inside == 1))
+                continue;
+            if (names_add(&sim->lanes, id.at, id.size) == NAMES_NONE)
+                return sumo_fail(sim, RTC_E_NOMEM, "out of memory");
+        }
+        if (at.bad)
+            return sumo_malformed(sim);
+    }
+    sim->knows_lanes = true;
+    return 0;
 }
 
 int sumo_sim_lane_geometry(struct sumo_sim *sim, uint32_t lane, double *ret_length,

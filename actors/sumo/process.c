@@ -113,7 +113,9 @@ static int starter_ready(void)
         return 0;
     pthread_t thread;
     sigset_t all, before;
-    sigfillset(&all); /* its signals are others' to handle */
+    starter.changed =
+        (pthread_cond_t)PTHREAD_COND_INITIALIZER; /* the parent's thread waited on it */
+    sigfillset(&all);                             /* its signals are others' to handle */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&thread, NULL, starter_main, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -144,15 +146,20 @@ int sumo_process_start(const struct sumo_start *start, struct sumo_process *ret_
     pthread_mutex_unlock(&starter.mutex);
     if (rc != 0)
         return rc;
-    *ret_process = (struct sumo_process){.pid = job.pid};
-    ret_process->pidfd = (int)syscall(SYS_pidfd_open, job.pid, 0);
-    if (ret_process->pidfd < 0) {
-        rc = errno;
-        kill(job.pid, SIGKILL);
-        waitpid(job.pid, NULL, 0);
-        ret_process->pid = 0;
+    return sumo_process_adopt(job.pid, ret_process);
+}
+
+int sumo_process_adopt(pid_t pid, struct sumo_process *ret_process)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), error = errno;
+    if (pidfd < 0) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        *ret_process = (struct sumo_process){0};
+        return error;
     }
-    return rc;
+    *ret_process = (struct sumo_process){.pid = pid, .pidfd = pidfd};
+    return 0;
 }
 
 /* ---- Watching and reaping ---- */

@@ -28,6 +28,8 @@ uint64_t sumo_now_ms(void);
 
 /* Runs until this process ends, and not only the thread that asks for it. 0, or an errno. */
 int sumo_process_start(const struct sumo_start *start, struct sumo_process *ret_process);
+/* A child that somebody else started. 0, or an errno: then it was killed. */
+int sumo_process_adopt(pid_t pid, struct sumo_process *ret_process);
 /* False: it is dead, and was reaped. */
 bool sumo_process_alive(struct sumo_process *process);
 /* Gives it until `deadline_ms` to end by itself, then kills it; reaps it either way. */
@@ -45,7 +47,8 @@ int sumo_log_open(void);
 void sumo_log_trim(int fd, bool all);
 /* The end of it, at most size - 1 bytes. */
 void sumo_log_tail(int fd, char *text, size_t size);
-/* The first line that says "Error", without that word, and what it is about; else the last line. */
-void sumo_log_reason(int fd, char *text, size_t size);
+/* The first line that says "Error", without that word, and what it is about; else false, and the last
+ * line. */
+bool sumo_log_reason(int fd, char *text, size_t size);
 
 #endif

@@ -66,14 +66,15 @@ int sumo_malformed(struct sumo_sim *sim)
         sumo_input_name(sim), sim->version);
 }
 
-/* It answered, but what it says is that there is no simulation: only the log knows why. */
-static int refused(struct sumo_sim *sim, const char *text)
+/* There is a simulator, but no simulation: the log knows why. Else `sim->error` stays. */
+static int refused(struct sumo_sim *sim, int code)
 {
     char reason[512];
     end_process(sim, 0);
-    sumo_log_reason(sim->log_fd, reason, sizeof(reason));
+    if (!sumo_log_reason(sim->log_fd, reason, sizeof(reason)))
+        return code;
     return sumo_fail(sim, RTC_E_INVALID, "SUMO cannot simulate '%s': %s", sumo_input_name(sim),
-                     *reason ? reason : text);
+                     reason);
 }
 
 /* ---- Messages ---- */
@@ -84,6 +85,15 @@ void sumo_message(struct sumo_sim *sim)
     sim->out.failed = false;
     traci_i32(&sim->out, 0);
     sim->n_queued = 0;
+    sim->split = false;
+}
+
+/* Of the message that begins there and ends here. */
+static void set_length(struct sumo_sim *sim, size_t begun)
+{
+    uint32_t size = __builtin_bswap32((uint32_t)(sim->out.size - begun));
+    if (!sim->out.failed)
+        memcpy(sim->out.at + begun, &size, SUMO_PREFIX);
 }
 
 static int send_out(struct sumo_sim *sim)
@@ -93,18 +103,23 @@ static int send_out(struct sumo_sim *sim)
         return sumo_fail(sim, RTC_E_TOO_LARGE,
                          "too much is queued for one message; step more often");
     }
-    uint32_t size = __builtin_bswap32((uint32_t)sim->out.size);
-    memcpy(sim->out.at, &size, SUMO_PREFIX);
+    if (!sim->split)
+        set_length(sim, 0);
     return sim->transport->send(sim);
+}
+
+int sumo_ask_until(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *ret_answer)
+{
+    int rc = send_out(sim);
+    if (rc == 0)
+        rc = sim->transport->receive(sim, deadline_ms, ret_answer);
+    sumo_message(sim);
+    return rc;
 }
 
 int sumo_ask(struct sumo_sim *sim, struct traci_in *ret_answer)
 {
-    int rc = send_out(sim);
-    if (rc == 0)
-        rc = sim->transport->receive(sim, sumo_now_ms() + sim->options.step_timeout_ms, ret_answer);
-    sumo_message(sim);
-    return rc;
+    return sumo_ask_until(sim, sumo_now_ms() + sim->options.step_timeout_ms, ret_answer);
 }
 
 int sumo_ready(struct sumo_sim *sim)
@@ -126,7 +141,7 @@ static int start_process(struct sumo_sim *sim, uint64_t deadline_ms)
     int rc = sim->transport->start(sim, deadline_ms);
     if (rc != 0) {
         end_process(sim, 0);
-        return rc;
+        return rc == RTC_E_CRASHED ? refused(sim, rc) : rc;
     }
     sim->dead = false;
     sumo_message(sim);
@@ -139,7 +154,7 @@ static int begin(struct sumo_sim *sim, uint64_t deadline_ms)
 {
     int rc = sumo_net_greet(sim, deadline_ms);
     if (rc == RTC_E_CRASHED && !sim->knows_net)
-        return refused(sim, sim->error);
+        return refused(sim, rc);
     names_clear(&sim->vehicles);
     sim->stepping = false;
     return rc ? rc : sumo_subscribe_again(sim);
@@ -150,19 +165,21 @@ static int load(struct sumo_sim *sim, uint64_t deadline_ms)
     struct traci_in answer;
     sumo_message(sim);
     traci_load(&sim->out, (const char *const *)sim->arguments, sim->n_arguments);
-    int rc = send_out(sim);
-    if (rc == 0)
-        rc = sim->transport->receive(sim, deadline_ms, &answer);
-    sumo_message(sim);
-    if (rc != 0)
-        return rc;
-    struct traci_result result = traci_in_status(&answer);
-    char text[256];
-    snprintf(text, sizeof(text), "%.*s", (int)(result.text.size < 255 ? result.text.size : 255),
-             result.text.at);
-    if (answer.bad)
+    int rc = sumo_ask_until(sim, deadline_ms, &answer);
+    return rc ? rc : sumo_take_load(sim, &answer);
+}
+
+int sumo_take_load(struct sumo_sim *sim, struct traci_in *answer)
+{
+    struct traci_result result = traci_in_status(answer);
+    if (answer->bad)
         return sumo_malformed(sim);
-    return result.result ? refused(sim, text) : 0;
+    if (result.result == 0)
+        return 0;
+    sumo_fail(sim, RTC_E_INVALID, "SUMO cannot simulate '%s': %.*s", sumo_input_name(sim),
+              (int)(result.text.size < SUMO_WHY_MAX ? result.text.size : SUMO_WHY_MAX),
+              result.text.at);
+    return refused(sim, RTC_E_INVALID);
 }
 
 int sumo_sim_reset(struct sumo_sim *sim, uint32_t seed, const char *const *extra, uint32_t n_extra)
@@ -387,7 +404,16 @@ int sumo_sim_step_begin(struct sumo_sim *sim, double until)
                          "a step to %g s, when it is %g s; give a later time, or 0 for one step",
                          until, sim->time);
     sumo_log_trim(sim->log_fd, false);
-    traci_step(&sim->out, until);
+    if (sim->transport->split_steps && sim->n_queued) {
+        size_t begun = sim->out.size;
+        set_length(sim, 0);
+        traci_i32(&sim->out, 0);
+        traci_step(&sim->out, until);
+        set_length(sim, begun);
+        sim->split = true;
+    } else {
+        traci_step(&sim->out, until);
+    }
     rc = send_out(sim);
     sim->stepping = rc == 0;
     return rc;
@@ -421,11 +447,17 @@ int sumo_sim_step_end(struct sumo_sim *sim)
         return RTC_E_CLOSED;
     if (!sim->stepping)
         return sumo_fail(sim, RTC_E_INVALID, "no step was begun");
-    int rc = sim->transport->receive(sim, sumo_now_ms() + sim->options.step_timeout_ms, &answer);
+    uint64_t deadline_ms = sumo_now_ms() + sim->options.step_timeout_ms;
+    int rc = sim->transport->receive(sim, deadline_ms, &answer), refusal = 0;
+    if (rc == 0 && sim->n_queued)
+        refusal = take_statuses(sim, &answer);
+    if (rc == 0 && answer.bad)
+        rc = sumo_malformed(sim);
+    if (rc == 0 && sim->split)
+        rc = sim->transport->receive(sim, deadline_ms, &answer);
     if (rc != 0)
         return rc;
     sim->stepping = false;
-    int refusal = take_statuses(sim, &answer);
     sumo_message(sim);
     struct traci_result stepped = traci_in_status(&answer);
     uint32_t n = traci_in_count(&answer, 1);

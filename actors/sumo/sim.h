@@ -170,7 +170,7 @@ const char *sumo_sim_signal_name(const struct sumo_sim *sim, uint32_t signal);
 /* An id that is not there is RTC_E_NOT_FOUND, with the ids that are. */
 int sumo_sim_signal(struct sumo_sim *sim, const char *id, uint32_t *ret_signal);
 uint32_t sumo_sim_n_lanes(struct sumo_sim *sim); /* lanes of edges come first, then those inside junctions */
-const char *sumo_sim_lane_name(const struct sumo_sim *sim, uint32_t lane);
+const char *sumo_sim_lane_name(struct sumo_sim *sim, uint32_t lane);
 int sumo_sim_lane(struct sumo_sim *sim, const char *id, uint32_t *ret_lane);
 int sumo_sim_lane_geometry(struct sumo_sim *sim, uint32_t lane, double *ret_length, double *ret_max_speed);
 double sumo_sim_time(const struct sumo_sim *sim);

@@ -154,12 +154,12 @@ static int send_out(struct sumo_sim *sim)
 }
 
 /* What has come, at least one byte; there is room. */
-static int read_some(struct sumo_sim *sim, size_t *have, uint64_t deadline_ms)
+static int read_some(struct sumo_sim *sim, uint64_t deadline_ms)
 {
     for (;;) {
-        ssize_t n = recv(sim->socket, sim->in + *have, sim->in_room - *have, 0);
+        ssize_t n = recv(sim->socket, sim->in + sim->in_have, sim->in_room - sim->in_have, 0);
         if (n > 0) {
-            *have += (size_t)n;
+            sim->in_have += (size_t)n;
             return 0;
         }
         if (n == 0 || (errno != EINTR && errno != EAGAIN))
@@ -185,28 +185,40 @@ static bool make_room(struct sumo_sim *sim, size_t size)
     return true;
 }
 
+/* The message before is done with; what came behind it stays. */
+static void drop_taken(struct sumo_sim *sim)
+{
+    if (sim->in_taken > 0)
+        memmove(sim->in, sim->in + sim->in_taken, sim->in_have - sim->in_taken);
+    sim->in_have -= sim->in_taken;
+    sim->in_taken = 0;
+}
+
 static int receive(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *ret_answer)
 {
     uint64_t begun = sumo_now_ms();
-    size_t have = 0, want = SUMO_PREFIX;
-    if (!make_room(sim, want))
-        return sumo_dead(sim, RTC_E_NOMEM, "for lack of memory");
-    while (have < want) {
-        int rc = read_some(sim, &have, deadline_ms);
+    size_t want = SUMO_PREFIX;
+    drop_taken(sim);
+    for (;;) {
+        if (!make_room(sim, want + 1))
+            return sumo_dead(sim, RTC_E_NOMEM, "for lack of memory");
+        if (sim->in_have >= want && want > SUMO_PREFIX)
+            break;
+        if (sim->in_have >= SUMO_PREFIX && want == SUMO_PREFIX) {
+            struct traci_in prefix = traci_in(sim->in, SUMO_PREFIX);
+            int32_t size = traci_in_i32(&prefix);
+            if (size <= (int32_t)SUMO_PREFIX || (uint32_t)size > ANSWER_MAX)
+                return sumo_malformed(sim);
+            want = (size_t)size;
+            continue;
+        }
+        int rc = read_some(sim, deadline_ms);
         if (rc == RTC_E_TIMEOUT)
             return sumo_stuck(sim, "answering", sumo_now_ms() - begun);
         if (rc != 0)
             return sumo_dead(sim, RTC_E_CRASHED, "while it was to answer");
-        if (want == SUMO_PREFIX && have >= SUMO_PREFIX) {
-            struct traci_in prefix = traci_in(sim->in, SUMO_PREFIX);
-            int32_t size = traci_in_i32(&prefix);
-            if (size < (int32_t)SUMO_PREFIX || (uint32_t)size > ANSWER_MAX || have > (size_t)size)
-                return sumo_malformed(sim);
-            want = (size_t)size;
-            if (!make_room(sim, want))
-                return sumo_dead(sim, RTC_E_NOMEM, "for lack of memory");
-        }
     }
+    sim->in_taken = want;
     *ret_answer = traci_in(sim->in + SUMO_PREFIX, want - SUMO_PREFIX);
     return 0;
 }
@@ -216,7 +228,12 @@ static void stop(struct sumo_sim *sim)
     if (sim->socket >= 0)
         close(sim->socket);
     sim->socket = -1;
+    sim->in_have = sim->in_taken = 0;
 }
 
-const struct sumo_transport sumo_over_socket = {
-    .name = "traci", .start = start, .send = send_out, .receive = receive, .stop = stop};
+const struct sumo_transport sumo_over_socket = {.name = "traci",
+                                                .split_steps = true,
+                                                .start = start,
+                                                .send = send_out,
+                                                .receive = receive,
+                                                .stop = stop};
