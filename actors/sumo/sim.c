@@ -470,9 +470,13 @@ int sumo_sim_step_end(struct sumo_sim *sim)
         if ((rc = sumo_view_take(sim, &answer)) != 0)
             return rc;
     }
-    if ((rc = sumo_subscribe_fresh(sim)) || (rc = sumo_view_end(sim)))
+    rc = sumo_subscribe_fresh(sim);
+    if (rc == RTC_E_DENIED) /* the view is good all the same */
+        refusal = rc;
+    else if (rc != 0)
         return rc;
-    return refusal;
+    rc = sumo_view_end(sim);
+    return rc ? rc : refusal;
 }
 
 int sumo_sim_step(struct sumo_sim *sim, double until)

@@ -70,21 +70,25 @@ static uint32_t write_wants(struct sumo_sim *sim)
     return 1 + w->n_lanes + w->n_signals;
 }
 
-/* n subscriptions were asked for; each brings a status and its first values. */
+/* n subscriptions were asked for; each brings a status and its first values. One that was refused brings
+ * nothing, and does not stand in the way of the others. */
 static int take_answers(struct sumo_sim *sim, struct traci_in *answer, uint32_t n)
 {
+    int refusal = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct traci_result result = traci_in_status(answer);
         if (answer->bad)
             return sumo_malformed(sim);
-        if (result.result != 0)
-            return sumo_fail(sim, RTC_E_DENIED, "SUMO refused a subscription: %.*s",
-                             (int)result.text.size, result.text.at);
+        if (result.result != 0) {
+            refusal = sumo_fail(sim, RTC_E_DENIED, "SUMO refused a subscription: %.*s",
+                                (int)(result.text.size & INT32_MAX), result.text.at);
+            continue;
+        }
         int rc = sumo_view_take(sim, answer);
         if (rc != 0)
             return rc;
     }
-    return 0;
+    return refusal;
 }
 
 static int ask_vehicles(struct sumo_sim *sim, const struct sumo_list *vehicles)

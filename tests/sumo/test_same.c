@@ -18,8 +18,15 @@ struct run {
 
 static void add(struct run *run, const void *at, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
-        run->sum = (run->sum ^ ((const uint8_t *)at)[i]) * 1099511628211u;
+    while (size > 0) {
+        uint64_t word = 0;
+        size_t n = size < sizeof(word) ? size : sizeof(word);
+        memcpy(&word, at, n);
+        run->sum = (run->sum ^ word) * 1099511628211u;
+        run->sum ^= run->sum >> 29;
+        at = (const uint8_t *)at + n;
+        size -= n;
+    }
 }
 
 static void add_view(struct run *run)

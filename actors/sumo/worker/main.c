@@ -70,7 +70,8 @@ __attribute__((noreturn)) static void become_worker(const struct sumo_fork *ask,
         CPU_SET(ask->cpu, &set);
         sched_setaffinity(0, sizeof(set), &set);
     }
-    setpgid(0, 0);
+    setpgid(0, 0); /* Ctrl-C is for the program, which then ends them */
+    prctl(PR_SET_NAME, "sumo-worker");
     snprintf(folder, sizeof(folder), "/proc/%d/cwd", (int)parent); /* its relative paths */
     if (chdir(folder) != 0)
         fprintf(stderr, "Warning: the folder of the program cannot be entered: %s\n",
