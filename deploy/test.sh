@@ -65,6 +65,10 @@ lane() { # NAME
 }
 
 install_packages deploy/packages.txt || exit 1
+install_packages deploy/packages-sumo.txt || say "without SUMO: what needs it is skipped"
+# More networks than SUMO brings, for who has them.
+data=$PWD/../shared/data/sumo
+[ -d "$data" ] && export RTC_SUMO_DATA=${RTC_SUMO_DATA:-$data}
 for name in "${lanes[@]}"; do
     lane "$name" || { say "lane $name could not be built" && broken=1; }
 done

@@ -16,8 +16,8 @@
  * simulator that is no longer to be used has been ended with sumo_dead(). */
 struct sumo_transport {
     const char *name;
-    /* A message with commands and a step is better two, sent together: SUMO forgets the answers to the
-     * commands of a message when the step that ends it is several steps. */
+    /* A message with commands and a step is better two, sent together: SUMO forgets the answers to
+     * the commands of a message when the step that ends it is several steps. */
     bool split_steps;
     /* Starts a process and a simulation in it, with sim->arguments. */
     int (*start)(struct sumo_sim *sim, uint64_t deadline_ms);
@@ -83,8 +83,8 @@ struct sumo_sim {
 };
 
 /* Keeps the sentence; returns the code. */
-__attribute__((format(printf, 3, 4))) int sumo_fail(struct sumo_sim *sim, int code, const char *format,
-                                                    ...);
+__attribute__((format(printf, 3, 4))) int sumo_fail(struct sumo_sim *sim, int code,
+                                                    const char *format, ...);
 /* Ends the process now. `doing` for the sentence: "amid a step". */
 int sumo_dead(struct sumo_sim *sim, int code, const char *doing);
 int sumo_stuck(struct sumo_sim *sim, const char *doing, uint64_t waited_ms);
@@ -96,8 +96,10 @@ int sumo_make_arguments(struct sumo_sim *sim, const char *const *extra, uint32_t
 void sumo_free_arguments(struct sumo_sim *sim);
 const char *sumo_input_name(const struct sumo_sim *sim); /* the sumocfg, or the net */
 
-/* sim.c: one message and its answer. */
+/* sim.c: a message and its answer. */
 void sumo_message(struct sumo_sim *sim); /* drops what is queued */
+void sumo_set_length(struct sumo_sim *sim, size_t begun); /* of the message that begins there */
+int sumo_send(struct sumo_sim *sim);
 int sumo_ask(struct sumo_sim *sim, struct traci_in *ret_answer);
 int sumo_ask_until(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *ret_answer);
 int sumo_take_load(struct sumo_sim *sim, struct traci_in *answer); /* of a load */

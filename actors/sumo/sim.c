@@ -1,7 +1,6 @@
 /* The life of a simulation, and one message with its answer. */
 #include "actors/sumo/sim.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,14 +88,14 @@ void sumo_message(struct sumo_sim *sim)
 }
 
 /* Of the message that begins there and ends here. */
-static void set_length(struct sumo_sim *sim, size_t begun)
+void sumo_set_length(struct sumo_sim *sim, size_t begun)
 {
     uint32_t size = __builtin_bswap32((uint32_t)(sim->out.size - begun));
     if (!sim->out.failed)
         memcpy(sim->out.at + begun, &size, SUMO_PREFIX);
 }
 
-static int send_out(struct sumo_sim *sim)
+int sumo_send(struct sumo_sim *sim)
 {
     if (sim->out.failed) {
         sumo_message(sim);
@@ -104,13 +103,13 @@ static int send_out(struct sumo_sim *sim)
                          "too much is queued for one message; step more often");
     }
     if (!sim->split)
-        set_length(sim, 0);
+        sumo_set_length(sim, 0);
     return sim->transport->send(sim);
 }
 
 int sumo_ask_until(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *ret_answer)
 {
-    int rc = send_out(sim);
+    int rc = sumo_send(sim);
     if (rc == 0)
         rc = sim->transport->receive(sim, deadline_ms, ret_answer);
     sumo_message(sim);
@@ -334,7 +333,7 @@ static void close_kindly(struct sumo_sim *sim)
         return;
     sumo_message(sim);
     traci_end(&sim->out, traci_begin(&sim->out, TRACI_CLOSE));
-    if (send_out(sim) == 0)
+    if (sumo_send(sim) == 0)
         sumo_process_end(&sim->process, sumo_now_ms() + SUMO_CLOSE_MS);
 }
 
@@ -385,102 +384,4 @@ double sumo_sim_time(const struct sumo_sim *sim)
 double sumo_sim_step_length(const struct sumo_sim *sim)
 {
     return sim->step_length;
-}
-
-const struct sumo_view *sumo_sim_view(const struct sumo_sim *sim)
-{
-    return &sim->view;
-}
-
-/* ---- Steps ---- */
-
-int sumo_sim_step_begin(struct sumo_sim *sim, double until)
-{
-    int rc = sumo_ready(sim);
-    if (rc != 0)
-        return rc;
-    if (!isfinite(until) || (until != 0 && until <= sim->time))
-        return sumo_fail(sim, RTC_E_INVALID,
-                         "a step to %g s, when it is %g s; give a later time, or 0 for one step",
-                         until, sim->time);
-    sumo_log_trim(sim->log_fd, false);
-    if (sim->transport->split_steps && sim->n_queued) {
-        size_t begun = sim->out.size;
-        set_length(sim, 0);
-        traci_i32(&sim->out, 0);
-        traci_step(&sim->out, until);
-        set_length(sim, begun);
-        sim->split = true;
-    } else {
-        traci_step(&sim->out, until);
-    }
-    rc = send_out(sim);
-    sim->stepping = rc == 0;
-    return rc;
-}
-
-/* The answers to what was queued. All refusals are counted, the first is told. */
-static int take_statuses(struct sumo_sim *sim, struct traci_in *answer)
-{
-    uint32_t n = sim->n_queued, n_refused = 0;
-    char text[512] = "";
-    uint8_t of = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        struct traci_result result = traci_in_status(answer);
-        if (result.result != 0 && n_refused++ == 0) {
-            of = result.command;
-            snprintf(text, sizeof(text), "%.*s",
-                     (int)(result.text.size < sizeof(text) ? result.text.size : sizeof(text) - 1),
-                     result.text.at);
-        }
-    }
-    if (n_refused == 0 || answer->bad)
-        return 0;
-    return sumo_fail(sim, RTC_E_DENIED, "SUMO refused %u of %u commands, first one of a %s: %s",
-                     n_refused, n, of == TRACI_SET_SIGNAL ? "signal" : "vehicle", text);
-}
-
-int sumo_sim_step_end(struct sumo_sim *sim)
-{
-    struct traci_in answer;
-    if (sim->dead)
-        return RTC_E_CLOSED;
-    if (!sim->stepping)
-        return sumo_fail(sim, RTC_E_INVALID, "no step was begun");
-    uint64_t deadline_ms = sumo_now_ms() + sim->options.step_timeout_ms;
-    int rc = sim->transport->receive(sim, deadline_ms, &answer), refusal = 0;
-    if (rc == 0 && sim->n_queued)
-        refusal = take_statuses(sim, &answer);
-    if (rc == 0 && answer.bad)
-        rc = sumo_malformed(sim);
-    if (rc == 0 && sim->split)
-        rc = sim->transport->receive(sim, deadline_ms, &answer);
-    if (rc != 0)
-        return rc;
-    sim->stepping = false;
-    sumo_message(sim);
-    struct traci_result stepped = traci_in_status(&answer);
-    uint32_t n = traci_in_count(&answer, 1);
-    if (answer.bad || stepped.command != TRACI_STEP)
-        return sumo_malformed(sim);
-    if (stepped.result != 0)
-        return sumo_dead(sim, RTC_E_CRASHED, "in a step");
-    sumo_view_begin(sim);
-    for (uint32_t i = 0; i < n; i++) {
-        if ((rc = sumo_view_take(sim, &answer)) != 0)
-            return rc;
-    }
-    rc = sumo_subscribe_fresh(sim);
-    if (rc == RTC_E_DENIED) /* the view is good all the same */
-        refusal = rc;
-    else if (rc != 0)
-        return rc;
-    rc = sumo_view_end(sim);
-    return rc ? rc : refusal;
-}
-
-int sumo_sim_step(struct sumo_sim *sim, double until)
-{
-    int rc = sumo_sim_step_begin(sim, until);
-    return rc ? rc : sumo_sim_step_end(sim);
 }

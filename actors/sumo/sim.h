@@ -38,26 +38,27 @@
 struct sumo_sim;
 
 enum sumo_backend {
-    SUMO_AUTO, /* libsumo where it was built for the installed SUMO and no window is wanted, else traci */
+    SUMO_AUTO, /* libsumo where it fits the installed SUMO and no window is wanted, else traci */
     SUMO_LIBSUMO,
     SUMO_TRACI,
 };
 
 struct sumo_options {
     enum sumo_backend backend;
-    /* A sumocfg, or a net and routes; files given beside a sumocfg take the place of its own. Routes and
-     * additional files may be lists with commas. */
+    /* A sumocfg, or a net and routes; files given beside a sumocfg take the place of its own. Routes
+     * and additional files may be lists with commas. */
     const char *sumocfg_file, *net_file, *route_files, *additional_files;
     double step_length;        /* seconds; 0: the sumocfg's, or SUMO's 1 */
     uint32_t seed;
     bool gui;                  /* sumo-gui; traci only */
-    bool pin;                  /* run the simulator on `cpu` alone; the caller does well to wait there too */
+    bool pin;                  /* the simulator to `cpu` alone; the caller does well to wait there too */
     uint32_t cpu;
     const char *const *extra;  /* further arguments of `sumo`, as on its command line; they win */
     uint32_t n_extra;
     uint32_t start_timeout_ms; /* start or reset; 0: 60,000 */
     uint32_t step_timeout_ms;  /* everything else; 0: 60,000 */
-    /* NULL: RTC_SUMO_BINARY, then SUMO_HOME/bin, then PATH; RTC_SUMO_WORKER, beside RTC_BIN, then PATH. */
+    /* NULL: RTC_SUMO_BINARY (RTC_SUMO_GUI_BINARY), SUMO_HOME/bin, PATH; RTC_SUMO_WORKER, beside
+     * RTC_BIN, PATH. */
     const char *sumo_binary, *worker_binary;
 };
 
@@ -134,7 +135,7 @@ struct sumo_view {
 
     uint32_t n_lanes; /* in the order of the subscription, as are signals */
     const double *lane[SUMO_LANE_VARS];
-    const uint32_t *lane_first, *lane_vehicles; /* lane i has lane_vehicles[lane_first[i] … lane_first[i + 1]) */
+    const uint32_t *lane_first, *lane_vehicles; /* of lane i from lane_first[i] to before lane_first[i + 1] */
 
     uint32_t n_signals;
     const char *const *signal_state, *const *signal_program;
@@ -149,11 +150,11 @@ struct sumo_view {
 
 /* `why` takes the sentence when it fails (SUMO_WHY_MAX bytes). The strings of `options` are copied. */
 int sumo_sim_open(const struct sumo_options *options, struct sumo_sim **ret_sim, char *why);
-/* From the beginning, with another seed; subscriptions stay, queued commands are dropped. Starts another
- * simulator when the one there was is dead. `extra`, when not NULL, takes the place of the options';
- * the net stays the same. */
+/* From the beginning, with another seed; subscriptions stay, queued commands are dropped. Starts
+ * another simulator when the one there was is dead. `extra`, when not NULL, takes the place of the
+ * options'; the net stays the same. */
 int sumo_sim_reset(struct sumo_sim *sim, uint32_t seed, const char *const *extra, uint32_t n_extra);
-/* Lets the simulator write its output files, then ends it. NULL, and a handle that is NULL, are fine. */
+/* Lets the simulator write its output files, then ends it. NULL and a NULL handle are fine. */
 void sumo_sim_close(struct sumo_sim **sim);
 
 const char *sumo_sim_error(const struct sumo_sim *sim); /* of the last call that failed */
@@ -169,10 +170,12 @@ uint32_t sumo_sim_n_signals(const struct sumo_sim *sim);
 const char *sumo_sim_signal_name(const struct sumo_sim *sim, uint32_t signal);
 /* An id that is not there is RTC_E_NOT_FOUND, with the ids that are. */
 int sumo_sim_signal(struct sumo_sim *sim, const char *id, uint32_t *ret_signal);
-uint32_t sumo_sim_n_lanes(struct sumo_sim *sim); /* lanes of edges come first, then those inside junctions */
+/* Lanes of edges come first, then those inside junctions. */
+uint32_t sumo_sim_n_lanes(struct sumo_sim *sim);
 const char *sumo_sim_lane_name(struct sumo_sim *sim, uint32_t lane);
 int sumo_sim_lane(struct sumo_sim *sim, const char *id, uint32_t *ret_lane);
-int sumo_sim_lane_geometry(struct sumo_sim *sim, uint32_t lane, double *ret_length, double *ret_max_speed);
+int sumo_sim_lane_geometry(struct sumo_sim *sim, uint32_t lane, double *ret_length,
+                           double *ret_max_speed);
 double sumo_sim_time(const struct sumo_sim *sim);
 double sumo_sim_step_length(const struct sumo_sim *sim);
 
@@ -190,7 +193,8 @@ struct sumo_program {
     struct sumo_phase *phases;
 };
 /* What a signal controls; the caller frees *ret_links. Links with several lanes are several entries. */
-int sumo_sim_links(struct sumo_sim *sim, uint32_t signal, struct sumo_link **ret_links, uint32_t *ret_n);
+int sumo_sim_links(struct sumo_sim *sim, uint32_t signal, struct sumo_link **ret_links,
+                   uint32_t *ret_n);
 /* All programs of a signal; sumo_programs_free() frees them. */
 int sumo_sim_programs(struct sumo_sim *sim, uint32_t signal, struct sumo_program **ret_programs,
                       uint32_t *ret_n);
@@ -203,8 +207,8 @@ uint32_t sumo_sim_vehicle(const struct sumo_sim *sim, const char *id); /* or SUM
 
 /* ---- Steps ---- */
 
-/* The view has the time and the counters before anything is subscribed. Each call takes the place of the
- * one before; it can be made at any time and fills the view at once. */
+/* The view has the time and the counters before anything is subscribed. Each call takes the place of
+ * the one before; it can be made at any time and fills the view at once. */
 int sumo_sim_subscribe(struct sumo_sim *sim, const struct sumo_wants *wants);
 /* Simulates until the time, or one step when `until` is 0, and then fills the view. Commands that were
  * queued are carried out before. When one of them is refused the step is made all the same, the view is
@@ -220,7 +224,8 @@ int sumo_sim_set_state(struct sumo_sim *sim, uint32_t signal, const char *state)
 int sumo_sim_set_phase(struct sumo_sim *sim, uint32_t signal, uint32_t phase);
 int sumo_sim_set_phase_duration(struct sumo_sim *sim, uint32_t signal, double seconds);
 int sumo_sim_set_program(struct sumo_sim *sim, uint32_t signal, const char *program);
-int sumo_sim_set_program_logic(struct sumo_sim *sim, uint32_t signal, const struct sumo_program *program);
+int sumo_sim_set_program_logic(struct sumo_sim *sim, uint32_t signal,
+                               const struct sumo_program *program);
 int sumo_sim_set_speed(struct sumo_sim *sim, uint32_t vehicle, double speed); /* -1: as it likes */
 int sumo_sim_slow_down(struct sumo_sim *sim, uint32_t vehicle, double speed, double seconds);
 int sumo_sim_set_speed_mode(struct sumo_sim *sim, uint32_t vehicle, int32_t mode);

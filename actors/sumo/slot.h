@@ -1,5 +1,5 @@
-/* What this side and `rtc-sumo-worker` share: a memory file with one message and its answer, in the bytes
- * of TraCI, and the few words with which a worker is asked for. */
+/* What this side and `rtc-sumo-worker` share: a memory file with one message and its answer, in the
+ * bytes of TraCI, and the few words with which a worker is asked for. */
 #ifndef ACTORS_SUMO_SLOT_H
 #define ACTORS_SUMO_SLOT_H
 
@@ -15,8 +15,9 @@
 #define SUMO_SLOT_SIZE        (SUMO_SLOT_ANSWER_AT + SUMO_SLOT_ANSWER_MAX)
 #define SUMO_SERVER_FD        3
 
-/* One asks: writes the request and its size, counts `asked` up and wakes it. The other answers: writes
- * the answer and its size, makes `answered` equal and wakes that. Who sees the number sees the bytes. */
+/* One asks: writes the request and its size, counts `asked` up and wakes it. The other answers:
+ * writes the answer and its size, makes `answered` equal and wakes that. Who sees the number sees
+ * the bytes. */
 struct sumo_slot {
     uint32_t magic, version;
     _Alignas(64) _Atomic uint32_t asked;
@@ -28,11 +29,12 @@ struct sumo_slot {
 /* The server says this when it starts. */
 struct sumo_hello {
     uint32_t magic, version;
-    int32_t good;    /* 0: `text` says why it will not work */
-    char text[508];  /* good: SUMO's version */
+    int32_t good;   /* 0: `text` says why it will not work */
+    char text[508]; /* good: SUMO's version */
 };
 
-/* Asks for a worker; the memory file and the log come with it. The answer is a pid, or minus an errno. */
+/* Asks for a worker; the memory file and the log come with it. The answer is a pid, or minus an
+ * errno. */
 struct sumo_fork {
     uint32_t pin, cpu;
 };

@@ -70,8 +70,8 @@ static uint32_t write_wants(struct sumo_sim *sim)
     return 1 + w->n_lanes + w->n_signals;
 }
 
-/* n subscriptions were asked for; each brings a status and its first values. One that was refused brings
- * nothing, and does not stand in the way of the others. */
+/* n subscriptions were asked for; each brings a status and its first values. One that was refused
+ * brings nothing, and does not stand in the way of the others. */
 static int take_answers(struct sumo_sim *sim, struct traci_in *answer, uint32_t n)
 {
     int refusal = 0;

@@ -115,11 +115,10 @@ bool make_plain_net(struct net *net)
     test_file("plain.rou.xml",
               "<routes><route id=\"r\" edges=\"ab bc\"/>"
               "<flow id=\"f\" route=\"r\" begin=\"0\" end=\"100\" period=\"5\"/></routes>");
-    snprintf(
-        command, sizeof(command),
-        "netconvert --node-files %s/plain.nod.xml --edge-files %s/plain.edg.xml -o %s/plain.net.xml "
-        "--xml-validation never >/dev/null 2>&1",
-        at, at, at);
+    snprintf(command, sizeof(command),
+             "netconvert -n %s/plain.nod.xml -e %s/plain.edg.xml -o %s/plain.net.xml "
+             "--xml-validation never >/dev/null 2>&1",
+             at, at, at);
     *net = (struct net){.name = "plain"};
     snprintf(net->net, sizeof(net->net), "%s/plain.net.xml", at);
     snprintf(net->routes, sizeof(net->routes), "%s/plain.rou.xml", at);

@@ -1,5 +1,5 @@
-/* Networks for the tests: SUMO's own, where it is installed, and those of a folder that RTC_SUMO_DATA
- * names. A test that finds none is skipped, and says why. */
+/* Networks for the tests: SUMO's own, where it is installed, and those of a folder that
+ * RTC_SUMO_DATA names. A test that finds none is skipped, and says why. */
 #ifndef TESTS_SUMO_NETS_H
 #define TESTS_SUMO_NETS_H
 

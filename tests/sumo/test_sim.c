@@ -409,11 +409,11 @@ static void takes_paths_in_chinese(void **state)
         skip();
     snprintf(path, sizeof(path), "%s/plain.net.xml", folder);
     assert_int_equal(link(plain.net, path), 0);
-    snprintf(
-        cfg, sizeof(cfg),
-        "<configuration><input><net-file value=\"plain.net.xml\"/><route-files value=\"%s\"/></input>"
-        "<time><step-length value=\"0.1\"/></time></configuration>",
-        plain.routes);
+    snprintf(cfg, sizeof(cfg),
+             "<configuration><input><net-file value=\"plain.net.xml\"/>"
+             "<route-files value=\"%s\"/></input>"
+             "<time><step-length value=\"0.1\"/></time></configuration>",
+             plain.routes);
     struct sumo_options options = {.backend = backend,
                                    .sumocfg_file = test_file("仿真环境-初赛/sumo.sumocfg", cfg)};
     struct sumo_sim *sim;

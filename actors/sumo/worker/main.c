@@ -149,8 +149,10 @@ int main(void)
              version, SUMO_BUILT_FOR);
     if (send(SUMO_SERVER_FD, &hello, sizeof(hello), MSG_NOSIGNAL) != (ssize_t)sizeof(hello))
         return 1;
-    if (hello.good)
+    if (hello.good) {
+        shim_warm();
         serve_asks();
+    }
     _exit(hello.good ? 0
                      : 1); /* the libraries' own endings are slow, and wait for nothing of ours */
 }

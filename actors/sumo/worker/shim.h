@@ -1,6 +1,6 @@
-/* libsumo for C. One simulation in this process. Functions that fail return false and leave a sentence in
- * `why` (SHIM_WHY_MAX bytes); no exception gets out. Values are written and read as TraCI has them, with
- * their type in front, so that both backends say the same bytes. */
+/* libsumo for C. One simulation in this process. Functions that fail return false and leave a
+ * sentence in `why` (SHIM_WHY_MAX bytes); no exception gets out. Values are written and read as
+ * TraCI has them, with their type in front, so that both backends say the same bytes. */
 #ifndef ACTORS_SUMO_WORKER_SHIM_H
 #define ACTORS_SUMO_WORKER_SHIM_H
 
@@ -14,6 +14,7 @@ extern "C" {
 
 const char *shim_version(void); /* "SUMO 1.15.0" */
 int32_t shim_api(void);
+void shim_warm(void); /* what can be done once, before workers are forked */
 /* Ends the simulation there was. One that cannot be loaded leaves none. */
 bool shim_load(const char *const *arguments, uint32_t n, char *why);
 bool shim_step(double until, char *why);
