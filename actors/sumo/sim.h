@@ -51,7 +51,7 @@ struct sumo_options {
     double step_length;        /* seconds; 0: the sumocfg's, or SUMO's 1 */
     uint32_t seed;
     bool gui;                  /* sumo-gui; traci only */
-    bool pin;                  /* the simulator to `cpu` alone; the caller does well to wait there too */
+    bool pin;                  /* the simulator to `cpu`; who waits for it does well to be there too */
     uint32_t cpu;
     const char *const *extra;  /* further arguments of `sumo`, as on its command line; they win */
     uint32_t n_extra;
@@ -135,7 +135,7 @@ struct sumo_view {
 
     uint32_t n_lanes; /* in the order of the subscription, as are signals */
     const double *lane[SUMO_LANE_VARS];
-    const uint32_t *lane_first, *lane_vehicles; /* of lane i from lane_first[i] to before lane_first[i + 1] */
+    const uint32_t *lane_first, *lane_vehicles; /* of lane i: lane_first[i] up to lane_first[i + 1] */
 
     uint32_t n_signals;
     const char *const *signal_state, *const *signal_program;
