@@ -65,6 +65,7 @@ lane() { # NAME
 }
 
 install_packages deploy/packages.txt || exit 1
+install_packages deploy/packages-sumo.txt || say "without SUMO: what needs it is skipped"
 for name in "${lanes[@]}"; do
     lane "$name" || { say "lane $name could not be built" && broken=1; }
 done
