@@ -68,7 +68,7 @@ static void join_indented(const char *line, char *text, size_t size)
 
 bool sumo_log_reason(int fd, char *text, size_t size)
 {
-    static const char *const noise[] = {"Quitting (on error)", "Error: tcpip::Socket", NULL};
+    static const char *const noise[] = {"Quitting (on error)", "Error: tcpip::Socket::recv", NULL};
     char log[REASON_MAX];
     sumo_log_tail(fd, log, sizeof(log));
     const char *last = log;

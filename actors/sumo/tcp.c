@@ -94,19 +94,27 @@ static int spawn(struct sumo_sim *sim, const char *binary, uint16_t port)
     return 0;
 }
 
-static int start(struct sumo_sim *sim, uint64_t deadline_ms)
+static int find_sumo(struct sumo_sim *sim, char *binary, size_t size)
 {
     const char *name = sim->options.gui ? "sumo-gui" : "sumo", *home = getenv("SUMO_HOME");
-    char binary[4096], beside[4096];
-    int rc = 0;
+    const char *variable = sim->options.gui ? "RTC_SUMO_GUI_BINARY" : "RTC_SUMO_BINARY";
+    const char *named = sim->options.sumo_binary ? sim->options.sumo_binary : getenv(variable);
+    char beside[4096];
     snprintf(beside, sizeof(beside), "%s/bin/sumo", home ? home : "");
-    if (!sumo_find_program(sim->options.sumo_binary,
-                           sim->options.gui ? "RTC_SUMO_GUI_BINARY" : "RTC_SUMO_BINARY",
-                           home && *home ? beside : NULL, name, binary, sizeof(binary)))
-        return sumo_fail(sim, RTC_E_NOT_FOUND,
-                         "there is no program '%s'; install SUMO (Debian: apt-get install sumo) or "
-                         "name it in RTC_SUMO_BINARY",
-                         sim->options.sumo_binary ? sim->options.sumo_binary : name);
+    if (sumo_find_program(named, variable, home && *home ? beside : NULL, name, binary, size))
+        return 0;
+    return sumo_fail(
+        sim, RTC_E_NOT_FOUND,
+        "there is no program '%s'; install SUMO (Debian: apt-get install sumo) or name it in %s",
+        named && *named ? named : name, variable);
+}
+
+static int start(struct sumo_sim *sim, uint64_t deadline_ms)
+{
+    char binary[4096];
+    int rc = find_sumo(sim, binary, sizeof(binary));
+    if (rc != 0)
+        return rc;
     for (unsigned i = 0; i < SUMO_BIND_TRIES; i++) {
         uint16_t port = 0;
         int reserved = reserve_port(sim, &port);
@@ -116,8 +124,8 @@ static int start(struct sumo_sim *sim, uint64_t deadline_ms)
         if (rc == 0)
             rc = connect_to(sim, port, deadline_ms);
         close(reserved);
-        if (rc == 0 || !strstr(sim->error, "bind"))
-            return rc;
+        if (rc == 0 || !strstr(sim->error, "Address already in use"))
+            return rc; /* else somebody who takes what he likes was faster */
         sumo_log_trim(sim->log_fd, true);
     }
     return rc;

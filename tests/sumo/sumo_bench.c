@@ -145,7 +145,7 @@ static void run_bare(struct row *row, unsigned seed)
 {
     char command[2048];
     double load;
-    long departed;
+    long departed = 0;
     snprintf(command, sizeof(command), "%s '%s' %u %d", bare, sumocfg, seed, decisions);
     FILE *pipe = popen(command, "r");
     if (!pipe || fscanf(pipe, "%lf %lf %lf %ld", &row->wall[row->n], &row->cpu[row->n], &load,

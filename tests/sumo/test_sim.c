@@ -375,8 +375,11 @@ static void refuses_commands(void **state)
     assert_int_equal(sumo_sim_step(sim, 32), RTC_E_DENIED);
     says(sumo_sim_error(sim), "2 of 3");
     says(sumo_sim_error(sim), "no such program");
-    assert_true(sumo_sim_view(sim)->time == 32); /* made all the same */
-    done(sim, sumo_sim_step(sim, 33));
+    assert_true(sumo_sim_view(sim)->time == 32);             /* made all the same */
+    done(sim, sumo_sim_set_program(sim, 0, "nor this one")); /* several steps lose nothing of it */
+    assert_int_equal(sumo_sim_step(sim, 40), RTC_E_DENIED);
+    says(sumo_sim_error(sim), "nor this one");
+    done(sim, sumo_sim_step(sim, 41));
     sumo_sim_close(&sim);
 }
 
