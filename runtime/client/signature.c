@@ -83,29 +83,27 @@ int rtci_signature_check(const struct rtc_task_def *def, const struct rtc_value 
             break;
         }
         if (i >= n)
-            return rtci_error(RTC_E_TYPE,
-                              "task \"%s\" is declared \"%s\", but got only %zu argument%s",
+            return rtci_error(RTC_E_TYPE, "\"%s\" is declared \"%s\", but got only %zu argument%s",
                               def->name, def->signature, n, n == 1 ? "" : "s");
         /* What a reference will resolve to is seen when the task reads it. */
         if (args[i].type != RTC_REF && !fits(type, len, &args[i]))
             return rtci_error(
-                RTC_E_TYPE, "task \"%s\" is declared \"%s\": argument %zu must be %.*s, but is %s",
+                RTC_E_TYPE, "\"%s\" is declared \"%s\": argument %zu must be %.*s, but is %s",
                 def->name, def->signature, i, (int)len, type, rtc_type_name(args[i].type));
     }
     if (!more && i < n)
-        return rtci_error(RTC_E_TYPE, "task \"%s\" is declared \"%s\", but got %zu arguments",
-                          def->name, def->signature, n);
+        return rtci_error(RTC_E_TYPE, "\"%s\" is declared \"%s\", but got %zu arguments", def->name,
+                          def->signature, n);
     int declared = rtci_signature_returns(def->signature);
     if (declared > 1 && (uint32_t)declared != returns)
-        return rtci_error(
-            RTC_E_RETURNS,
-            "task \"%s\" is declared \"%s\": it returns %d values, but the options say "
-            "returns = %u",
-            def->name, def->signature, declared, returns);
+        return rtci_error(RTC_E_RETURNS,
+                          "\"%s\" is declared \"%s\": it returns %d values, but the options say "
+                          "returns = %u",
+                          def->name, def->signature, declared, returns);
     if (declared >= 0 && declared <= 1 && returns != 1)
         return rtci_error(RTC_E_RETURNS,
-                          "task \"%s\" is declared \"%s\", but the options say returns = %u",
-                          def->name, def->signature, returns);
+                          "\"%s\" is declared \"%s\", but the options say returns = %u", def->name,
+                          def->signature, returns);
     return 0;
 }
 
@@ -120,8 +118,7 @@ int rtci_signature_check_returns(const struct rtc_task_def *def, size_t i,
     for (size_t k = 0; next_type(&at, end, &type, &len); k++) {
         if (k == i && !fits(type, len, value))
             return rtci_error(
-                RTC_E_TYPE,
-                "task \"%s\" is declared \"%s\": return value %zu must be %.*s, but is %s",
+                RTC_E_TYPE, "\"%s\" is declared \"%s\": return value %zu must be %.*s, but is %s",
                 def->name, def->signature, i, (int)len, type, rtc_type_name(value->type));
     }
     return 0;
