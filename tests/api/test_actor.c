@@ -13,27 +13,11 @@
 #include <cmocka.h>
 
 #include "tests/api/actors.h"
+#include "tests/api/check.h"
 
 static struct rtc *rtc;
 static char tally_path[64];
 static struct tally *tally;
-
-#define OK(expr)                                                                         \
-    do {                                                                                 \
-        int rc_ = (expr);                                                                \
-        if (rc_ < 0)                                                                     \
-            print_message("%s: %s: %s\n", #expr, rtc_error_name(rc_), rtc_last_error()); \
-        assert_int_equal(rc_, 0);                                                        \
-    } while (0)
-/* Fails with the code, and the sentence contains the words. */
-#define FAILS(expr, code, words)                                                         \
-    do {                                                                                 \
-        int rc_ = (expr);                                                                \
-        if (rc_ != (code) || !strstr(rtc_last_error(), words))                           \
-            print_message("%s: %s: %s\n", #expr, rtc_error_name(rc_), rtc_last_error()); \
-        assert_int_equal(rc_, code);                                                     \
-        assert_non_null(strstr(rtc_last_error(), words));                                \
-    } while (0)
 
 /* No CPUs: as many of them as the tests like, on a machine of two. */
 static const struct rtc_options no_cpu = {.cpus = RTC_NONE};

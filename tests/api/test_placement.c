@@ -14,24 +14,9 @@
 /* needs the four above */
 #include <cmocka.h>
 
-static struct rtc *rtc;
+#include "tests/api/check.h"
 
-#define OK(expr)                                                                         \
-    do {                                                                                 \
-        int rc_ = (expr);                                                                \
-        if (rc_ < 0)                                                                     \
-            print_message("%s: %s: %s\n", #expr, rtc_error_name(rc_), rtc_last_error()); \
-        assert_int_equal(rc_, 0);                                                        \
-    } while (0)
-/* Fails with the code, and the sentence contains the words. */
-#define FAILS(expr, code, words)                                                         \
-    do {                                                                                 \
-        int rc_ = (expr);                                                                \
-        if (rc_ != (code) || !strstr(rtc_last_error(), words))                           \
-            print_message("%s: %s: %s\n", #expr, rtc_error_name(rc_), rtc_last_error()); \
-        assert_int_equal(rc_, code);                                                     \
-        assert_non_null(strstr(rtc_last_error(), words));                                \
-    } while (0)
+static struct rtc *rtc;
 
 RTC_TASK_SIGNATURE(twice, "i64->i64")
 {
