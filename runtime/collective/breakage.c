@@ -1,9 +1,12 @@
 /* How a group ends for all of its members, and what they are told. */
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "runtime/collective/segment.h"
+
+#define PATIENCE 200000u /* looks for what another member is writing */
 
 int break_group(struct rtci_collective *c, enum breakage_kind kind, uint32_t rank, uint32_t other,
                 const char *text)
@@ -21,11 +24,20 @@ int break_group(struct rtci_collective *c, enum breakage_kind kind, uint32_t ran
     return breakage_code(c);
 }
 
+/* Who breaks a group writes down why, which takes a moment of its own: unless it dies over that. */
+static uint32_t settled(const struct breakage *b)
+{
+    uint32_t state;
+    for (uint32_t i = 0; (state = atomic_load(&b->state)) == 1 && i < PATIENCE; i++)
+        sched_yield();
+    return state;
+}
+
 int breakage_code(const struct rtci_collective *c)
 {
     const struct breakage *b = &c->segment->breakage;
-    if (atomic_load(&b->state) != 2)
-        return RTC_E_CANCELLED; /* its writer is at it, or died over it */
+    if (settled(b) != 2)
+        return RTC_E_CANCELLED;
     switch (b->kind) {
     case BROKEN_DEATH: return RTC_E_CRASHED;
     case BROKEN_TIMEOUT: return b->rank == c->rank ? RTC_E_TIMEOUT : RTC_E_CANCELLED;
@@ -69,7 +81,7 @@ void rtci_collective_why(const struct rtci_collective *c, char *text, size_t siz
     const struct segment *s = c->segment;
     const struct breakage *b = &s->breakage;
     text[0] = 0;
-    uint32_t state = atomic_load(&b->state);
+    uint32_t state = settled(b);
     if (state != 2 || b->rank >= c->size || b->other >= c->size) {
         snprintf(text, size, "%s", state ? "another member gave it up" : "");
         return;

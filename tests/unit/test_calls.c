@@ -320,12 +320,17 @@ static void start(struct net *net, uint64_t seed)
         daemon_start(net, i);
 }
 
+static void lose_all(struct net *net)
+{
+    while (net->n_frames)
+        free(net->frames[--net->n_frames].data);
+}
+
 static void stop(struct net *net)
 {
     for (uint32_t i = 1; i <= NODES; i++)
         rtci_calls_free(net->nodes[i].calls);
-    for (uint32_t i = 0; i < net->n_frames; i++)
-        free(net->frames[i].data);
+    lose_all(net);
 }
 
 /* One event: the next frame, or a turn. False when nothing is to come. */
@@ -487,7 +492,7 @@ static void nonsense(void **state)
         rtci_calls_frame(net.nodes[1].calls, net.now_ns, 3, frame, rng_below(&net.rng, 513));
         rtci_calls_commit(net.nodes[1].calls);
         rtci_calls_flush(net.nodes[1].calls, net.now_ns);
-        net.n_frames = 0;
+        lose_all(&net);
     }
     stop(&net);
 }

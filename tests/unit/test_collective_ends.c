@@ -162,8 +162,7 @@ static int is_late(struct rtci_collective *c, uint32_t rank, uint32_t size, void
     int rc =
         rank == 0 ? reduce(c, LARGE, now_ns() + 30 * RTCI_NS_PER_MS) : reduce(c, LARGE, UINT64_MAX);
     CREW_NEED(rc == (rank == 0 ? RTC_E_TIMEOUT : RTC_E_CANCELLED));
-    CREW_NEED(says(c, "rank 2"));
-    CREW_NEED(says(c, "before the timeout of rank 0"));
+    CREW_NEED(says(c, "did not come before the timeout of rank 0")); /* 2, or 1 for want of a CPU */
     return 0;
 }
 

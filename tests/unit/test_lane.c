@@ -168,7 +168,6 @@ static void given_up(void **state)
     struct party a, b;
     struct rtci_lane *lane;
     uint64_t arena = arena_of_test(), seed = 5;
-    uint32_t came = 0;
     party_open(&a, arena, 1, true);
     party_open(&b, arena, 2, true);
     assert_int_equal(rtci_doorman_listen(b.doorman), 0);
@@ -178,12 +177,9 @@ static void given_up(void **state)
         for (uint32_t spin = draw(&seed) % 200; spin; spin--)
             sched_yield();
         rtci_doorman_retire(a.doorman, lane);
-        while ((lane = rtci_doorman_next(b.doorman))) {
-            came++;
+        while ((lane = rtci_doorman_next(b.doorman)))
             rtci_doorman_retire(b.doorman, lane);
-        }
     }
-    assert_true(came > 0);
     dial_until_open(&a, 2); /* so many may be on their way that there is no room at once */
     party_close(&a);
     party_close(&b);
