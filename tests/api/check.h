@@ -1,6 +1,6 @@
 /* What tests of the public API are made with. After cmocka's own headers. */
-#ifndef RTC_TESTS_API_CHECK_H
-#define RTC_TESTS_API_CHECK_H
+#ifndef TESTS_API_CHECK_H
+#define TESTS_API_CHECK_H
 
 #include <rtc/rtc.h>
 #include <setjmp.h>

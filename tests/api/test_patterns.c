@@ -318,12 +318,16 @@ static void on_give_up(void *arg, size_t child, const struct rtc_down *why)
     ((struct news *)arg)->gave_up++;
 }
 
-#define UNTIL(cond)                                \
-    for (int n_ = 0; !(cond); n_++) {              \
-        assert_true(n_ < 2000);                    \
-        int rc_ = rtc_poll(rtc, RTC_MS(10));       \
-        assert_true(!rc_ || rc_ == RTC_E_TIMEOUT); \
-    }
+#define UNTIL(cond)                                    \
+    do {                                               \
+        for (int n_ = 0; n_ < 2000; n_++) {            \
+            if (cond)                                  \
+                break;                                 \
+            int rc_ = rtc_poll(rtc, RTC_MS(10));       \
+            assert_true(!rc_ || rc_ == RTC_E_TIMEOUT); \
+        }                                              \
+        assert_true(cond);                             \
+    } while (0)
 
 static void kill_child(struct rtc_supervisor *s, size_t i)
 {
