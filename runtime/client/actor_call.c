@@ -6,8 +6,6 @@
 #include "runtime/client/actor.h"
 #include "runtime/client/args.h"
 
-#define ARGS_ON_STACK 32
-
 /* What is the same for a call to many. */
 struct request_call {
     const char *method;
@@ -124,16 +122,6 @@ static void write_spec(struct rtc *rtc, struct call *call, const struct request_
                                      .name_len = sizeof(struct rtci_call)};
 }
 
-static void write_scalars(const struct rtc_args *args, struct rtci_spec *spec)
-{
-    struct rtci_arg *rows = (struct rtci_arg *)(spec + 1);
-    uint8_t *data = (uint8_t *)(rows + args->n);
-    for (uint32_t i = 0; i < args->n; i++) {
-        rows[i] = (struct rtci_arg){RTCI_SCALAR_SIZE, i * RTCI_SCALAR_SIZE};
-        rtci_scalar_write(&args->items[i], data + i * RTCI_SCALAR_SIZE);
-    }
-}
-
 /* References are kept until the call has its outcome; those of others are asked for. */
 static void keep_refs(struct rtc *rtc, struct call *call)
 {
@@ -181,7 +169,7 @@ static int enqueue(struct rtc *rtc, struct actor *actor, const struct request_ca
     if (task->args)
         rtci_args_write(task, call->spec);
     else
-        write_scalars(want->args, call->spec);
+        rtci_args_write_scalars(want->args, call->spec);
     if (task->n_refs)
         keep_refs(rtc, call);
     if (want->stream)
@@ -207,21 +195,12 @@ static int plan_and_enqueue(struct rtc *rtc, struct actor *actor, const struct r
         task.data_size = a->n * RTCI_SCALAR_SIZE;
         return enqueue(rtc, actor, want, function, name, &task, ret_refs);
     }
-    if (a->n > RTCI_ARGS_MAX)
-        return rtci_error(RTC_E_TOO_LARGE, "%zu arguments; at most %d are possible", a->n,
-                          RTCI_ARGS_MAX);
-    struct arg_plan on_stack[ARGS_ON_STACK];
-    task.args = on_stack;
-    if (a->n > ARGS_ON_STACK && !(task.args = malloc(a->n * sizeof(*task.args))))
-        return rtci_error(RTC_E_NOMEM, "out of memory for %zu arguments", a->n);
-    for (size_t i = 0; i < a->n; i++)
-        task.args[i].temporary = false;
+    struct arg_plan few[RTCI_ARGS_FEW];
+    RTCI_TRY(rtci_args_begin(a, few, &task));
     int rc = rtci_args_plan(rtc, def ? def->signature : NULL, a, &task);
     if (rc == 0)
         rc = enqueue(rtc, actor, want, function, name, &task, ret_refs);
-    rtci_args_drop(rtc, &task);
-    if (task.args != on_stack)
-        free(task.args);
+    rtci_args_end(rtc, few, &task);
     return rc;
 }
 

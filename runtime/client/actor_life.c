@@ -172,20 +172,14 @@ static int create_locked(struct rtc *rtc, const char *name, const struct rtc_arg
     RTCI_TRY(rtci_function_declare(rtc, c.def->name));
     size_t space_len = strlen(o->space && o->space[0] ? o->space : rtc->space);
     c.tail = sizeof(struct rtci_actor_options) + space_len + (o->name ? strlen(o->name) : 0);
-    c.task.n_args = args->n;
-    if (args->n > RTCI_ARGS_MAX)
-        return rtci_error(RTC_E_TOO_LARGE, "%zu arguments; at most %d are possible", args->n,
-                          RTCI_ARGS_MAX);
-    c.task.args = calloc(args->n + 1, sizeof(*c.task.args));
-    if (!c.task.args)
-        return rtci_error(RTC_E_NOMEM, "out of memory for %zu arguments", args->n);
+    struct arg_plan few[RTCI_ARGS_FEW];
+    RTCI_TRY(rtci_args_begin(args, few, &c.task));
     int rc = rtci_args_plan(rtc, NULL, args, &c.task);
     if (rc == 0)
         rc = send_creation(rtc, &c, ret_actor);
     if (rc == 0)
         remember(rtc, &c, *ret_actor);
-    rtci_args_drop(rtc, &c.task);
-    free(c.task.args);
+    rtci_args_end(rtc, few, &c.task);
     return rc;
 }
 

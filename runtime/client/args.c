@@ -1,6 +1,7 @@
 /* Arguments of tasks and calls: how each one travels, and writing them into a spec. */
 #include "runtime/client/args.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void take_ref(rtc_ref ref, struct arg_plan *arg, struct task_plan *task)
@@ -85,6 +86,21 @@ static int plan_ref(struct rtc *rtc, const char *signature, size_t i, rtc_ref re
     return 0;
 }
 
+int rtci_args_begin(const struct rtc_args *args, struct arg_plan few[RTCI_ARGS_FEW],
+                    struct task_plan *task)
+{
+    if (args->n > RTCI_ARGS_MAX)
+        return rtci_error(RTC_E_TOO_LARGE, "%zu arguments; at most %d are possible", args->n,
+                          RTCI_ARGS_MAX);
+    task->n_args = args->n;
+    task->args = args->n > RTCI_ARGS_FEW ? malloc(args->n * sizeof(*task->args)) : few;
+    if (!task->args)
+        return rtci_error(RTC_E_NOMEM, "out of memory for %zu arguments", args->n);
+    for (size_t i = 0; i < args->n; i++)
+        task->args[i].temporary = false;
+    return 0;
+}
+
 int rtci_args_plan(struct rtc *rtc, const char *signature, const struct rtc_args *args,
                    struct task_plan *task)
 {
@@ -113,7 +129,7 @@ int rtci_args_plan(struct rtc *rtc, const char *signature, const struct rtc_args
     return 0;
 }
 
-void rtci_args_drop(struct rtc *rtc, struct task_plan *task)
+void rtci_args_end(struct rtc *rtc, struct arg_plan few[RTCI_ARGS_FEW], struct task_plan *task)
 {
     for (size_t i = 0; task->n_temporary && i < task->n_args; i++) {
         if (task->args[i].temporary) {
@@ -122,6 +138,8 @@ void rtci_args_drop(struct rtc *rtc, struct task_plan *task)
             RTCI_IGNORE(rtci_release_locked(rtc, task->args[i].ref));
         }
     }
+    if (task->args != few)
+        free(task->args);
 }
 
 void rtci_args_write(const struct task_plan *task, struct rtci_spec *spec)
@@ -159,4 +177,14 @@ bool rtci_args_scalar(const struct rtc_args *args)
             return false;
     }
     return true;
+}
+
+void rtci_args_write_scalars(const struct rtc_args *args, struct rtci_spec *spec)
+{
+    struct rtci_arg *rows = (struct rtci_arg *)(spec + 1);
+    uint8_t *data = (uint8_t *)(rows + args->n);
+    for (uint32_t i = 0; i < args->n; i++) {
+        rows[i] = (struct rtci_arg){RTCI_SCALAR_SIZE, i * RTCI_SCALAR_SIZE};
+        rtci_scalar_write(&args->items[i], data + i * RTCI_SCALAR_SIZE);
+    }
 }

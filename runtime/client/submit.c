@@ -6,7 +6,6 @@
 #include "runtime/client/client.h"
 #include "runtime/client/submit.h"
 
-#define ARGS_ON_STACK 32
 #define PUBLISH_EVERY 64
 
 /* ---- What is the same for all tasks of a call ---- */
@@ -139,15 +138,9 @@ static int submit_scalars(struct rtc *rtc, const struct job *job, const struct r
         rtci_chan_unreserve(rtc->chan, size);
         return rc;
     }
-    struct rtci_spec *spec = at;
-    write_head(rtc, job, spec, size, n, 0, data_size);
-    struct rtci_arg *rows = (struct rtci_arg *)(spec + 1);
-    uint8_t *data = (uint8_t *)(rows + n);
-    for (uint32_t i = 0; i < n; i++) {
-        rows[i] = (struct rtci_arg){RTCI_SCALAR_SIZE, i * RTCI_SCALAR_SIZE};
-        rtci_scalar_write(&args->items[i], data + i * RTCI_SCALAR_SIZE);
-    }
-    write_name(job, data + data_size);
+    write_head(rtc, job, at, size, n, 0, data_size);
+    rtci_args_write_scalars(args, at);
+    write_name(job, (uint8_t *)at + size - RTCI_ALIGN8(job->name_len));
     rtc->next_seq++;
     return 0;
 }
@@ -159,24 +152,13 @@ int rtci_submit_one(struct rtc *rtc, const struct job *job, const struct rtc_arg
     const struct rtc_args *a = args ? args : &none;
     if (RTCI_LIKELY(rtci_args_scalar(a)))
         return submit_scalars(rtc, job, a, ret_refs);
-    if (a->n > RTCI_ARGS_MAX)
-        return rtci_error(RTC_E_TOO_LARGE, "%zu arguments; at most %d are possible", a->n,
-                          RTCI_ARGS_MAX);
-    struct arg_plan on_stack[ARGS_ON_STACK];
-    struct task_plan task = {.args = on_stack, .n_args = a->n};
-    if (a->n > ARGS_ON_STACK) {
-        task.args = malloc(a->n * sizeof(*task.args));
-        if (!task.args)
-            return rtci_error(RTC_E_NOMEM, "out of memory for %zu arguments", a->n);
-    }
-    for (size_t i = 0; i < a->n; i++)
-        task.args[i].temporary = false;
+    struct arg_plan few[RTCI_ARGS_FEW];
+    struct task_plan task = {0};
+    RTCI_TRY(rtci_args_begin(a, few, &task));
     int rc = rtci_args_plan(rtc, job->def ? job->def->signature : NULL, a, &task);
     if (rc == 0)
         rc = submit_planned(rtc, job, &task, ret_refs);
-    rtci_args_drop(rtc, &task);
-    if (task.args != on_stack)
-        free(task.args);
+    rtci_args_end(rtc, few, &task);
     return rc;
 }
 

@@ -84,18 +84,16 @@ static int later_locked(struct host *host, int64_t delay, const char *method,
     if (at < 0)
         return at;
     const struct rtc_task_def *def = &host->methods[at];
-    struct task_plan task = {.n_args = args->n, .may_wait = true};
+    struct arg_plan few[RTCI_ARGS_FEW];
+    struct task_plan task = {.may_wait = true};
     if (def->signature)
         RTCI_TRY(rtci_signature_check(def, args->items, args->n, 1));
-    task.args = calloc(args->n + 1, sizeof(*task.args));
-    if (!task.args)
-        return rtci_error(RTC_E_NOMEM, "out of memory for %zu arguments", args->n);
+    RTCI_TRY(rtci_args_begin(args, few, &task));
     int rc = rtci_args_plan(host->rtc, def->signature, args, &task);
     if (rc == 0)
         rc = later_planned(host, rtci_deadline(delay < 0 ? 0 : delay),
                            rtci_method_hash(host->def, at), &task);
-    rtci_args_drop(host->rtc, &task);
-    free(task.args);
+    rtci_args_end(host->rtc, few, &task);
     return rc;
 }
 
