@@ -233,8 +233,7 @@ static void prepare(struct host *host, const struct rtci_spec *start, size_t siz
     host->save_every = options->save_every ? options->save_every : 1;
     host->save_after_ns = options->save_after_ms * RTCI_NS_PER_MS;
     pthread_cond_init(&host->work, NULL);
-    if (rtci_host_mail_init(host) < 0)
-        rtci_host_exit(host, rtc_last_error());
+    rtci_host_mail_init(host);
     rtc->host = host;
     rtc->self = host->id;
     host->stopping = rtci_id_equal(rtc->early_end, host->id);

@@ -32,6 +32,7 @@ struct message {
     struct message *next;
     struct from *from; /* NULL: this actor's own, by rtc_self_later() */
     uint64_t due_ns;
+    int method;        /* of the class, from the mailbox on; -1: it has none such */
     int refuse;        /* RTC_E_*: it does not run; why: */
     const char *why;
     struct rtci_spec *spec;
@@ -98,7 +99,7 @@ __attribute__((noreturn)) void rtci_host_run(struct rtc *rtc, const struct rtci_
 __attribute__((noreturn)) void rtci_host_exit(struct host *host, const char *why);
 
 /* ---- actor_mail.c ---- */
-int rtci_host_mail_init(struct host *host) RTCI_MUST_USE;
+void rtci_host_mail_init(struct host *host);
 void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec);
 /* The next of the group to be run; NULL. */
 struct message *rtci_host_next(struct host *host, struct group *group);

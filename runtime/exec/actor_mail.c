@@ -33,7 +33,7 @@ static uint32_t group_named(struct host *host, const char *name)
     return host->n_groups++;
 }
 
-int rtci_host_mail_init(struct host *host)
+void rtci_host_mail_init(struct host *host)
 {
     host->n_groups = 1;
     for (uint32_t i = 0; host->def && i < RTC_METHODS_MAX && host->def->methods[i].name; i++) {
@@ -45,7 +45,6 @@ int rtci_host_mail_init(struct host *host)
     for (uint32_t i = 0; i < HOST_GROUPS_MAX; i++)
         queue_init(&host->groups[i].queue);
     queue_init(&host->refused);
-    return 0;
 }
 
 /* ---- Callers ---- */
@@ -106,11 +105,15 @@ static void refuse(struct host *host, struct message *message, int code, const c
     host->rtc->changes++;
 }
 
+static struct group *group_of(struct host *host, const struct message *message)
+{
+    return &host->groups[message->method < 0 ? 0 : host->group_of[message->method]];
+}
+
 void rtci_host_enqueue(struct host *host, struct message *message)
 {
-    int method = host->def ? rtci_method_by_hash(host->def, message->spec->function) : -1;
-    struct group *group = &host->groups[method < 0 ? 0 : host->group_of[method]];
-    push(&group->queue, message);
+    message->method = host->def ? rtci_method_by_hash(host->def, message->spec->function) : -1;
+    push(&group_of(host, message)->queue, message);
     host->n_waiting++;
     host->rtc->changes++;
     if (!host->rtc->self_single)
@@ -203,8 +206,7 @@ struct message *rtci_host_next(struct host *host, struct group *group)
 
 void rtci_host_finished(struct host *host, const struct message *message)
 {
-    int method = host->def ? rtci_method_by_hash(host->def, message->spec->function) : -1;
-    host->groups[method < 0 ? 0 : host->group_of[method]].running--;
+    group_of(host, message)->running--;
     host->n_running--;
     if (!message->from)
         return;

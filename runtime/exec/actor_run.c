@@ -58,10 +58,9 @@ static int check_signature(struct rtc_call *call)
 
 /* ---- Running ---- */
 
-static int run_method(struct host *host, struct rtc_call *call)
+static int run_method(struct host *host, struct rtc_call *call, int method)
 {
     const struct rtci_spec *spec = call->spec;
-    int method = rtci_method_by_hash(host->def, spec->function);
     if (method < 0) {
         call->never_ran = true;
         return rtci_call_fail(call, RTC_E_UNKNOWN_METHOD, 0,
@@ -145,7 +144,7 @@ void rtci_host_execute(struct host *host, struct message *message)
     rtci_call_begin(call);
     if (rtc->self_single) /* what it calls and submits inherits it */
         rtc->running.deadline_ns = message->spec->deadline_ns;
-    int rc = run_method(host, call);
+    int rc = run_method(host, call, message->method);
     rtc->running.deadline_ns = 0;
     bool later = call->promise && rtci_host_deferred(call, message, rc);
     if (!later && rtci_call_end(call, rc, 0) < 0)

@@ -26,8 +26,7 @@ struct rtc_supervisor {
     size_t n, ending;  /* ending: of one-for-all, those that are still to go down */
     int64_t *restarts; /* when the last `intensity` of them were; a ring */
     uint64_t n_restarts;
-    struct rtc_down why; /* of one-for-all: what began it … */
-    size_t first;        /* … and who */
+    struct rtc_down why; /* of one-for-all: what began it */
     bool gave_up, stopping;
 };
 
@@ -96,10 +95,9 @@ static void restart_all(struct rtc_supervisor *s)
     }
 }
 
-static void kill_others(struct rtc_supervisor *s, size_t i, const struct rtc_down *down)
+static void kill_others(struct rtc_supervisor *s, const struct rtc_down *down)
 {
     s->why = *down;
-    s->first = i;
     for (size_t k = s->n; k-- > 0;) {
         if (!s->children[k].alive)
             continue;
@@ -134,7 +132,7 @@ static void on_down(struct rtc *rtc, const struct rtc_down *down, void *arg)
     else if (s->options.strategy == RTC_ONE_FOR_ONE)
         restart(s, i, down);
     else
-        kill_others(s, i, down);
+        kill_others(s, down);
 }
 
 int rtc_supervisor_start(struct rtc *rtc, const struct rtc_child *children, size_t n,
