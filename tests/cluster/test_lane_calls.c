@@ -15,15 +15,9 @@
 
 #include <rtc/actor.h>
 
+#include "tests/api/check.h"
 #include "tests/unit/lane_help.h"
 
-#define OK(expr)                                                                         \
-    do {                                                                                 \
-        int rc_ = (expr);                                                                \
-        if (rc_ < 0)                                                                     \
-            print_message("%s: %s: %s\n", #expr, rtc_error_name(rc_), rtc_last_error()); \
-        assert_int_equal(rc_, 0);                                                        \
-    } while (0)
 #define SYNC    300
 #define TRIES   200
 #define CALLS   20000

@@ -15,24 +15,17 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* needs the four above */
 #include <cmocka.h>
 
+#include "tests/api/check.h"
+
 static char dir[] = "/tmp/rtc-placement-XXXXXX", line[1024];
 static pid_t head, workers[4];
 static int n_workers;
 static struct rtc *rtc;
-
-#define OK(expr)                                                                         \
-    do {                                                                                 \
-        int rc_ = (expr);                                                                \
-        if (rc_ < 0)                                                                     \
-            print_message("%s: %s: %s\n", #expr, rtc_error_name(rc_), rtc_last_error()); \
-        assert_int_equal(rc_, 0);                                                        \
-    } while (0)
 
 /* The keeper of its node. */
 RTC_TASK(keeper)
@@ -205,9 +198,8 @@ static void a_node_is_lost(void **state)
     for (uint32_t i = 0; i < 3; i++)
         first[i] = keeper_of(placement, i);
     kill_worker(workers[2]);
-    struct timespec pause = {.tv_nsec = 20000000};
     while (info.state == RTC_PLACEMENT_READY) { /* until it is taken for dead */
-        nanosleep(&pause, NULL);
+        (void)rtc_poll(rtc, RTC_MS(20));
         OK(rtc_placement_info(rtc, placement, &info, after, 3));
     }
     assert_non_null(strstr(info.why, "need as many nodes"));
