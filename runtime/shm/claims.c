@@ -32,6 +32,24 @@ static uint32_t start_of(const uint8_t *at, const struct rtci_spec *spec)
     return options.max_restarts ? RTCI_CHAN_ACTOR_RESTARTS : RTCI_CHAN_ACTOR;
 }
 
+/* The header of the record at *at, which moves behind it: true; false at the end, or with *ret_rc.
+ * Its size is checked as it was read here: whoever reads it again reads what may have changed. */
+static bool next_record(const struct rtci_chan *chan, uint64_t *at, struct rtci_rec *ret_rec,
+                        uint8_t **ret_at, int *ret_rc)
+{
+    uint64_t left = chan->out_published - *at;
+    if (!left)
+        return false;
+    *ret_at = chan->out + (*at & (chan->cap - 1));
+    memcpy(ret_rec, *ret_at, sizeof(*ret_rec));
+    if (ret_rec->size < sizeof(*ret_rec) || ret_rec->size % 8 || ret_rec->size > left) {
+        *ret_rc = RTC_E_PROTOCOL;
+        return false;
+    }
+    *at += ret_rec->size;
+    return true;
+}
+
 int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, uint32_t cap)
 {
     RTCI_ASSERT(chan->end == RTCI_CHAN_DAEMON);
@@ -53,31 +71,29 @@ int rtci_chan_tasks(struct rtci_chan *chan, struct rtci_chan_task *ret_tasks, ui
                                                    .state = RTCI_CLAIM_CLAIMED};
         n++;
     }
-    while (at != chan->out_published) {
-        uint8_t *rec_at = chan->out + (at & (chan->cap - 1));
+    struct rtci_rec rec;
+    uint8_t *rec_at;
+    int rc = 0;
+    while (next_record(chan, &at, &rec, &rec_at, &rc)) {
         struct rtci_spec spec;
-        memcpy(&spec.rec, rec_at, sizeof(spec.rec));
-        uint64_t left = chan->out_published - at;
-        if (spec.rec.size < sizeof(spec.rec) || spec.rec.size % 8 || spec.rec.size > left)
-            return RTC_E_PROTOCOL;
-        bool start = spec.rec.type == RTCI_R_ACTOR_START;
-        if ((spec.rec.type == RTCI_R_TASK || start) && spec.rec.size >= sizeof(spec)) {
-            memcpy(&spec, rec_at, sizeof(spec));
-            if (n < cap) {
-                uint16_t state = atomic_load(claim_word(rec_at));
-                ret_tasks[n] = (struct rtci_chan_task){at,
-                                                       spec.seq,
-                                                       spec.client,
-                                                       spec.attempt,
-                                                       spec.slot,
-                                                       state,
-                                                       start ? start_of(rec_at, &spec) : 0};
-            }
-            n++;
+        bool start = rec.type == RTCI_R_ACTOR_START;
+        if ((rec.type != RTCI_R_TASK && !start) || rec.size < sizeof(spec))
+            continue;
+        memcpy(&spec, rec_at, sizeof(spec));
+        spec.rec = rec;
+        if (n < cap) {
+            uint16_t state = atomic_load(claim_word(rec_at));
+            ret_tasks[n] = (struct rtci_chan_task){at - rec.size,
+                                                   spec.seq,
+                                                   spec.client,
+                                                   spec.attempt,
+                                                   spec.slot,
+                                                   state,
+                                                   start ? start_of(rec_at, &spec) : 0};
         }
-        at += spec.rec.size;
+        n++;
     }
-    return (int)n;
+    return rc ? rc : (int)n;
 }
 
 static bool among(const struct rtci_chan_caller *callers, uint32_t n, uint32_t client)
@@ -106,23 +122,20 @@ int rtci_chan_callers(struct rtci_chan *chan, struct rtci_chan_caller *ret_calle
     uint64_t at = atomic_load_explicit(&chan->out_words->tail, memory_order_acquire);
     if (chan->out_published - at > chan->cap || at % 8)
         return RTC_E_PROTOCOL;
-    while (at != chan->out_published && n < cap) {
-        const uint8_t *rec_at = chan->out + (at & (chan->cap - 1));
+    struct rtci_rec rec;
+    uint8_t *rec_at;
+    int rc = 0;
+    while (n < cap && next_record(chan, &at, &rec, &rec_at, &rc)) {
         struct rtci_spec spec;
         struct rtci_call call;
-        memcpy(&spec.rec, rec_at, sizeof(spec.rec));
-        if (spec.rec.size < sizeof(spec.rec) || spec.rec.size % 8 ||
-            spec.rec.size > chan->out_published - at)
-            return RTC_E_PROTOCOL;
-        at += spec.rec.size;
-        if (spec.rec.type != RTCI_R_ACTOR_CALL || spec.rec.size < sizeof(spec) + sizeof(call))
+        if (rec.type != RTCI_R_ACTOR_CALL || rec.size < sizeof(spec) + sizeof(call))
             continue;
         memcpy(&spec, rec_at, sizeof(spec));
-        memcpy(&call, rec_at + spec.rec.size - sizeof(call), sizeof(call)); /* it ends the record */
+        memcpy(&call, rec_at + rec.size - sizeof(call), sizeof(call)); /* it ends the record */
         if (call.order && !among(ret_callers, n, spec.client))
             ret_callers[n++] = (struct rtci_chan_caller){spec.client, call.caller_node, 0};
     }
-    return (int)n;
+    return rc ? rc : (int)n;
 }
 
 bool rtci_chan_recall(struct rtci_chan *chan, const struct rtci_chan_task *task)
