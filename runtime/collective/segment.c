@@ -52,11 +52,11 @@ int segment_create(uint32_t size, uint64_t epoch, const uint32_t *pids)
         return -errno;
     /* Memory that is not there shall be an error now, not a signal later. */
     struct segment *s = MAP_FAILED;
-    if (ftruncate(fd, (off_t)bytes) == 0 && posix_fallocate(fd, 0, (off_t)bytes) == 0 &&
+    if (ftruncate(fd, (off_t)bytes) == 0 && (errno = posix_fallocate(fd, 0, (off_t)bytes)) == 0 &&
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
         s = mmap(NULL, begin, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (s == MAP_FAILED) {
-        int error = errno ? errno : ENOMEM;
+        int error = errno;
         close(fd);
         return -error;
     }
@@ -230,7 +230,8 @@ static int sleep_for(struct rtci_collective *c, enum counter_kind kind, struct c
     return 0;
 }
 
-int wait_one(struct rtci_collective *c, uint32_t rank, enum counter_kind kind, uint32_t target)
+static int wait_one(struct rtci_collective *c, uint32_t rank, enum counter_kind kind,
+                    uint32_t target)
 {
     struct counter *counter = &c->segment->members[rank].counters[kind];
     if (RTCI_LIKELY(has_counted(counter, target)))

@@ -89,8 +89,6 @@ struct rtci_collective *segment_map(int fd, uint32_t rank, uint32_t size, const 
 void counter_add(struct rtci_collective *c, enum counter_kind kind);
 /* Waits until all others have counted up to `target`. */
 int wait_all(struct rtci_collective *c, enum counter_kind kind, uint32_t target) RTCI_MUST_USE;
-int wait_one(struct rtci_collective *c, uint32_t rank, enum counter_kind kind,
-             uint32_t target) RTCI_MUST_USE;
 
 /* ---- breakage.c ---- */
 static inline bool is_broken(const struct rtci_collective *c)

@@ -28,12 +28,6 @@ static inline uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * RTCI_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-struct crew {
-    uint32_t size;
-    pid_t pids[RTCI_COLLECTIVE_RANKS_MAX];
-    struct rtci_collective *c; /* of this process */
-};
-
 static inline struct rtci_meeting crew_meeting(uint32_t rank, uint32_t size)
 {
     return (struct rtci_meeting){.token = "a secret of ours",
