@@ -59,9 +59,7 @@ static int set_deadline(struct rtci_light_ctx *ctx, struct call *call, uint64_t 
         return RTC_E_NOMEM;
     msg->token = call->token;
     msg->code = RTC_E_TIMEOUT;
-    uint64_t now = rtci_light_now(ctx->light);
-    uint64_t due = timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX - 1;
-    int rc = rtci_light_timer_add(ctx->light, due, rtci_light_self(ctx), msg, &call->timer);
+    int rc = rtci_light_timer_add(ctx->light, timeout_ns, rtci_light_self(ctx), msg, &call->timer);
     if (rc)
         rtci_light_msg_free(ctx, msg);
     return rc;

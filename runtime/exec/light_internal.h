@@ -89,7 +89,6 @@ struct rtci_light_ring {
 struct rtci_light_ctx {
     struct rtci_light *light;
     struct rtci_light_actor *self; /* NULL: outside, or between turns */
-    struct rtci_light_msg *msg;    /* at hand */
     struct rtci_light_reply_to owed; /* an answer to the message at hand */
     rtci_light_id full;            /* whose mailbox this turn found full */
     uint32_t index, ticks, lifo, spin;
@@ -306,7 +305,7 @@ void rtci_light_watch_late(struct rtci_light_ctx *ctx, struct rtci_light_msg *ms
 
 /* ---- light_timer.c ---- */
 uint64_t rtci_light_now(struct rtci_light *light);
-int rtci_light_timer_add(struct rtci_light *light, uint64_t due, rtci_light_id to,
+int rtci_light_timer_add(struct rtci_light *light, uint64_t delay_ns, rtci_light_id to,
                          struct rtci_light_msg *msg, uint64_t *ret_timer);
 /* Sends what is due. */
 void rtci_light_timers_run(struct rtci_light_ctx *ctx, uint64_t now);

@@ -86,9 +86,11 @@ static struct rtci_light_msg *take(struct rtci_light_timers *timers, uint32_t i)
     return msg;
 }
 
-int rtci_light_timer_add(struct rtci_light *light, uint64_t due, rtci_light_id to,
+int rtci_light_timer_add(struct rtci_light *light, uint64_t delay_ns, rtci_light_id to,
                          struct rtci_light_msg *msg, uint64_t *ret_timer)
 {
+    uint64_t now = rtci_light_now(light);
+    uint64_t due = delay_ns < UINT64_MAX - now ? now + delay_ns : UINT64_MAX - 1;
     struct rtci_light_timers *timers = &light->timers;
     int rc = 0;
     bool first = false;
@@ -130,9 +132,7 @@ int rtci_light_after(struct rtci_light_ctx *ctx, uint64_t delay_ns, rtci_light_i
     if (!msg)
         return RTC_E_NOMEM;
     msg->tag = tag;
-    uint64_t now = rtci_light_now(ctx->light);
-    uint64_t due = delay_ns < UINT64_MAX - now ? now + delay_ns : UINT64_MAX - 1;
-    int rc = rtci_light_timer_add(ctx->light, due, to, msg, ret_timer);
+    int rc = rtci_light_timer_add(ctx->light, delay_ns, to, msg, ret_timer);
     if (rc)
         rtci_light_msg_drop(ctx, msg);
     return rc;

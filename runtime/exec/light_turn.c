@@ -82,7 +82,6 @@ static bool handle(struct rtci_light_ctx *ctx, struct rtci_light_actor *a,
                    struct rtci_light_msg *msg, struct rtci_light_down *why)
 {
     int rc = 0;
-    ctx->msg = msg;
     switch (msg->kind) {
     case RTCI_LIGHT_TELL:
     case RTCI_LIGHT_CALL:

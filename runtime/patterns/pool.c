@@ -92,14 +92,19 @@ static struct member *free_member(struct rtc_pool *p)
     return best;
 }
 
+static void note_dead(struct rtc_pool *p, struct member *m, int rc)
+{
+    if (rc != RTC_E_ACTOR_DEAD || m->dead)
+        return;
+    m->dead = true;
+    p->n_dead++;
+}
+
 static int send_item(struct rtc_pool *p, struct item *item, struct member *m, const char *method,
                      const struct rtc_args *args)
 {
     int rc = rtc_actor_call(p->rtc, m->actor, method, args, NULL, &item->ref);
-    if (rc == RTC_E_ACTOR_DEAD && !m->dead) {
-        m->dead = true;
-        p->n_dead++;
-    }
+    note_dead(p, m, rc);
     if (rc < 0)
         return rc;
     m->out++;
@@ -207,10 +212,7 @@ static int take(struct rtc_pool *p, size_t number, struct rtc_value *ret_value)
     struct item *item = item_at(p, number);
     struct member *m = &p->members[item->actor];
     int rc = rtc_get(p->rtc, item->ref, RTC_FOREVER, ret_value);
-    if (rc == RTC_E_ACTOR_DEAD && !m->dead) {
-        m->dead = true;
-        p->n_dead++;
-    }
+    note_dead(p, m, rc);
     m->out--;
     item->state = ITEM_TAKEN;
     p->held = item->ref;

@@ -111,8 +111,8 @@ bool rtci_chan_readable(struct rtci_chan *chan);
  * at a time (returns 0), so that the caller can look whether the daemon's host process is alive. */
 int rtci_chan_wait(struct rtci_chan *chan, size_t room, uint64_t deadline_ns) RTCI_MUST_USE;
 /* CLIENT end: rtci_chan_wait() looks at this too, before it sleeps and while it spins: fn says
- * whether there is a reason to return. It runs in the thread that waits. Who makes it true calls
- * rtci_waker_wake() afterwards, or rtci_chan_kick(). Waiting for room elsewhere: room UINT64_MAX. */
+ * whether there is a reason to return. It runs in the thread that waits. Who makes it true
+ * rings or kicks afterwards. Waiting for room elsewhere: room UINT64_MAX. */
 void rtci_chan_watch(struct rtci_chan *chan, bool (*fn)(void *arg), void *arg);
 /* CLIENT end: from now on wake me through wake_fd (an event loop polls it) until the next wait. */
 void rtci_chan_arm_fd(struct rtci_chan *chan);

@@ -87,18 +87,17 @@ static void unwatch(struct rtci_doorman *d, int fd)
 /* ---- Lanes ---- */
 static struct entry *new_entry(struct rtci_doorman *d, bool caller)
 {
+    struct entry *e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
     pthread_mutex_lock(&d->mutex);
     bool full = d->n == RTCI_LANES_MAX;
     d->n += !full;
     pthread_mutex_unlock(&d->mutex);
-    struct entry *e = full ? NULL : calloc(1, sizeof(*e));
-    if (!e && !full) {
-        pthread_mutex_lock(&d->mutex);
-        d->n--;
-        pthread_mutex_unlock(&d->mutex);
-    }
-    if (!e)
+    if (full) {
+        free(e);
         return NULL;
+    }
     e->sock = e->file = e->waker.fd = -1;
     e->lane.caller = caller;
     return e;

@@ -26,8 +26,6 @@ int rtci_waker_open(int chan_fd, int wake_fd, struct rtci_waker *ret_waker) RTCI
 /* Of a process that is this one: valid as long as chan; not to be closed. */
 struct rtci_waker rtci_waker_of(struct rtci_chan *chan);
 void rtci_waker_close(struct rtci_waker *waker); /* zeroed is fine */
-/* Any thread. Wakes it if it sleeps. */
-void rtci_waker_wake(const struct rtci_waker *waker);
 
 /* An end (CALLER or CALLEE) of the lane in the file. Does not own fd, nor what is in `peer`, which
  * must outlive it. Errors: as rtci_chan_open(). */

@@ -75,12 +75,6 @@ static void wake(const struct rtci_waker *waker)
         write_event(waker->fd);
 }
 
-void rtci_waker_wake(const struct rtci_waker *waker)
-{
-    atomic_thread_fence(memory_order_seq_cst);
-    wake(waker);
-}
-
 void rtci_chan_ring(struct rtci_chan *chan)
 {
     atomic_thread_fence(memory_order_seq_cst); /* our head before their sleeping */

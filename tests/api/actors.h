@@ -341,7 +341,7 @@ RTC_ACTOR(counter, struct counter, .init = counter_init, .drop = counter_drop,
 /* Several calls at a time: `meet` returns when as many as it says are inside; `apart` has a group of
  * its own, in which it runs while all of the others are busy. */
 struct crowd {
-    int inside, most;
+    int inside;
     bool open;
 };
 
