@@ -190,8 +190,8 @@ static int take_in_lanes(struct maker *m, struct plan_signal *signal, const stru
     return 0;
 }
 
-/* The lanes of signals that come next behind a lane, itself among them. Other than `own`'s: a way that
- * turns round leads back. */
+/* The lanes of signals that come next behind a lane, itself among them. Other than `own`'s: a way
+ * that turns round leads back. */
 static int find_next(struct maker *m, uint32_t from, const struct plan_signal *own,
                      struct plan_list *next)
 {
