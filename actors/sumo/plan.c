@@ -129,7 +129,8 @@ static int take_program(struct maker *m, struct plan_signal *signal,
                         const struct sumo_program *program)
 {
     signal->greens = calloc(program->n_phases + 1, sizeof(*signal->greens));
-    if (!signal->greens)
+    signal->program = strdup(program->id);
+    if (!signal->greens || !signal->program)
         return fail(m, RTC_E_NOMEM);
     for (uint32_t i = 0; i < program->n_phases; i++) {
         const char *state = program->phases[i].state;
@@ -379,6 +380,7 @@ static void free_signal(struct plan_signal *signal)
         free(signal->movements[i].next.at);
     }
     free(signal->yellows);
+    free(signal->program);
     free(signal->greens);
     free(signal->movements);
     free(signal->lanes.at);

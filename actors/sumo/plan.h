@@ -26,6 +26,7 @@ struct plan_movement { /* from an edge to an edge */
 struct plan_signal {
     uint32_t number; /* of the simulation */
     char *id;
+    char *program; /* its id: "0", or of the first that there is */
     uint32_t n_greens;
     struct plan_green *greens;
     char **yellows; /* [from * n_greens + to]: what shows between them */

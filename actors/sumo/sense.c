@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUMS 7
+#define SUMS 7 /* made anew with each look; entries stand behind them */
 
 struct sense_vehicle {
     uint32_t stay;  /* number + 1 of its first stay on a lane; 0: none */
+    uint32_t lane;  /* number + 1 of that it was last seen on */
     uint32_t look;  /* in which it was last detected */
     uint32_t owner; /* by which signal */
     double wait;    /* RESCO's; 0: was not seen standing */
@@ -21,10 +22,11 @@ bool sense_make(struct sense *s, const struct sumo_plan *plan, uint32_t parts, d
     double **sums[SUMS] = {&s->waiting,  &s->shares,     &s->seen, &s->queue,
                            &s->approach, &s->total_wait, &s->speed};
     *s = (struct sense){.plan = plan, .parts = parts, .distance = distance};
-    double *at = calloc((size_t)SUMS * plan->n_lanes + 1, sizeof(double));
+    double *at = calloc((size_t)(SUMS + 1) * plan->n_lanes + 1, sizeof(double));
     s->memory = at;
     for (size_t i = 0; at && i < SUMS; i++)
         *sums[i] = at + i * plan->n_lanes;
+    s->entries = at ? at + (size_t)SUMS * plan->n_lanes : NULL;
     return at != NULL;
 }
 
@@ -39,6 +41,8 @@ void sense_free(struct sense *s)
 struct sumo_wants sense_wants(const struct sense *s)
 {
     struct sumo_wants wants = {.lanes = s->plan->lanes, .n_lanes = s->plan->n_lanes};
+    if (s->parts & SENSE_ENTRIES)
+        wants.vehicle_vars = SUMO_BIT(SUMO_VEHICLE_LANE);
     if (s->parts & SENSE_COUNTS)
         wants.lane_vars =
             SUMO_BIT(SUMO_LANE_VEHICLES) | SUMO_BIT(SUMO_LANE_HALTING) | SUMO_BIT(SUMO_LANE_LENGTH);
@@ -59,6 +63,7 @@ void sense_reset(struct sense *s)
 {
     if (s->of)
         memset(s->of, 0, s->n_of * sizeof(*s->of));
+    memset(s->entries, 0, s->plan->n_lanes * sizeof(*s->entries));
     s->n_stays = 0;
     s->look = 1; /* no vehicle was detected in the look before */
 }
@@ -131,6 +136,14 @@ static void detect(struct sense *s, struct sense_vehicle *v, uint32_t lane, doub
     s->speed[lane] += speed;
 }
 
+static void enter(struct sense *s, struct sense_vehicle *v, uint32_t lane)
+{
+    if (v->lane && s->plan->owners[v->lane - 1] == s->plan->owners[lane])
+        s->entries[v->lane - 1]--;
+    s->entries[lane]++;
+    v->lane = lane + 1;
+}
+
 static bool look_at(struct sense *s, const struct sumo_view *view, uint32_t row, double seconds)
 {
     double number = view->vehicles[SUMO_VEHICLE_LANE][row];
@@ -142,6 +155,8 @@ static bool look_at(struct sense *s, const struct sumo_view *view, uint32_t row,
     struct sense_vehicle *v = vehicle_of(s, view->vehicle[row]);
     if (!v)
         return false;
+    if (s->parts & SENSE_ENTRIES && v->lane != lane + 1)
+        enter(s, v, lane);
     if (s->parts & SENSE_SPEED) {
         s->shares[lane] += view->vehicles[SUMO_VEHICLE_SPEED][row] /
                            view->vehicles[SUMO_VEHICLE_ALLOWED_SPEED][row];

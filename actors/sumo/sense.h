@@ -10,7 +10,8 @@ enum sense_parts {
     SENSE_COUNTS = 1,  /* vehicles, halting, lengths; of all lanes of the plan */
     SENSE_WAITING = 2, /* sumo-rl's accumulated waiting */
     SENSE_SPEED = 4,
-    SENSE_QUEUES = 8 /* RESCO's */
+    SENSE_QUEUES = 8,  /* RESCO's */
+    SENSE_ENTRIES = 16 /* who came onto a lane */
 };
 
 /* Columns have a row for each lane of the plan, and are borrowed until the next look. */
@@ -28,6 +29,10 @@ struct sense {
     /* Within the distance. A vehicle that was seen standing counts as queued, and its waiting time grows,
      * until it is no longer seen, even when it drives (RESCO's rule). */
     double *queue, *approach, *total_wait /* s */, *speed /* m/s, summed */;
+
+    /* Vehicles that came onto the lane since the reset, less those that left it for another of the same
+     * signal. */
+    double *entries;
 
     struct sense_vehicle *of; /* by the number of the vehicle */
     uint32_t n_of;
