@@ -25,9 +25,12 @@ static int show(struct control *c, uint32_t signal, const char *state)
 
 int control_reset(struct control *c)
 {
+    double since = sumo_sim_time(c->sim);
     int rc = 0;
+    if (c->rules.settled)
+        since -= c->rules.yellow + c->rules.min_green;
     for (uint32_t i = 0; i < c->plan->n_signals && !rc; i++) {
-        c->lights[i] = (struct control_light){.since = sumo_sim_time(c->sim)};
+        c->lights[i] = (struct control_light){.since = since};
         rc = show(c, i, c->plan->signals[i].greens[0].state);
     }
     return rc;

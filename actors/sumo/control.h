@@ -9,6 +9,7 @@
 struct control_rules {
     double yellow;    /* s between two greens; 0: none */
     double min_green; /* a green lasts at least as long, yellow not counted */
+    bool settled;     /* the first greens have lasted as long when an episode begins */
     double max_green; /* who chooses a green that was on for as long gets the next one; 0: for ever */
 };
 

@@ -8,7 +8,7 @@
 /* X(NAME, name, m that its detectors see, about) */
 #define CONTROLLERS(X)                                                                                 \
     X(FIXED, "fixed", 0, "fixed times: the net's program 0, run by SUMO")                              \
-    X(ACTUATED, "actuated", 0, "SUMO's own actuated logic on the phases of program 0, greens 5 to 50 s")\
+    X(ACTUATED, "actuated", 0, "SUMO's own actuated logic on program 0's phases, greens 5 to 50 s")    \
     X(WEBSTER, "webster", 0, "cycle and splits by Webster's formula from flows of the last minutes")   \
     X(LONGEST_QUEUE, "longest-queue", 200, "the green that lets most queued vehicles go")              \
     X(MAX_PRESSURE, "maxpressure", 200, "most queued vehicles, less those queued where they go")       \

@@ -25,7 +25,7 @@ struct evaluation {
 struct outcome { /* of an episode */
     uint32_t seed;
     struct trips trips;
-    double queue; /* mean over decisions of the signals' queues, over the number of signals plus 1 (sic) */
+    double queue; /* mean over decisions of all signals' queues over their number plus 1 (sic: RESCO) */
     uint32_t departed, teleports, collisions;
     uint32_t running, stuck; /* vehicles in the net at its end; of them those that stood for so long */
     bool gridlock;           /* stuck are the share of those running, or more */

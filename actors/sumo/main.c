@@ -131,7 +131,7 @@ static int parse(int argc, char **argv, struct arguments *a)
         {"quiet", 0, NULL, 'q'},       {"help", 0, NULL, 'h'},       {NULL, 0, NULL, 0}};
     int option, index = 0;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    *a = (struct arguments){.e = {.rules = {.yellow = 3},
+    *a = (struct arguments){.e = {.rules = {.yellow = 3, .settled = true},
                                   .delta = 10,
                                   .begin = -1,
                                   .teleport = -1,

@@ -12,9 +12,9 @@ struct scenario {
     double seconds;              /* from its begin to its end; 0: it does not say */
 };
 
-/* A path of a .sumocfg, or the name of one in the folder of scenarios: RTC_SUMO_SCENARIOS, share/rtc/sumo
- * beside the program, or the build's. A scenario NAME with a NAME.netgcfg has its net made by netgenerate
- * when it is first used, into XDG_CACHE_HOME or ~/.cache.
+/* A path of a .sumocfg, or the name of one in the folder of scenarios: RTC_SUMO_SCENARIOS,
+ * share/rtc/sumo beside the program, or the build's. The net of a scenario NAME with a NAME.netgcfg is
+ * made by netgenerate when it is first used, into XDG_CACHE_HOME or ~/.cache.
  * Errors, with a sentence in `why` (SUMO_WHY_MAX bytes): RTC_E_NOT_FOUND there is none (it lists those
  * there are); RTC_E_COMMAND its net could not be made. */
 int scenario_find(const char *name, struct scenario *ret_scenario, char *why);

@@ -30,8 +30,8 @@ enum see_observation { SEE_OBSERVATIONS(X) SEE_OBSERVATIONS_END };
 enum see_reward { SEE_REWARDS(X) SEE_REWARDS_END };
 #undef X
 
-/* By its name; the END of the enumeration: there is none of it, and `ret_known` (size bytes) lists those
- * there are. */
+/* By its name; the END of the enumeration: there is none of it, and `ret_known` (size bytes) lists
+ * those there are. */
 enum see_observation see_observation_of(const char *name, char *ret_known, size_t size);
 enum see_reward see_reward_of(const char *name, char *ret_known, size_t size);
 uint32_t see_parts(enum see_observation observation, enum see_reward reward);
@@ -43,8 +43,8 @@ struct see_size see_size_of(const struct plan_signal *signal);
 /* Numbers of an observation; ret_shape takes 1 to 3 dimensions and ret_ndim how many. */
 uint32_t see_floats(enum see_observation observation, struct see_size size, uint32_t *ret_shape,
                     uint32_t *ret_ndim);
-void see_write(enum see_observation observation, const struct control *control, const struct sense *sense,
-               uint32_t signal, struct see_size size, float *ret_x);
+void see_write(enum see_observation observation, const struct control *control,
+               const struct sense *sense, uint32_t signal, struct see_size size, float *ret_x);
 
 /* `last` keeps what diff-waiting-time compares with: 0 at the start of an episode. */
 double see_pay(enum see_reward reward, const struct sense *sense, uint32_t signal, double *last);

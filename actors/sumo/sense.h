@@ -21,13 +21,13 @@ struct sense {
     double distance; /* m: RESCO's detectors see vehicles whose next signal is so near */
 
     const double *vehicles, *halting, *lengths; /* m: the mean length of the vehicles */
-    /* Of the time that a vehicle waited in all (over --waiting-time-memory) what it waited on this lane:
-     * the rest is what it had on others when it was last seen there. Summed over the lane, s. */
+    /* Of the time that a vehicle waited in all (over --waiting-time-memory) what it waited on this
+     * lane: the rest is what it had on others when it was last seen there. Summed over the lane, s. */
     double *waiting;
     double *shares; /* speed over what is allowed, summed */
     double *seen;   /* vehicles that this sum is over */
-    /* Within the distance. A vehicle that was seen standing counts as queued, and its waiting time grows,
-     * until it is no longer seen, even when it drives (RESCO's rule). */
+    /* Within the distance. A vehicle that was seen standing counts as queued, and its waiting time
+     * grows, until it is no longer seen, even when it drives (RESCO's rule). */
     double *queue, *approach, *total_wait /* s */, *speed /* m/s, summed */;
 
     /* Vehicles that came onto the lane since the reset, less those that left it for another of the same

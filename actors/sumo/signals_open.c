@@ -124,6 +124,7 @@ static int read_numbers(struct signals_env *e, const struct rtc_env_config *conf
                             "yellow_time is %g s and delta_time %g s; a decision must be longer "
                             "than the yellow that it begins with",
                             e->rules.yellow, e->delta);
+    e->rules.settled = resco;
     e->sim.start_timeout_ms = (uint32_t)(start * 1000);
     e->sim.step_timeout_ms = (uint32_t)(step * 1000);
     return 0;

@@ -10,7 +10,7 @@
 
 struct trips { /* means over vehicles, s */
     uint32_t finished, unfinished, never_departed;
-    double delay;    /* timeLoss + departDelay; of those that never got in, how long they waited for it */
+    double delay;    /* timeLoss + departDelay; of those that never got in, how long they waited */
     double duration; /* of those that departed; so is wait */
     double wait;     /* waitingTime: slower than 0.1 m/s */
 };
