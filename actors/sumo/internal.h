@@ -60,7 +60,6 @@ struct sumo_sim {
     uint32_t n_queued;
     bool stepping, split; /* the answers to the commands come in a message of their own */
 
-    bool knows_net;
     char version[64];
     double time, step_length;
     struct names signals, lanes, vehicles;
@@ -102,12 +101,13 @@ void sumo_set_length(struct sumo_sim *sim, size_t begun); /* of the message that
 int sumo_send(struct sumo_sim *sim);
 int sumo_ask(struct sumo_sim *sim, struct traci_in *ret_answer);
 int sumo_ask_until(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *ret_answer);
-int sumo_take_load(struct sumo_sim *sim, struct traci_in *answer); /* of a load */
+int sumo_load(struct sumo_sim *sim, uint64_t deadline_ms); /* a simulation of sim->arguments */
 int sumo_ready(struct sumo_sim *sim); /* not dead, and not amid a step */
 
 /* net.c */
 int sumo_net_greet(struct sumo_sim *sim, uint64_t deadline_ms);
 int sumo_net_lanes(struct sumo_sim *sim);
+int sumo_net_check_signal(struct sumo_sim *sim, uint32_t signal); /* is there that number? */
 int sumo_net_signal_size(struct sumo_sim *sim, uint32_t signal, uint32_t *ret_size);
 
 /* view.c */

@@ -176,6 +176,8 @@ const char *sumo_sim_lane_name(struct sumo_sim *sim, uint32_t lane);
 int sumo_sim_lane(struct sumo_sim *sim, const char *id, uint32_t *ret_lane);
 int sumo_sim_lane_geometry(struct sumo_sim *sim, uint32_t lane, double *ret_length,
                            double *ret_max_speed);
+/* The lanes that it leads into, those of edges; the caller frees *ret_lanes. */
+int sumo_sim_lane_next(struct sumo_sim *sim, uint32_t lane, uint32_t **ret_lanes, uint32_t *ret_n);
 double sumo_sim_time(const struct sumo_sim *sim);
 double sumo_sim_step_length(const struct sumo_sim *sim);
 

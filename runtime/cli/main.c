@@ -27,6 +27,7 @@ static void usage(FILE *out)
         "  stop [--now]         stop the daemon; running tasks are waited for, or not\n"
         "  bench [NAME…]        benchmarks\n"
         "  de --config FILE     calibrate a model by differential evolution\n"
+        "  sumo eval            traffic signals on SUMO under fixed times, MaxPressure, ...\n"
         "  attach FOLDER        follow a driver that was started with --detach\n\n"
         "`rtc COMMAND --help` says more. The daemon is found by RTC_ADDRESS\n"
         "(unix:/path, or a join line for one that is elsewhere), else it is this user's own on\n"

@@ -59,20 +59,17 @@ template <typename Body> bool guarded(char *why, Body body)
 
 void put(struct traci_out *out, int value)
 {
-    traci_u8(out, TRACI_INT);
-    traci_i32(out, value);
+    traci_put_i32(out, value);
 }
 
 void put(struct traci_out *out, double value)
 {
-    traci_u8(out, TRACI_DOUBLE);
-    traci_f64(out, value);
+    traci_put_f64(out, value);
 }
 
 void put(struct traci_out *out, const std::string &value)
 {
-    traci_u8(out, TRACI_STRING);
-    traci_string(out, value.data(), value.size());
+    traci_put_string(out, value.data(), value.size());
 }
 
 void put(struct traci_out *out, const std::vector<std::string> &values)
@@ -92,8 +89,7 @@ void put(struct traci_out *out, const libsumo::TraCIPosition &value)
 
 void put_compound(struct traci_out *out, size_t n)
 {
-    traci_u8(out, TRACI_COMPOUND);
-    traci_i32(out, (int32_t)n);
+    traci_put_compound(out, (uint32_t)n);
 }
 
 void put(struct traci_out *out, const std::vector<libsumo::TraCINextTLSData> &values)
@@ -120,6 +116,28 @@ void put(struct traci_out *out, const std::vector<std::vector<libsumo::TraCILink
         put(out, (int)links.size());
         for (const auto &link : links)
             put(out, std::vector<std::string>{link.fromLane, link.toLane, link.viaLane});
+    }
+}
+
+void put_flag(struct traci_out *out, bool value)
+{
+    traci_u8(out, TRACI_UBYTE);
+    traci_u8(out, value);
+}
+
+void put(struct traci_out *out, const std::vector<libsumo::TraCIConnection> &values)
+{
+    put_compound(out, 1 + 8 * values.size());
+    put(out, (int)values.size());
+    for (const auto &value : values) {
+        put(out, value.approachedLane);
+        put(out, value.approachedInternal);
+        put_flag(out, value.hasPrio);
+        put_flag(out, value.isOpen);
+        put_flag(out, value.hasFoe);
+        put(out, value.state);
+        put(out, value.direction);
+        put(out, value.length);
     }
 }
 
@@ -186,6 +204,7 @@ void get_lane(uint8_t variable, const std::string &id, struct traci_out *out)
     case 0x14: put(out, Lane::getLastStepHaltingNumber(id)); break;
     case 0x15: put(out, Lane::getLastStepLength(id)); break;
     case 0x7a: put(out, Lane::getWaitingTime(id)); break;
+    case TRACI_LANE_LINKS: put(out, Lane::getLinks(id)); break;
     case TRACI_LENGTH: put(out, Lane::getLength(id)); break;
     case TRACI_MAX_SPEED: put(out, Lane::getMaxSpeed(id)); break;
     default: unknown(variable);

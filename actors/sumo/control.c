@@ -1,0 +1,107 @@
+#include "actors/sumo/control.h"
+
+#include <stdlib.h>
+
+#define NEAR 1e-6 /* s: SUMO counts milliseconds */
+
+bool control_make(struct control *c, struct sumo_sim *sim, const struct sumo_plan *plan,
+                  const struct control_rules *rules)
+{
+    *c = (struct control){.sim = sim, .plan = plan, .rules = *rules};
+    c->lights = calloc((size_t)plan->n_signals + 1, sizeof(*c->lights));
+    return c->lights != NULL;
+}
+
+void control_free(struct control *c)
+{
+    free(c->lights);
+    c->lights = NULL;
+}
+
+static int show(struct control *c, uint32_t signal, const char *state)
+{
+    return sumo_sim_set_state(c->sim, c->plan->signals[signal].number, state);
+}
+
+int control_reset(struct control *c)
+{
+    double since = sumo_sim_time(c->sim);
+    int rc = 0;
+    if (c->rules.settled)
+        since -= c->rules.yellow + c->rules.min_green;
+    for (uint32_t i = 0; i < c->plan->n_signals && !rc; i++) {
+        c->lights[i] = (struct control_light){.since = since};
+        rc = show(c, i, c->plan->signals[i].greens[0].state);
+    }
+    return rc;
+}
+
+bool control_may_change(const struct control *c, uint32_t signal)
+{
+    const struct control_light *light = &c->lights[signal];
+    double on = sumo_sim_time(c->sim) - light->since;
+    return !light->yellow && on > c->rules.yellow + c->rules.min_green - NEAR;
+}
+
+int control_choose(struct control *c, uint32_t signal, uint32_t green)
+{
+    const struct plan_signal *s = &c->plan->signals[signal];
+    struct control_light *light = &c->lights[signal];
+    double now = sumo_sim_time(c->sim);
+    if (c->rules.max_green > 0 && green == light->green &&
+        now - light->since > c->rules.yellow + c->rules.max_green - NEAR)
+        green = (green + 1) % s->n_greens;
+    if (green == light->green || !control_may_change(c, signal))
+        return 0;
+    const char *state = s->greens[green].state;
+    if (c->rules.yellow > 0)
+        state = s->yellows[light->green * s->n_greens + green];
+    *light = (struct control_light){.green = green, .yellow = c->rules.yellow > 0, .since = now};
+    return show(c, signal, state);
+}
+
+/* To the end of the stretch, or of the first yellow that ends before. */
+static int begin(struct control *c)
+{
+    double until = c->until, now = sumo_sim_time(c->sim);
+    for (uint32_t i = 0; i < c->plan->n_signals; i++) {
+        double end = c->lights[i].since + c->rules.yellow;
+        if (c->lights[i].yellow && end < until)
+            until = end;
+    }
+    /* steps that are longer than what is left of a yellow end it */
+    return sumo_sim_step_begin(c->sim, until > now + NEAR ? until : 0);
+}
+
+int control_begin(struct control *c, double seconds)
+{
+    c->until = sumo_sim_time(c->sim) + seconds;
+    return begin(c);
+}
+
+int control_next(struct control *c)
+{
+    int rc = sumo_sim_step_end(c->sim);
+    double now = sumo_sim_time(c->sim);
+    for (uint32_t i = 0; i < c->plan->n_signals && !rc; i++) {
+        struct control_light *light = &c->lights[i];
+        if (light->yellow && now > light->since + c->rules.yellow - NEAR) {
+            light->yellow = false;
+            rc = show(c, i, c->plan->signals[i].greens[light->green].state);
+        }
+    }
+    if (rc || now > c->until - NEAR)
+        return rc;
+    rc = begin(c);
+    return rc ? rc : 1;
+}
+
+int control_run(struct control *c, double seconds)
+{
+    int rc = control_begin(c, seconds);
+    if (rc == 0)
+        rc = 1;
+    while (rc > 0)
+        rc = control_next(c);
+    return rc;
+}
