@@ -12,6 +12,7 @@ struct group {
     uint32_t acting;
     struct rtc_env_rows final; /* of the last step, room for all its rows */
     uint32_t *finals;
+    char *within; /* actions within their bounds, where the environment would refuse others */
 };
 
 struct collector {
@@ -20,6 +21,7 @@ struct collector {
     struct rtc_env *env;       /* NULL: it failed */
     struct rtc_env_spec *spec; /* a copy, whatever becomes of it */
     bool fresh;                /* its episodes have not begun */
+    bool clips;                /* some actions have bounds that the environment does not see to */
     void *policy;
     size_t dist_size;
     uint32_t version, n_groups;
@@ -54,13 +56,23 @@ static int make_group(struct collector *c, struct group *group)
                                    .masks = malloc(rows * c->spec->mask_size + 1),
                                    .table = calloc(rows, sizeof(struct rtc_env_row))};
     group->finals = calloc(rows, sizeof(group->finals[0]));
-    if (!final->data || !final->masks || !final->table || !group->finals)
+    bool clips = c->clips;
+    group->within = clips ? malloc(rows * c->spec->action_size) : NULL;
+    if (!final->data || !final->masks || !final->table || !group->finals ||
+        (clips && !group->within))
         return rtc_env_fail(RTC_E_NOMEM, "out of memory for %zu rows", rows);
     return 0;
 }
 
+static bool has_bounds(const struct rtc_env_space *space)
+{
+    return space->n_floats && !space->clips && (space->low || space->high);
+}
+
 static int make_groups(struct collector *c)
 {
+    for (uint32_t i = 0; i < c->spec->n_kinds; i++)
+        c->clips |= has_bounds(&c->spec->kinds[i].action);
     uint32_t slots = c->spec->slots, n = c->options.groups ? c->options.groups : 1;
     n = n > COLLECT_GROUPS_MAX ? COLLECT_GROUPS_MAX : n;
     c->n_groups = n > slots ? slots : n;
@@ -176,6 +188,7 @@ void collector_close(struct collector **collector)
         free(c->groups[g].final.masks);
         free(c->groups[g].final.table);
         free(c->groups[g].finals);
+        free(c->groups[g].within);
     }
     for (size_t i = 0; i < c->config.n_options; i++) {
         free((char *)(uintptr_t)c->config.options[i].key);
@@ -218,6 +231,28 @@ static int act(struct collector *c, const struct group *group, bool values_only)
     return rc;
 }
 
+/* The fragment keeps them as they were drawn: that is what their probabilities are of. */
+static const void *within_bounds(struct collector *c, const struct group *group)
+{
+    const struct fragment *f = c->fragment;
+    size_t size = c->spec->action_size;
+    const char *drawn = (char *)f->actions + group->from * size;
+    if (!c->clips)
+        return drawn;
+    memcpy(group->within, drawn, group->acting * size);
+    for (uint32_t i = 0; i < group->acting; i++) {
+        const struct rtc_env_space *space = &c->spec->kinds[f->table[group->from + i].kind].action;
+        for (uint32_t k = 0; has_bounds(space) && k < space->n_floats; k++) {
+            float x;
+            memcpy(&x, group->within + i * size + 4 * k, 4);
+            x = space->low && x < space->low[k] ? space->low[k] : x;
+            x = space->high && x > space->high[k] ? space->high[k] : x;
+            memcpy(group->within + i * size + 4 * k, &x, 4);
+        }
+    }
+    return group->within;
+}
+
 /* Room for one more episode of each slot. */
 static int grow_ended(struct collector *c)
 {
@@ -244,7 +279,7 @@ static int begin(struct collector *c, struct group *group)
     group->step =
         (struct rtc_env_step){.first = group->first,
                               .n = group->n,
-                              .actions = (char *)f->actions + (size_t)at * c->spec->action_size,
+                              .actions = within_bounds(c, group),
                               .rewards = f->rewards + at,
                               .ends = f->ends + at,
                               .next = f->next + at,
