@@ -26,7 +26,7 @@ static void put_metric(struct report_tb *tb, const char *tag)
     size_t end = tb->at;
     tb_put_string(tb, 2, tag);
     tb_wrap(tb, 1, end);
-    tb_wrap(tb, 6, end);
+    tb_wrap(tb, 5, end);
 }
 
 /* HParamInfo; types: 1 string, 2 bool, 3 float64. */
@@ -36,7 +36,7 @@ static void put_info(struct report_tb *tb, const struct report_tb_hparam *h)
     size_t end = tb->at;
     tb_put_int(tb, 4, types[h->kind]);
     tb_put_string(tb, 1, h->name);
-    tb_wrap(tb, 5, end);
+    tb_wrap(tb, 4, end);
 }
 
 /* An entry of map<string, google.protobuf.Value>. */
@@ -67,7 +67,7 @@ static int experiment(struct report_tb *tb, double wall_time, size_t payload,
         put_metric(tb, metrics[i]);
     for (size_t i = n; i-- > 0;)
         put_info(tb, &hparams[i]);
-    tb_put_double(tb, 4, wall_time);
+    tb_put_double(tb, 3, wall_time);
     tb_wrap(tb, 2, end);
     return end_plugin(tb, tag, end, end, wall_time);
 }

@@ -271,8 +271,8 @@ static void parameters(void **state)
     assert_int_equal(write_all_kinds(in), 0);
     size_t size = read_events(in, NULL);
     struct field experiment = hparams_of_record(size, 5, "_hparams_/experiment", 2);
-    assert_true(as_double(need(&experiment, 4).value) == 1700000005);
-    struct field info = need(&experiment, 5), metric = need(&experiment, 6),
+    assert_true(as_double(need(&experiment, 3).value) == 1700000005);
+    struct field info = need(&experiment, 4), metric = need(&experiment, 5),
                  name = need(&metric, 1);
     expect_text(need(&info, 1), "lr");
     assert_int_equal(need(&info, 4).value, 3);
