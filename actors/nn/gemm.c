@@ -83,22 +83,33 @@ static void multiply_block(const struct block *s, size_t rows, size_t registers)
     }
 }
 
+/* A few elements: a loop costs less here than memcpy(). */
+static inline void copy(real *restrict to, const real *restrict from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
 /* Rows p0 to p0 + k of columns j0 to j0 + n, with zeros behind them up to `to`. */
 static void pack(const struct nn_gemm *g, size_t p0, size_t k, size_t j0, size_t n, size_t to,
                  real *restrict panel)
 {
     const real *b = (const real *)g->b + p0 * g->b_row + j0 * g->b_col;
-    if (n < to)
-        memset(panel, 0, k * to * sizeof(real));
-    if (g->b_col == 1) {
-        for (size_t p = 0; p < k; p++)
-            memcpy(panel + p * to, b + p * g->b_row, n * sizeof(real));
-        return;
+    for (size_t p = 0; n < to && p < k; p++) {
+        for (size_t j = n; j < to; j++)
+            panel[p * to + j] = 0;
     }
-    for (size_t j = 0; j < n; j++) {
-        const real *column = b + j * g->b_col;
+    if (g->b_col == 1 && n == PANEL) {
         for (size_t p = 0; p < k; p++)
-            panel[p * to + j] = column[p * g->b_row];
+            memcpy(panel + p * PANEL, b + p * g->b_row, PANEL * sizeof(real));
+    } else if (g->b_col == 1) {
+        for (size_t p = 0; p < k; p++)
+            copy(panel + p * to, b + p * g->b_row, n);
+    } else {
+        for (size_t j = 0; j < n; j++) {
+            for (size_t p = 0; p < k; p++)
+                panel[p * to + j] = b[j * g->b_col + p * g->b_row];
+        }
     }
 }
 
@@ -121,10 +132,10 @@ static void multiply_panel(const struct nn_gemm *g, struct block s, size_t j0, s
         block.c = edge;
         block.c_row = width;
         for (size_t r = 0; s.add && r < rows; r++)
-            memcpy(edge + r * width, c + (i + r) * g->c_row, n * sizeof(real));
+            copy(edge + r * width, c + (i + r) * g->c_row, n);
         multiply_block(&block, rows, registers);
         for (size_t r = 0; r < rows; r++)
-            memcpy(c + (i + r) * g->c_row, edge + r * width, n * sizeof(real));
+            copy(c + (i + r) * g->c_row, edge + r * width, n);
     }
 }
 

@@ -19,6 +19,9 @@
 #if RTC_BASELINES
 #include "tests/bench/baselines.h"
 #endif
+#if RTC_PPO
+#include "tests/bench/ppo.h"
+#endif
 
 #define ROUNDS 5
 #define MANY   1000000
@@ -404,6 +407,10 @@ static const struct row baselines[] = {
     {"spawn", "us", bench_spawn, NULL, false},
     {"sgemm", "GFLOP/s", bench_sgemm, NULL, false},
 #endif
+#if RTC_PPO
+    {"ppo_products_64", "us", bench_ppo_products_64, NULL, false},
+    {"ppo_products_256", "us", bench_ppo_products_256, NULL, false},
+#endif
 };
 #define N_BASELINES (sizeof(baselines) / sizeof(baselines[0]))
 
@@ -476,6 +483,11 @@ static const struct row rows[] = {
     {"light_memory", "B", bench_light_memory, NULL, false},
     {"placement_group", "1/s", bench_placement_group, NULL, false},
     {"allreduce_64m", "GB/s", bench_allreduce_64m, "memcpy_warm", false},
+#if RTC_PPO
+    {"ppo_update_64", "us", bench_ppo_update_64, "ppo_products_64", false},
+    {"ppo_update_256", "us", bench_ppo_update_256, "ppo_products_256", false},
+    {"ppo_cartpole_64", "1/s", bench_ppo_cartpole_64, NULL, false},
+#endif
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -107,7 +107,7 @@ static void functions(const struct nn_backend *b)
         sigmoid_worst =
             fmax(sigmoid_worst, ulps(nets_get(b, y, i), 1 / (1 + exp(-nets_get(b, x, i)))));
     print_message("%s: tanh %.2f, sigmoid %.2f ulp\n", b->name, tanh_worst, sigmoid_worst);
-    assert_true(tanh_worst <= 2 && sigmoid_worst <= 4);
+    assert_true(tanh_worst <= 2.5 && sigmoid_worst <= 4);
     static const double special[] = {0, -0.0, 1e-30, 30, -30, 1e30, -1e30, INFINITY, -INFINITY};
     for (size_t i = 0; i < 9; i++)
         nets_set(b, x, i, special[i]);
