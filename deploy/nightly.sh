@@ -29,6 +29,11 @@ if /usr/bin/python3 -c 'import scipy, sys; sys.exit(not scipy.__version__.starts
     done
 fi
 
+say "controllers of traffic signals against RESCO's delays (RTC_SUMO_DATA)"
+tests/sumo/check_eval.py build/release/runtime/cli/rtc nightly
+delays=$?
+[ "$delays" -eq 0 ] || [ "$delays" -eq 77 ] || rc=1
+
 say "hosts in network namespaces: what takes longer than a lease, a slow link, many seeds of strikes"
 tests/cluster/check_hosts.py build/release nightly
 hosts=$?

@@ -3,7 +3,7 @@
 
 #include "actors/config/ppo.h"
 
-#define AT(field) offsetof(struct ppo_config, field)
+#define AT(field) offsetof(struct ppo_settings, field)
 #define INF       INFINITY
 #define COUNT_MAX 1e12
 
@@ -240,7 +240,7 @@ static const struct config_other others[] = {
 
 const struct config_schema ppo_schema = {.keys = keys,
                                          .n = sizeof(keys) / sizeof(keys[0]),
-                                         .size = sizeof(struct ppo_config),
+                                         .size = sizeof(struct ppo_settings),
                                          .groups = GROUPS,
                                          .ignored = IGNORED,
                                          .others = others,

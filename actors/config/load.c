@@ -160,7 +160,7 @@ static int apply_layers(struct load *l)
         semantics && semantics->kind == CONFIG_SCALAR && !strcasecmp(semantics->text, "cleanrl");
     char preset[sizeof(l->out->config.preset)];
     memcpy(preset, l->out->config.preset, sizeof(preset));
-    config_defaults(read, cleanrl ? PPO_CLEANRL : PPO_RLLIB);
+    config_defaults(read, cleanrl ? PPO_LIKE_CLEANRL : PPO_LIKE_RLLIB);
     for (uint32_t i = 0; i < l->n; i++) {
         if (l->layers[i].tree && config_apply(read, l->layers[i].name, l->layers[i].tree))
             return fail(l, "%s", read->why);
@@ -178,7 +178,7 @@ static bool is_said(const struct load *l, const char *name)
     return l->out->origins[key - ppo_schema.keys].layer != NULL;
 }
 
-static const char *option(const struct ppo_config *c, const char *name)
+static const char *option(const struct ppo_settings *c, const char *name)
 {
     for (uint32_t i = 0; i < c->env_config.n; i++) {
         if (!strcmp(c->env_config.at[i].key, name))
@@ -189,7 +189,7 @@ static const char *option(const struct ppo_config *c, const char *name)
 
 static int check_together(struct load *l)
 {
-    struct ppo_config *c = &l->out->config;
+    struct ppo_settings *c = &l->out->config;
     if (!c->use_kl_loss)
         c->kl_coeff = 0;
     c->has_sumo = c->sumo.sumocfg_file[0] || c->sumo.net_file[0] || option(c, "scenario");
@@ -296,7 +296,7 @@ static int load_all(struct load *l)
     return 0;
 }
 
-int ppo_config_load(const struct ppo_load *ask, struct ppo_loaded **ret_loaded)
+int ppo_settings_load(const struct ppo_load *ask, struct ppo_loaded **ret_loaded)
 {
     struct load *l = calloc(1, sizeof(*l));
     struct ppo_loaded *out = calloc(1, sizeof(*out));
@@ -322,7 +322,7 @@ int ppo_config_load(const struct ppo_load *ask, struct ppo_loaded **ret_loaded)
     return rc;
 }
 
-void ppo_config_free(struct ppo_loaded **loaded)
+void ppo_settings_free(struct ppo_loaded **loaded)
 {
     if (!*loaded)
         return;

@@ -36,7 +36,7 @@ static uint64_t divide_up(uint64_t a, uint64_t b)
 
 /* ---- Environments ---- */
 
-static void place_environments(const struct ppo_config *c, struct ppo_plan *p)
+static void place_environments(const struct ppo_settings *c, struct ppo_plan *p)
 {
     uint64_t runners = c->num_env_runners > 0 ? (uint64_t)c->num_env_runners : 1;
     uint64_t each = (uint64_t)c->num_envs_per_env_runner;
@@ -61,7 +61,7 @@ static void place_environments(const struct ppo_config *c, struct ppo_plan *p)
 
 /* ---- Samples ---- */
 
-static uint64_t batch_asked(const struct ppo_config *c)
+static uint64_t batch_asked(const struct ppo_settings *c)
 {
     uint64_t learners = c->num_learners > 1 ? (uint64_t)c->num_learners : 1;
     if (c->train_batch_size_per_learner != CONFIG_NONE)
@@ -69,7 +69,7 @@ static uint64_t batch_asked(const struct ppo_config *c)
     return (uint64_t)c->train_batch_size;
 }
 
-static void place_samples(const struct ppo_config *c, struct ppo_plan *p)
+static void place_samples(const struct ppo_settings *c, struct ppo_plan *p)
 {
     uint64_t batch = batch_asked(c), fragment = divide_up(batch, p->envs);
     bool given = c->rollout_fragment_length != CONFIG_NONE;
@@ -95,7 +95,7 @@ static void place_samples(const struct ppo_config *c, struct ppo_plan *p)
 
 /* ---- Learning ---- */
 
-static void place_learning(const struct ppo_config *c, struct ppo_plan *p)
+static void place_learning(const struct ppo_settings *c, struct ppo_plan *p)
 {
     uint64_t minibatch = (uint64_t)c->minibatch_size;
     p->learners = c->num_learners > 1 ? (uint32_t)c->num_learners : 1;
@@ -124,7 +124,7 @@ static void place_learning(const struct ppo_config *c, struct ppo_plan *p)
 
 /* ---- Resources ---- */
 
-static void place_cpus(const struct ppo_config *c, const struct ppo_resources *have,
+static void place_cpus(const struct ppo_settings *c, const struct ppo_resources *have,
                        struct ppo_plan *p)
 {
     bool said = !isnan(c->num_cpus) && c->num_cpus > 0;
@@ -152,7 +152,7 @@ static void place_cpus(const struct ppo_config *c, const struct ppo_resources *h
         p->runners, p->policy_lag ? " beside the learners" : "", left, p->cpus_per_runner);
 }
 
-static void place_gpus(const struct ppo_config *c, const struct ppo_resources *have,
+static void place_gpus(const struct ppo_settings *c, const struct ppo_resources *have,
                        struct ppo_plan *p)
 {
     double each = c->num_gpus_per_learner * p->learners;
@@ -170,7 +170,7 @@ static void place_gpus(const struct ppo_config *c, const struct ppo_resources *h
 }
 
 /* Weights and biases of hidden layers and a head; policy and value apart unless they share. */
-static uint64_t count_parameters(const struct ppo_config *c, uint64_t in, uint64_t out)
+static uint64_t count_parameters(const struct ppo_settings *c, uint64_t in, uint64_t out)
 {
     uint64_t body = 0, width = in;
     for (uint32_t i = 0; i < c->fcnet_hiddens.n; i++) {
@@ -180,7 +180,7 @@ static uint64_t count_parameters(const struct ppo_config *c, uint64_t in, uint64
     return (c->vf_share_layers ? 1 : 2) * body + (width + 1) * (out + 1);
 }
 
-static void place_memory(const struct ppo_config *c, const struct ppo_resources *have,
+static void place_memory(const struct ppo_settings *c, const struct ppo_resources *have,
                          const struct ppo_shape *shape, struct ppo_plan *p)
 {
     uint64_t seen = shape && shape->observation ? shape->observation : USUAL_OBSERVATION;
@@ -214,7 +214,7 @@ static void place_memory(const struct ppo_config *c, const struct ppo_resources 
             config_bytes_text(p->memory_all, a, sizeof(a)), config_bytes_text(most, b, sizeof(b)));
 }
 
-static void place_length(const struct ppo_config *c, struct ppo_plan *p)
+static void place_length(const struct ppo_settings *c, struct ppo_plan *p)
 {
     p->iterations = (uint64_t)c->num_iterations;
     p->eval_interval = c->eval_interval != CONFIG_NONE ? (uint64_t)c->eval_interval : 0;
@@ -227,7 +227,7 @@ static void place_length(const struct ppo_config *c, struct ppo_plan *p)
         p->iterations = enough;
 }
 
-void ppo_plan_make(const struct ppo_config *config, const struct ppo_resources *resources,
+void ppo_plan_make(const struct ppo_settings *config, const struct ppo_resources *resources,
                    const struct ppo_shape *shape, struct ppo_plan *ret_plan)
 {
     memset(ret_plan, 0, sizeof(*ret_plan));
@@ -257,7 +257,7 @@ static void write_memory(const struct ppo_plan *p, FILE *file)
         fprintf(file, "store       %s\n", config_bytes_text(p->store, store, sizeof(store)));
 }
 
-static void write_length(const struct ppo_config *c, const struct ppo_plan *p, FILE *file)
+static void write_length(const struct ppo_settings *c, const struct ppo_plan *p, FILE *file)
 {
     fprintf(file, "length      %llu iterations, %llu samples", (unsigned long long)p->iterations,
             (unsigned long long)(p->iterations * p->samples));
@@ -269,7 +269,7 @@ static void write_length(const struct ppo_config *c, const struct ppo_plan *p, F
     fputc('\n', file);
 }
 
-void ppo_plan_write(const struct ppo_config *c, const struct ppo_plan *p, FILE *file)
+void ppo_plan_write(const struct ppo_settings *c, const struct ppo_plan *p, FILE *file)
 {
     const char *what = c->env[0] ? c->env : c->sumo.sumocfg_file[0] ? c->sumo.sumocfg_file : "SUMO";
     fprintf(file, "environment %s%s%s\n", what, c->preset[0] ? ", preset " : "", c->preset);
@@ -286,7 +286,7 @@ void ppo_plan_write(const struct ppo_config *c, const struct ppo_plan *p, FILE *
         s_if(p->rounds), p->policy_lag);
     fprintf(file, "learning    %u epochs × %llu minibatches of %u: %llu updates an iteration; %s\n",
             p->epochs, (unsigned long long)p->minibatches, p->minibatch,
-            (unsigned long long)p->updates, c->semantics == PPO_CLEANRL ? "cleanrl" : "rllib");
+            (unsigned long long)p->updates, c->semantics == PPO_LIKE_CLEANRL ? "cleanrl" : "rllib");
     fprintf(file, "network     about %llu parameters\n", (unsigned long long)p->parameters);
     write_memory(p, file);
     write_length(c, p, file);

@@ -53,9 +53,9 @@ struct ppo_plan {
  *   fragments do not give the batch, fragments are shortened so that as many rounds are the least
  *   that reaches it; all samples are used.
  * - What is left of an epoch behind its last whole minibatch is left out: each epoch shuffles anew. */
-void ppo_plan_make(const struct ppo_config *config, const struct ppo_resources *resources,
+void ppo_plan_make(const struct ppo_settings *config, const struct ppo_resources *resources,
                    const struct ppo_shape *shape, struct ppo_plan *ret_plan);
 /* What --dry-run prints. `config` may say more than the plan (its name, what it trains on). */
-void ppo_plan_write(const struct ppo_config *config, const struct ppo_plan *plan, FILE *file);
+void ppo_plan_write(const struct ppo_settings *config, const struct ppo_plan *plan, FILE *file);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "actors/config/schema.h"
 
-enum ppo_semantics { PPO_RLLIB, PPO_CLEANRL }; /* also which defaults */
+enum ppo_likeness { PPO_LIKE_RLLIB, PPO_LIKE_CLEANRL }; /* also which defaults */
 enum ppo_activation { PPO_TANH, PPO_RELU, PPO_SILU, PPO_LINEAR };
 enum ppo_score { PPO_SCORE_REWARD, PPO_SCORE_EVAL_REWARD, PPO_SCORE_LENGTH };
 enum ppo_backend { PPO_SUMO_AUTO, PPO_SUMO_LIBSUMO, PPO_SUMO_TRACI };
@@ -25,7 +25,7 @@ struct ppo_sumo {
     double cache_timeout;             /* nothing is cached */
 };
 
-struct ppo_config {
+struct ppo_settings {
     char preset[CONFIG_TEXT_MAX]; /* "": none */
     char name[CONFIG_TEXT_MAX]; /* "": the environment's */
     char env[CONFIG_TEXT_MAX];  /* "": SUMO, by its section */
@@ -101,7 +101,7 @@ struct ppo_load { /* zeroed at first */
 };
 
 struct ppo_loaded {
-    struct ppo_config config;
+    struct ppo_settings config;
     struct config_origin *origins; /* one a key of ppo_schema */
     char notes[4096]; /* lines: what has no effect here, and which keys mean nothing; "": none */
     char why[2 * CONFIG_WHY_MAX];
@@ -112,12 +112,12 @@ struct ppo_loaded {
 
 /* Reads the defaults, the preset, the file and what was set, in this order.
  *
- * Ownership: *ret_loaded is freed with ppo_config_free(), also after an error, when it has the
+ * Ownership: *ret_loaded is freed with ppo_settings_free(), also after an error, when it has the
  * sentence in why; NULL when there is no memory. The strings of `load` may go. Thread: any. Blocks
  * on the file system. Returns 0 or -1. Files of the section sumo that are named relative to the
  * file's folder, or else to the current one, become absolute. */
-int ppo_config_load(const struct ppo_load *load, struct ppo_loaded **ret_loaded);
-void ppo_config_free(struct ppo_loaded **loaded);
+int ppo_settings_load(const struct ppo_load *load, struct ppo_loaded **ret_loaded);
+void ppo_settings_free(struct ppo_loaded **loaded);
 
 /* Presets, in the order of configs/ppo; NULL behind the last one. */
 const char *ppo_preset_name(size_t i);

@@ -89,7 +89,7 @@ static int write_rows(struct signals_env *e, uint32_t slot, struct rtc_env_rows 
             if (!x)
                 return rtc_env_fail(RTC_E_TOO_LARGE, "no room for the rows of slot %u", slot);
         }
-        if (mask)
+        if (mask && e->padded) /* a caller may have masks for what has none */
             memset(mask, 1, e->plan->signals[i].n_greens);
         see_write(e->observation, &s->control, &s->sense, i, size, x);
         x += floats;

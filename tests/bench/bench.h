@@ -53,6 +53,16 @@ double bench_light_pingpong(void); /* ns */
 double bench_light_count(void);    /* 1/s */
 double bench_light_create(void);   /* 1/s */
 double bench_light_memory(void);   /* B */
+/* sumo.c: traffic simulations; NAN without SUMO, or the network cologne1. */
+double bench_sumo_one_a(void);   /* 1/s: decisions of one environment, over libsumo */
+double bench_sumo_one_b(void);   /* over TraCI */
+double bench_sumo_all(void);     /* two environments for each core */
+double bench_sumo_step01(void);  /* steps of 0.1 s */
+double bench_sumo_reset_a(void); /* ms */
+double bench_sumo_reset_b(void);
+double bench_sumo_bare(void);    /* 1/s: bare loops on libsumo that take the same actions */
+double bench_sumo_bare_all(void);
+double bench_sumo_bare01(void);
 /* groups.c */
 double bench_placement_group(void); /* 1/s */
 double bench_allreduce_64m(void);   /* GB/s */

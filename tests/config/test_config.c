@@ -145,14 +145,14 @@ static int load(const char *text, const char *preset, const char *set)
                            .no_files = true};
     if (text && !set)
         ask.n_sets = 0;
-    ppo_config_free(&loaded);
-    int rc = ppo_config_load(&ask, &loaded);
+    ppo_settings_free(&loaded);
+    int rc = ppo_settings_load(&ask, &loaded);
     if (rc == 0)
         assert_string_equal(loaded->why, "");
     return rc;
 }
 
-static const struct ppo_config *good(const char *text)
+static const struct ppo_settings *good(const char *text)
 {
     if (load(text, NULL, NULL))
         fail_msg("%s", loaded->why);
@@ -170,7 +170,7 @@ static void refuses(const char *text, const char *sentence)
 static int free_loaded(void **state)
 {
     (void)state;
-    ppo_config_free(&loaded);
+    ppo_settings_free(&loaded);
     return 0;
 }
 
@@ -195,7 +195,7 @@ static void reads_files_of_rllib(void **state)
         "  ray_init: {num_cpus: 8}\n  checkpoint_config: {num_to_keep: 4, checkpoint_at_end: false,\n"
         "    checkpoint_score_attribute: episode_reward_mean}\n"};
     for (int i = 0; i < 2; i++) {
-        const struct ppo_config *c = good(texts[i]);
+        const struct ppo_settings *c = good(texts[i]);
         assert_string_equal(c->env, "CartPole-v1");
         assert_int_equal(c->num_env_runners, 6);
         assert_int_equal(c->num_envs_per_env_runner, 2);
@@ -220,13 +220,13 @@ static void reads_files_of_rllib(void **state)
 static void has_defaults_by_semantics(void **state)
 {
     (void)state;
-    const struct ppo_config *c = good("env: CartPole-v1\n");
-    assert_true(c->semantics == PPO_RLLIB && c->lr == 5e-5 && c->lambda == 1 && c->kl_coeff == 0.2);
+    const struct ppo_settings *c = good("env: CartPole-v1\n");
+    assert_true(c->semantics == PPO_LIKE_RLLIB && c->lr == 5e-5 && c->lambda == 1 && c->kl_coeff == 0.2);
     assert_true(c->num_epochs == 30 && c->train_batch_size == 4000 && isnan(c->grad_clip));
     assert_int_equal(c->rollout_fragment_length, CONFIG_NONE);
     assert_true(c->bootstrap_truncated && !c->lr_anneal);
     c = good("semantics: cleanrl\nenv: CartPole-v1\nclip_coef: 0.3\n");
-    assert_true(c->semantics == PPO_CLEANRL && c->lr == 2.5e-4 && c->lambda == 0.95);
+    assert_true(c->semantics == PPO_LIKE_CLEANRL && c->lr == 2.5e-4 && c->lambda == 0.95);
     assert_true(c->kl_coeff == 0 && c->grad_clip == 0.5 && c->lr_anneal && c->clip_param == 0.3);
     assert_true(c->fcnet_hiddens.at[0] == 64 && !c->bootstrap_truncated);
     c = good("config: {env: CartPole-v1, use_kl_loss: false}\n");
@@ -238,7 +238,7 @@ static void has_layers(void **state)
     (void)state;
     assert_int_equal(load("env: CartPole-v1\npreset: normal\nnum_sgd_iter: 3\n", NULL, "gamma=0.5"),
                      0);
-    const struct ppo_config *c = &loaded->config;
+    const struct ppo_settings *c = &loaded->config;
     assert_true(c->num_env_runners == 6 && c->num_epochs == 3 && c->gamma == 0.5);
     assert_string_equal(c->preset, "normal");
     assert_int_equal(load("env: CartPole-v1\npreset: normal\n", "max", "num_workers=3"), 0);
@@ -278,7 +278,7 @@ static void has_presets(void **state)
         const struct preset *p = &presets[i];
         assert_string_equal(ppo_preset_name(i), p->name);
         assert_int_equal(load("env: CartPole-v1\n", p->name, NULL), 0);
-        const struct ppo_config *c = &loaded->config;
+        const struct ppo_settings *c = &loaded->config;
         assert_true(c->num_cpus == p->cpus && c->object_store_memory == p->store);
         assert_true(c->memory == p->memory && c->num_env_runners == p->runners);
         assert_true(c->num_envs_per_env_runner == p->each && c->train_batch_size == p->batch);
@@ -317,7 +317,7 @@ static void lists_what_means_nothing(void **state)
 static void reads_the_section_sumo(void **state)
 {
     (void)state;
-    const struct ppo_config *c = good(
+    const struct ppo_settings *c = good(
         "sumo:\n  sumocfg_file: 仿真环境-初赛/sumo.sumocfg\n  use_gui: False\n  time_step: 0.1\n"
         "  max_steps: 3600\n  max_concurrent_envs: 6\n  reuse_env: True\n  use_subscription: yes\n"
         "  cache_timeout: 1.5\n  env_timeout: 30\n  delta_time: 10\n  signals: [a, b]\n");
@@ -349,17 +349,17 @@ static void finds_files(void **state)
     fputs("sumo:\n  sumocfg_file: 仿真环境-初赛/sumo.sumocfg\n", file);
     fclose(file);
     struct ppo_load ask = {.config = path};
-    ppo_config_free(&loaded);
-    assert_int_equal(ppo_config_load(&ask, &loaded), 0);
+    ppo_settings_free(&loaded);
+    assert_int_equal(ppo_settings_load(&ask, &loaded), 0);
     assert_string_equal(loaded->config.sumo.sumocfg_file, want);
     unlink(want);
-    ppo_config_free(&loaded);
-    assert_int_equal(ppo_config_load(&ask, &loaded), -1);
+    ppo_settings_free(&loaded);
+    assert_int_equal(ppo_settings_load(&ask, &loaded), -1);
     assert_non_null(
         strstr(loaded->why, "sumo.sumocfg_file: 仿真环境-初赛/sumo.sumocfg is not there"));
     unlink(path);
-    ppo_config_free(&loaded);
-    assert_int_equal(ppo_config_load(&ask, &loaded), -1);
+    ppo_settings_free(&loaded);
+    assert_int_equal(ppo_settings_load(&ask, &loaded), -1);
     assert_non_null(strstr(loaded->why, "run.yaml cannot be read: No such file"));
     *strrchr(want, '/') = 0;
     rmdir(want);
@@ -421,7 +421,7 @@ static void refuses_bad_ones(void **state)
 static void writes_what_it_reads(void **state)
 {
     (void)state;
-    static struct ppo_config before;
+    static struct ppo_settings before;
     char *text = NULL;
     size_t size;
     assert_int_equal(
@@ -473,8 +473,8 @@ static void tells_all_keys(void **state)
 static void reads_the_example(void **state)
 {
     struct ppo_load ask = {.config = *state};
-    ppo_config_free(&loaded);
-    if (ppo_config_load(&ask, &loaded))
+    ppo_settings_free(&loaded);
+    if (ppo_settings_load(&ask, &loaded))
         fail_msg("%s", loaded->why);
     assert_string_equal(loaded->notes, "");
     assert_true(loaded->config.num_env_runners == 2 && loaded->config.lr == 3e-4);

@@ -20,10 +20,10 @@ static void make(const char *text, struct ppo_resources have)
     struct ppo_loaded *loaded;
     struct ppo_load ask = {
         .config = "x", .text = text, .text_size = strlen(text), .no_files = true};
-    if (ppo_config_load(&ask, &loaded))
+    if (ppo_settings_load(&ask, &loaded))
         fail_msg("%s", loaded->why);
     ppo_plan_make(&loaded->config, &have, NULL, &plan);
-    ppo_config_free(&loaded);
+    ppo_settings_free(&loaded);
 }
 
 static bool says(const char *part)
@@ -161,7 +161,7 @@ static void is_written(void **state)
     struct ppo_loaded *loaded;
     const char *const sets[] = {"sumo.scenario=cross"};
     struct ppo_load ask = {.preset = "quick", .sets = sets, .n_sets = 1};
-    assert_int_equal(ppo_config_load(&ask, &loaded), 0);
+    assert_int_equal(ppo_settings_load(&ask, &loaded), 0);
     const struct ppo_shape shape = {
         .observation = 10, .actions = 4, .agents = 1, .env_bytes = 20 << 20};
     ppo_plan_make(&loaded->config, &(struct ppo_resources){2, 0, 4ull << 30}, &shape, &plan);
@@ -178,7 +178,7 @@ static void is_written(void **state)
     assert_null(strstr(text, "note"));
     assert_int_equal(plan.parameters, 2 * (11 * 256 + 257 * 256) + 257 * 5);
     free(text);
-    ppo_config_free(&loaded);
+    ppo_settings_free(&loaded);
 }
 
 int main(void)

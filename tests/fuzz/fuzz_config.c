@@ -26,7 +26,7 @@ static void read_again(const struct ppo_loaded *first)
     struct ppo_loaded *second = NULL;
     const struct ppo_load load = {
         .config = "again", .text = text, .text_size = strlen(text), .no_files = true};
-    int rc = ppo_config_load(&load, &second);
+    int rc = ppo_settings_load(&load, &second);
     /* What may be set from the command line alone: nothing to train on. */
     RTCI_ASSERT(rc == 0 || strstr(second->why, "nothing to train on") ||
                 strstr(second->why, "no traffic"));
@@ -35,12 +35,12 @@ static void read_again(const struct ppo_loaded *first)
         RTCI_ASSERT(!strcmp(plain, again));
         free(again);
     }
-    ppo_config_free(&second);
+    ppo_settings_free(&second);
     free(text);
     free(plain);
 }
 
-static void make_plan(const struct ppo_config *config)
+static void make_plan(const struct ppo_settings *config)
 {
     static struct ppo_plan plan;
     const struct ppo_resources have = {.cpus = 2, .memory = 8ull << 30};
@@ -66,13 +66,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         load.text = size ? (const char *)data : "";
         load.text_size = size;
     }
-    int rc = ppo_config_load(&load, &loaded);
+    int rc = ppo_settings_load(&load, &loaded);
     RTCI_ASSERT((rc == 0) == (loaded->why[0] == 0));
     if (rc == 0) {
         read_again(loaded);
         make_plan(&loaded->config);
     }
-    ppo_config_free(&loaded);
+    ppo_settings_free(&loaded);
     free(set);
     return 0;
 }
