@@ -140,6 +140,16 @@ int report_tb_image(struct report_tb *tb, const char *tag, int64_t step, double 
     return tb_end_value(tb, tag, step, wall_time);
 }
 
+int report_tb_restart(struct report_tb *tb, int64_t step, double wall_time)
+{
+    int r = tb_begin(tb, 0);
+    if (r < 0)
+        return r;
+    tb_put_int(tb, 1, 1); /* SessionLog.START */
+    tb_wrap(tb, 7, tb_data_end(tb));
+    return tb_end_event(tb, step, wall_time);
+}
+
 /* ---- Files ---- */
 
 static int make_folders(const char *folder)

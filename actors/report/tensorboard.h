@@ -43,6 +43,9 @@ int report_tb_histogram(struct report_tb *tb, const char *tag, int64_t step, dou
 int report_tb_image(struct report_tb *tb, const char *tag, int64_t step, double wall_time,
                     const void *png, size_t size);
 
+/* A run goes on from an earlier point: readers drop what older files have from this step on. */
+int report_tb_restart(struct report_tb *tb, int64_t step, double wall_time);
+
 /* What a run was told, and how it ended, for the tab HPARAMS. `metrics` are tags of scalars to show
  * beside it. Written once, before the scalars; the end when it has ended. -EMSGSIZE when all of it is
  * more than REPORT_TB_TEXT_MAX bytes. */
