@@ -60,29 +60,21 @@ int control_choose(struct control *c, uint32_t signal, uint32_t green)
     return show(c, signal, state);
 }
 
-/* To the end of the stretch, or of the first yellow that ends before. */
-static int begin(struct control *c)
+/* When the first yellow ends that is over before `until`; else `until`. */
+static double first_end(const struct control *c, double until)
 {
-    double until = c->until, now = sumo_sim_time(c->sim);
     for (uint32_t i = 0; i < c->plan->n_signals; i++) {
         double end = c->lights[i].since + c->rules.yellow;
         if (c->lights[i].yellow && end < until)
             until = end;
     }
-    /* steps that are longer than what is left of a yellow end it */
-    return sumo_sim_step_begin(c->sim, until > now + NEAR ? until : 0);
+    return until;
 }
 
-int control_begin(struct control *c, double seconds)
+/* The greens behind yellows that are over at that time. */
+static int end_yellows(struct control *c, double now)
 {
-    c->until = sumo_sim_time(c->sim) + seconds;
-    return begin(c);
-}
-
-int control_next(struct control *c)
-{
-    int rc = sumo_sim_step_end(c->sim);
-    double now = sumo_sim_time(c->sim);
+    int rc = 0;
     for (uint32_t i = 0; i < c->plan->n_signals && !rc; i++) {
         struct control_light *light = &c->lights[i];
         if (light->yellow && now > light->since + c->rules.yellow - NEAR) {
@@ -90,6 +82,39 @@ int control_next(struct control *c)
             rc = show(c, i, c->plan->signals[i].greens[light->green].state);
         }
     }
+    return rc;
+}
+
+/* To the end of the stretch, or of the first yellow that ends before. */
+static int begin(struct control *c)
+{
+    double until = first_end(c, c->until), now = sumo_sim_time(c->sim);
+    /* steps that are longer than what is left of a yellow end it */
+    return sumo_sim_step_begin(c->sim, until > now + NEAR ? until : 0);
+}
+
+int control_begin(struct control *c, double seconds)
+{
+    c->until = sumo_sim_time(c->sim) + seconds;
+    for (;;) { /* what ends on the way is sent along, where the simulator takes it */
+        double end = first_end(c, c->until);
+        if (end > c->until - NEAR || end < sumo_sim_time(c->sim) + NEAR)
+            break;
+        int rc = sumo_sim_queue_leg(c->sim, end);
+        if (rc == RTC_E_UNSUPPORTED || rc == RTC_E_TOO_LARGE)
+            break;
+        if (rc != 0 || (rc = end_yellows(c, end)) != 0)
+            return rc;
+    }
+    return begin(c);
+}
+
+int control_next(struct control *c)
+{
+    int rc = sumo_sim_step_end(c->sim);
+    double now = sumo_sim_time(c->sim);
+    if (rc == 0)
+        rc = end_yellows(c, now);
     if (rc || now > c->until - NEAR)
         return rc;
     rc = begin(c);

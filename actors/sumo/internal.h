@@ -11,6 +11,7 @@
 #define SUMO_CLOSE_MS   10000u /* to write output files */
 #define SUMO_PREFIX     4u     /* before a message: its length */
 #define SUMO_BIND_TRIES 8u
+#define SUMO_LEGS_MAX   8u
 
 /* How messages get to a simulator and back. Functions that fail have called sumo_fail(), and a
  * simulator that is no longer to be used has been ended with sumo_dead(). */
@@ -19,6 +20,7 @@ struct sumo_transport {
     /* A message with commands and a step is better two, sent together: SUMO forgets the answers to
      * the commands of a message when the step that ends it is several steps. */
     bool split_steps;
+    bool extended; /* knows what slot.h has beyond TraCI */
     /* Starts a process and a simulation in it, with sim->arguments. */
     int (*start)(struct sumo_sim *sim, uint64_t deadline_ms);
     int (*send)(struct sumo_sim *sim); /* sim->out */
@@ -58,6 +60,7 @@ struct sumo_sim {
 
     struct traci_out out; /* SUMO_PREFIX bytes, then what is queued */
     uint32_t n_queued;
+    uint32_t n_legs, legs[SUMO_LEGS_MAX]; /* before which of the queued commands */
     bool stepping, split; /* the answers to the commands come in a message of their own */
 
     char version[64];

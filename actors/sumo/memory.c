@@ -307,5 +307,9 @@ static int start(struct sumo_sim *sim, uint64_t deadline_ms)
     return rc ? rc : sumo_load(sim, deadline_ms);
 }
 
-const struct sumo_transport sumo_over_memory = {
-    .name = "libsumo", .start = start, .send = send_out, .receive = receive, .stop = stop};
+const struct sumo_transport sumo_over_memory = {.name = "libsumo",
+                                                .extended = true,
+                                                .start = start,
+                                                .send = send_out,
+                                                .receive = receive,
+                                                .stop = stop};

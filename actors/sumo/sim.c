@@ -83,7 +83,7 @@ void sumo_message(struct sumo_sim *sim)
     sim->out.size = 0;
     sim->out.failed = false;
     traci_i32(&sim->out, 0);
-    sim->n_queued = 0;
+    sim->n_queued = sim->n_legs = 0;
     sim->split = false;
 }
 

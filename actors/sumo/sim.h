@@ -216,6 +216,10 @@ int sumo_sim_subscribe(struct sumo_sim *sim, const struct sumo_wants *wants);
  * queued are carried out before. When one of them is refused the step is made all the same, the view is
  * good, and the error of the first refused one is returned (RTC_E_DENIED). */
 int sumo_sim_step(struct sumo_sim *sim, double until);
+/* Queued, for the next step: what was queued before it is carried out, the time goes on until `until`, and
+ * what is queued behind it comes then. All of it is one round trip; the view is of the end, counters and
+ * events of all of it. Errors: RTC_E_UNSUPPORTED over traci; RTC_E_TOO_LARGE there are 8. */
+int sumo_sim_queue_leg(struct sumo_sim *sim, double until);
 /* The same in two halves, between which the caller does something else. */
 int sumo_sim_step_begin(struct sumo_sim *sim, double until);
 int sumo_sim_step_end(struct sumo_sim *sim);

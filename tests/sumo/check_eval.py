@@ -16,10 +16,10 @@ import tempfile
 
 RTC = sys.argv[1]
 NAMES = ['fixed', 'actuated', 'webster', 'longest-queue', 'maxpressure', 'maxwave', 'random']
-RESCO = {  # delay, s: mean over 10 seeds; cologne3 is bimodal (a jam stays), so by RESCO's published medians
+RESCO = {  # delay, s, of 10 seeds; medians where a few jams, which stay, would make the mean
     'cologne1': ('mean', {'fixed': 59.0, 'maxpressure': 31.5, 'maxwave': 28.6}),
     'ingolstadt1': ('mean', {'fixed': 40.8, 'maxpressure': 24.1, 'maxwave': 30.3}),
-    'cologne3': ('median', {'fixed': 41.6, 'maxpressure': 25.0, 'maxwave': 22.5}),
+    'cologne3': ('median', {'fixed': 41.6, 'maxpressure': 26.3, 'maxwave': 23.2}),
 }
 WITHIN = 0.08
 

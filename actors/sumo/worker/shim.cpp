@@ -25,6 +25,7 @@ struct Subscription {
 };
 
 std::vector<Subscription> subscriptions;
+std::vector<uint8_t> followed; /* of each vehicle that departs */
 
 struct Unknown : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -406,6 +407,29 @@ unsigned answer(const Subscription &s, struct traci_out *out, char *why)
     traci_end(out, begun);
     return good;
 }
+
+/* Forgets vehicles that arrived in the last step, and subscribes to those that departed and are there. */
+void update()
+{
+    char why[SHIM_WHY_MAX];
+    std::vector<std::string> arrived, departed;
+    guarded(why, [&] { arrived = Simulation::getArrivedIDList(); });
+    std::unordered_set<std::string> gone(arrived.begin(), arrived.end());
+    if (!arrived.empty()) {
+        auto is_gone = [&](const Subscription &s) {
+            return s.command == TRACI_SUBSCRIBE_VEHICLE && gone.count(s.id) != 0;
+        };
+        subscriptions.erase(std::remove_if(subscriptions.begin(), subscriptions.end(), is_gone),
+                            subscriptions.end());
+    }
+    if (followed.empty())
+        return;
+    guarded(why, [&] { departed = Simulation::getDepartedIDList(); });
+    for (const auto &id : departed) {
+        if (gone.count(id) == 0)
+            subscriptions.push_back({TRACI_SUBSCRIBE_VEHICLE, id, followed});
+    }
+}
 } // namespace
 
 extern "C" {
@@ -441,12 +465,14 @@ void shim_close(void)
 {
     char why[SHIM_WHY_MAX];
     subscriptions.clear();
+    followed.clear();
     guarded(why, [] { Simulation::close(); });
 }
 
 bool shim_load(const char *const *arguments, uint32_t n, char *why)
 {
     subscriptions.clear();
+    followed.clear();
     bool good = guarded(why, [&] {
         std::vector<std::string> command{"sumo"};
         command.insert(command.end(), arguments, arguments + n);
@@ -500,19 +526,27 @@ bool shim_unsubscribe(uint8_t command, const char *id)
     return false;
 }
 
+void shim_follow(const uint8_t *variables, uint8_t n)
+{
+    followed.assign(variables, variables + n);
+}
+
+void shim_collect_leg(struct traci_out *out)
+{
+    char why[SHIM_WHY_MAX];
+    auto is_simulation = [](const Subscription &s) { return s.command == TRACI_SUBSCRIBE_SIMULATION; };
+    update();
+    traci_i32(out, (int32_t)std::count_if(subscriptions.begin(), subscriptions.end(), is_simulation));
+    for (const auto &s : subscriptions) {
+        if (is_simulation(s))
+            answer(s, out, why);
+    }
+}
+
 void shim_collect(struct traci_out *out)
 {
     char why[SHIM_WHY_MAX];
-    std::vector<std::string> arrived;
-    guarded(why, [&] { arrived = Simulation::getArrivedIDList(); });
-    if (!arrived.empty()) {
-        std::unordered_set<std::string> gone(arrived.begin(), arrived.end());
-        auto is_gone = [&](const Subscription &s) {
-            return s.command == TRACI_SUBSCRIBE_VEHICLE && gone.count(s.id) != 0;
-        };
-        subscriptions.erase(std::remove_if(subscriptions.begin(), subscriptions.end(), is_gone),
-                            subscriptions.end());
-    }
+    update();
     traci_i32(out, (int32_t)subscriptions.size());
     for (const auto &s : subscriptions)
         answer(s, out, why);
