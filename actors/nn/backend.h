@@ -44,6 +44,11 @@ struct nn_step {
     double correct1, correct2; /* 1 - beta^t */
 };
 
+/* width: of all heads together. */
+struct nn_attention {
+    size_t rows, neighbours, heads, width;
+};
+
 struct nn_backend {
     const char *name;
     size_t element;
@@ -67,6 +72,30 @@ struct nn_backend {
     /* to (+)= from, blocks of `width` columns with strides. */
     void (*copy_columns)(void *to, size_t to_stride, const void *from, size_t from_stride, size_t width,
                          size_t rows, bool add);
+
+    /* y = (x - mean) / sqrt(var + eps) * gain + bias, over each row. stats: mean and 1 / sqrt, 2 a row. */
+    void (*norm)(size_t rows, size_t width, double eps, const void *x, const void *gain,
+                 const void *bias, void *y, void *stats);
+    /* dx is overwritten. dgain and dbias (or, add, onto them); NULL: not wanted. */
+    void (*norm_back)(size_t rows, size_t width, const void *x, const void *gain, const void *stats,
+                      const void *dy, void *dx, void *dgain, void *dbias, bool add);
+    /* One step of lanes. gates: 4 × width each (input, forget, cell, output), summed up; they become
+     * their activations. c and h are the state after it. */
+    void (*lstm_cell)(size_t lanes, size_t width, void *gates, const void *c_before, void *c, void *h);
+    /* dh: of h. dc: of c, becomes that of c_before. */
+    void (*lstm_cell_back)(size_t lanes, size_t width, const void *gates, const void *c_before,
+                           const void *c, const void *dh, void *dc, void *dgates);
+    /* to = from in the lanes where keep is 1; else 0. The two may be one. */
+    void (*keep_lanes)(size_t lanes, size_t width, void *to, const void *from, const void *keep);
+
+    /* Each row asks its neighbours, in each head: softmax(q k / sqrt(width of a head)) v. q: rows ×
+     * width; k, v: rows × neighbours × width; present: rows × neighbours, 1 or 0. weights, rows ×
+     * heads × neighbours, are kept for the way back. Nobody there: the result is 0. */
+    void (*attend)(const struct nn_attention *s, const void *q, const void *k, const void *v,
+                   const void *present, void *weights, void *y);
+    /* dq, dk and dv are overwritten. */
+    void (*attend_back)(const struct nn_attention *s, const void *q, const void *k, const void *v,
+                        const void *weights, const void *dy, void *dq, void *dk, void *dv);
 
     /* Categorical distributions. masks: bytes, `width` a row, 1: allowed; NULL: all are. A choice of
      * which nothing is allowed counts as one without a mask. actions: int32, n a row. all: rows ×

@@ -6,11 +6,12 @@
 #include "actors/nn/kernels.h"
 #include "actors/nn/real.h"
 
-#define DEPTH  128u                      /* rows of a panel */
-#define PANEL  (2 * LANES)               /* its columns */
-#define ROWS   (NN_VECTOR == 64 ? 8 : 6) /* of a block */
-#define DIRECT 64u /* rows of b not farther apart than this need no copy: they are in other sets \
-                    */
+#define DEPTH 128u                      /* rows of a panel */
+#define PANEL (2 * LANES)               /* its columns */
+#define ROWS  (NN_VECTOR == 64 ? 8 : 6) /* of a block */
+#define DIRECT                                                                        \
+    64u /* rows of b not farther apart than this need no copy: they are in other sets \
+         */
 /* Multiplications from which on OpenBLAS is the faster one. It knows AVX2, not always AVX-512. */
 #define LARGE ((size_t)1 << (NN_VECTOR == 64 ? 25 : NN_VECTOR == 32 ? 21 : 17))
 

@@ -34,11 +34,12 @@ static void orthonormal(double *vectors, size_t n, size_t length)
 }
 
 /* Weights, inputs × outputs. `draws` has room for as many. */
-static void draw(const struct node *node, size_t inputs, uint64_t state, double *draws, float *w)
+static void draw(const struct node *node, size_t inputs, size_t outputs, uint64_t *state,
+                 double *draws, float *w)
 {
-    size_t outputs = node->width, n = inputs * outputs;
+    size_t n = inputs * outputs;
     for (size_t i = 0; i < n; i++)
-        draws[i] = nn_normal(&state);
+        draws[i] = nn_normal(state);
     if (node->init == NN_ORTHOGONAL) {
         bool tall = inputs >= outputs; /* then the vectors are the columns */
         size_t vectors = tall ? outputs : inputs, length = tall ? inputs : outputs;
@@ -55,18 +56,34 @@ static void draw(const struct node *node, size_t inputs, uint64_t state, double 
         w[i] = (float)(deviation * draws[i]);
 }
 
+static void begin(const struct nn *nn, const struct node *node, uint64_t state, double *draws,
+                  float *values)
+{
+    size_t inputs = node->in[0] >= 0 ? nn->nodes[node->in[0]].width : 0, gates = 4 * node->width;
+    switch (node->kind) {
+    case NODE_LINEAR: draw(node, inputs, node->width, &state, draws, values); break;
+    case NODE_LSTM:
+        draw(node, inputs, gates, &state, draws, values);
+        draw(node, node->width, gates, &state, draws, values + inputs * gates);
+        break;
+    case NODE_NORM:
+    case NODE_PARAMETER:
+        for (size_t k = 0; k < node->width; k++)
+            values[k] = node->kind == NODE_NORM ? 1 : (float)node->gain;
+        break;
+    case NODE_INPUT:
+    case NODE_ADD:
+    case NODE_CONCAT:
+    case NODE_ATTENTION: break;
+    }
+}
+
 int nn_init(struct nn *nn, uint64_t seed)
 {
     double *draws = calloc(nn->n_params + 1, sizeof(*draws));
     float *values = calloc(nn->n_params + 1, sizeof(*values));
-    for (int i = 0; draws && values && i < nn->n_nodes; i++) {
-        const struct node *node = &nn->nodes[i];
-        if (node->kind == NODE_LINEAR)
-            draw(node, nn->nodes[node->in[0]].width, nn_stream(seed, (uint64_t)i), draws,
-                 values + node->params);
-        for (size_t k = 0; node->kind == NODE_PARAMETER && k < node->n_params; k++)
-            values[node->params + k] = (float)node->gain;
-    }
+    for (int i = 0; draws && values && i < nn->n_nodes; i++)
+        begin(nn, &nn->nodes[i], nn_stream(seed, (uint64_t)i), draws, values + nn->nodes[i].params);
     if (draws && values)
         nn->backend->upload(nn->params, values, nn->n_params);
     int rc = draws && values ? 0 : RTC_E_NOMEM;

@@ -18,6 +18,19 @@ void NN(add)(void *to, const void *from, size_t n);
 void NN(copy_columns)(void *to, size_t to_stride, const void *from, size_t from_stride, size_t width,
                       size_t rows, bool add);
 
+void NN(norm)(size_t rows, size_t width, double eps, const void *x, const void *gain,
+             const void *bias, void *y, void *stats);
+void NN(norm_back)(size_t rows, size_t width, const void *x, const void *gain, const void *stats,
+                  const void *dy, void *dx, void *dgain, void *dbias, bool add);
+void NN(lstm_cell)(size_t lanes, size_t width, void *gates, const void *c_before, void *c, void *h);
+void NN(lstm_cell_back)(size_t lanes, size_t width, const void *gates, const void *c_before,
+                       const void *c, const void *dh, void *dc, void *dgates);
+void NN(keep_lanes)(size_t lanes, size_t width, void *to, const void *from, const void *keep);
+void NN(attend)(const struct nn_attention *s, const void *q, const void *k, const void *v,
+               const void *present, void *weights, void *y);
+void NN(attend_back)(const struct nn_attention *s, const void *q, const void *k, const void *v,
+                    const void *weights, const void *dy, void *dq, void *dk, void *dv);
+
 void NN(categorical)(const struct nn_choices *choices, size_t rows, const void *logits,
                      const uint8_t *masks, const int32_t *actions, void *all, void *logp,
                      void *entropy);

@@ -5,16 +5,63 @@
 
 #include "actors/nn/inner.h"
 
-struct pass {
-    struct nn *nn;
-    const struct nn_backend *backend;
-    size_t rows; /* of the batch */
-    bool add;
-};
-
-static size_t rows_of(const struct pass *pass, const struct node *node)
+size_t nn_rows_of(const struct pass *pass, const struct node *node)
 {
     return node->per ? pass->rows * node->per : 1;
+}
+
+void nn_times(const struct nn_backend *b, size_t rows, size_t inputs, size_t outputs, const void *x,
+              const void *w, void *y, bool add)
+{
+    struct nn_gemm product = {.m = rows,
+                              .n = outputs,
+                              .k = inputs,
+                              .a = x,
+                              .a_row = inputs,
+                              .a_col = 1,
+                              .b = w,
+                              .b_row = outputs,
+                              .b_col = 1,
+                              .c = y,
+                              .c_row = outputs,
+                              .add = add};
+    b->gemm(&product);
+}
+
+void nn_times_dw(const struct nn_backend *b, size_t rows, size_t inputs, size_t outputs,
+                 const void *x, const void *dy, void *dw, bool add)
+{
+    struct nn_gemm product = {.m = inputs,
+                              .n = outputs,
+                              .k = rows,
+                              .a = x,
+                              .a_row = 1,
+                              .a_col = inputs,
+                              .b = dy,
+                              .b_row = outputs,
+                              .b_col = 1,
+                              .c = dw,
+                              .c_row = outputs,
+                              .add = add};
+    b->gemm(&product);
+}
+
+void nn_times_dx(const struct nn_backend *b, size_t rows, size_t inputs, size_t outputs,
+                 const void *dy, const void *w, void *dx, bool add)
+{
+    struct nn_gemm product = {.m = rows,
+                              .n = inputs,
+                              .k = outputs,
+                              .a = dy,
+                              .a_row = outputs,
+                              .a_col = 1,
+                              .b = w,
+                              .b_row = 1,
+                              .b_col = outputs,
+                              .c = dx,
+                              .c_row = inputs,
+                              .add = add};
+    b->gemm(&product);
 }
 
 /* ---- There ---- */
@@ -22,29 +69,17 @@ static size_t rows_of(const struct pass *pass, const struct node *node)
 static void linear(const struct pass *pass, const struct node *node)
 {
     struct nn *nn = pass->nn;
-    const struct node *from = &nn->nodes[node->in[0]];
-    size_t rows = rows_of(pass, node), weights = (size_t)from->width * node->width;
+    size_t rows = nn_rows_of(pass, node), inputs = nn->nodes[node->in[0]].width;
     const void *w = nn_at(nn, nn->params, node->params);
     void *y = nn_at(nn, nn->work, node->y);
-    struct nn_gemm product = {.m = rows,
-                              .n = node->width,
-                              .k = from->width,
-                              .a = nn_out(nn, node->in[0]),
-                              .a_row = from->width,
-                              .a_col = 1,
-                              .b = w,
-                              .b_row = node->width,
-                              .b_col = 1,
-                              .c = y,
-                              .c_row = node->width};
-    pass->backend->gemm(&product);
-    pass->backend->activate(node->act, rows, node->width, nn_at(nn, w, weights), y,
-                            node->act == NN_SILU ? nn_at(nn, nn->work, node->aux) : NULL);
+    nn_times(pass->backend, rows, inputs, node->width, nn_out(nn, node->in[0]), w, y, false);
+    pass->backend->activate(node->act, rows, node->width, nn_at(nn, w, inputs * node->width), y,
+                            node->act == NN_SILU ? nn_aux(nn, node, AUX_PRE) : NULL);
 }
 
 static void join(const struct pass *pass, const struct node *node)
 {
-    size_t at = 0, rows = rows_of(pass, node);
+    size_t at = 0, rows = nn_rows_of(pass, node);
     char *y = nn_at(pass->nn, pass->nn->work, node->y);
     for (int i = 0; i < 2; i++) {
         uint32_t width = pass->nn->nodes[node->in[i]].width;
@@ -56,28 +91,33 @@ static void join(const struct pass *pass, const struct node *node)
     }
 }
 
+static void forward_through(const struct pass *pass, const struct node *node)
+{
+    switch (node->kind) {
+    case NODE_INPUT:
+    case NODE_PARAMETER: break;
+    case NODE_LINEAR: linear(pass, node); break;
+    case NODE_ADD:
+    case NODE_CONCAT: join(pass, node); break;
+    case NODE_NORM: nn_norm_forward(pass, node); break;
+    case NODE_LSTM: nn_lstm_forward(pass, node); break;
+    case NODE_ATTENTION: nn_attention_forward(pass, node); break;
+    }
+}
+
 void nn_forward(struct nn *nn, size_t rows, uint64_t nodes)
 {
     struct pass pass = {.nn = nn, .backend = nn->backend, .rows = rows};
     assert(rows <= nn->rows_max);
     for (int i = 0; i < nn->n_nodes; i++) {
-        const struct node *node = &nn->nodes[i];
-        if (!(nodes >> i & 1))
-            continue;
-        switch (node->kind) {
-        case NODE_INPUT:
-        case NODE_PARAMETER: break;
-        case NODE_LINEAR: linear(&pass, node); break;
-        case NODE_ADD:
-        case NODE_CONCAT: join(&pass, node); break;
-        }
+        if (nodes >> i & 1)
+            forward_through(&pass, &nn->nodes[i]);
     }
 }
 
 /* ---- Back ---- */
 
-/* Where the gradient of an input goes: NULL, nobody needs it; *ret_add, others have been there. */
-static void *gradient_of(const struct pass *pass, int in, bool *ret_add)
+void *nn_gradient_of(const struct pass *pass, int in, bool *ret_add)
 {
     struct node *node = &pass->nn->nodes[in];
     if (!node->learns)
@@ -90,53 +130,28 @@ static void *gradient_of(const struct pass *pass, int in, bool *ret_add)
 static void linear_back(const struct pass *pass, const struct node *node)
 {
     struct nn *nn = pass->nn;
-    const struct node *from = &nn->nodes[node->in[0]];
-    size_t rows = rows_of(pass, node), weights = (size_t)from->width * node->width;
+    size_t rows = nn_rows_of(pass, node), inputs = nn->nodes[node->in[0]].width;
     void *grads = nn_at(nn, nn->grads, node->params), *dy = nn_at(nn, nn->work, node->dy);
     bool learns = !node->frozen, add = false;
     pass->backend->activate_back(node->act, rows, node->width, nn_at(nn, nn->work, node->y),
-                                 node->act == NN_SILU ? nn_at(nn, nn->work, node->aux) : NULL, dy,
-                                 learns ? nn_at(nn, grads, weights) : NULL, pass->add);
-    if (learns) {
-        struct nn_gemm product = {.m = from->width,
-                                  .n = node->width,
-                                  .k = rows,
-                                  .a = nn_out(nn, node->in[0]),
-                                  .a_row = 1,
-                                  .a_col = from->width,
-                                  .b = dy,
-                                  .b_row = node->width,
-                                  .b_col = 1,
-                                  .c = grads,
-                                  .c_row = node->width,
-                                  .add = pass->add};
-        pass->backend->gemm(&product);
-    }
-    void *dx = gradient_of(pass, node->in[0], &add);
-    if (dx) {
-        struct nn_gemm product = {.m = rows,
-                                  .n = from->width,
-                                  .k = node->width,
-                                  .a = dy,
-                                  .a_row = node->width,
-                                  .a_col = 1,
-                                  .b = nn_at(nn, nn->params, node->params),
-                                  .b_row = 1,
-                                  .b_col = node->width,
-                                  .c = dx,
-                                  .c_row = from->width,
-                                  .add = add};
-        pass->backend->gemm(&product);
-    }
+                                 node->act == NN_SILU ? nn_aux(nn, node, AUX_PRE) : NULL, dy,
+                                 learns ? nn_at(nn, grads, inputs * node->width) : NULL, pass->add);
+    if (learns)
+        nn_times_dw(pass->backend, rows, inputs, node->width, nn_out(nn, node->in[0]), dy, grads,
+                    pass->add);
+    void *dx = nn_gradient_of(pass, node->in[0], &add);
+    if (dx)
+        nn_times_dx(pass->backend, rows, inputs, node->width, dy,
+                    nn_at(nn, nn->params, node->params), dx, add);
 }
 
 static void join_back(const struct pass *pass, const struct node *node)
 {
-    size_t at = 0, rows = rows_of(pass, node);
+    size_t at = 0, rows = nn_rows_of(pass, node);
     for (int i = 0; i < 2; i++) {
         uint32_t width = pass->nn->nodes[node->in[i]].width;
         bool add = false;
-        void *dx = gradient_of(pass, node->in[i], &add);
+        void *dx = nn_gradient_of(pass, node->in[i], &add);
         if (dx)
             pass->backend->copy_columns(
                 dx, width,
@@ -160,6 +175,9 @@ static void back_through(const struct pass *pass, const struct node *node)
     case NODE_LINEAR: linear_back(pass, node); break;
     case NODE_ADD:
     case NODE_CONCAT: join_back(pass, node); break;
+    case NODE_NORM: nn_norm_back(pass, node); break;
+    case NODE_LSTM: nn_lstm_back(pass, node); break;
+    case NODE_ATTENTION: nn_attention_back(pass, node); break;
     }
 }
 
@@ -173,6 +191,8 @@ void nn_back(struct nn *nn, size_t rows, const int *heads, size_t n_heads, bool 
         nn->nodes[heads[i]].reached = true;
     for (int i = nn->n_nodes - 1; i >= 0; i--) {
         const struct node *node = &nn->nodes[i];
+        for (int j = node->first; node->reached && j >= 0 && j < i; j++)
+            forward_through(&pass, &nn->nodes[j]);
         if (node->reached && node->learns)
             back_through(&pass, node);
         else if (!add && node->n_params)

@@ -43,6 +43,17 @@ int nn_input(struct nn *nn, uint32_t width, uint32_t per);
 /* act(x W + b). Biases begin at 0. */
 int nn_linear(struct nn *nn, int in, uint32_t width, enum nn_act act, enum nn_init_rule init,
               double gain);
+/* Each row with mean 0 and deviation 1, then times a gain that begins at 1, plus a bias. */
+int nn_norm(struct nn *nn, int in);
+/* A long short-term memory. Rows are steps × lanes (nn_lanes()), a step's lanes together; `keep`, an
+ * input of width 1, is 0 where a lane's state is forgotten before its row (a new episode), else 1. The
+ * state before the first step is nn_state(), and is not learnt. Weights: inputs × 4 width, width × 4
+ * width, 4 width biases; gates in the order input, forget, cell, output. */
+int nn_lstm(struct nn *nn, int in, int keep, uint32_t width, enum nn_init_rule init, double gain);
+/* Attention over neighbours. query: a row each; keys and values: `per` rows for each row of the batch,
+ * as wide as the query; present: an input of width 1 with as many rows, 1 or 0. Projections are linear
+ * nodes before and behind it. */
+int nn_attention(struct nn *nn, int query, int keys, int values, int present, uint32_t heads);
 /* `width` numbers that depend on nothing, the same for all rows; begin at `value`. */
 int nn_parameter(struct nn *nn, uint32_t width, double value);
 int nn_add(struct nn *nn, int a, int b);    /* of one width */
@@ -50,6 +61,10 @@ int nn_concat(struct nn *nn, int a, int b); /* side by side */
 
 /* The parameters of a node are not learnt: they have no gradients, and optimisers leave them alone. */
 void nn_freeze(struct nn *nn, int node, bool frozen);
+
+/* What nodes first to last - 1 compute is not kept for the way back, but computed once more: less memory
+ * for more time. Only these nodes may use it; last keeps its output. Before nn_plan(). */
+void nn_recompute(struct nn *nn, int first, int last);
 
 /* Reserves the room for batches of up to rows_max. Once, behind the last node. */
 int nn_plan(struct nn *nn, size_t rows_max);
@@ -68,6 +83,14 @@ void *nn_out(struct nn *nn, int node);
 void *nn_grad(struct nn *nn, int node); /* of its output */
 
 /* ---- Passes ---- */
+
+/* How many lanes the rows of LSTMs are, until it is said otherwise; at first 1. */
+void nn_lanes(struct nn *nn, size_t lanes);
+/* The state of an LSTM: c, lanes × width; and h, as much, rows_max × width elements behind the
+ * beginning of c. nn_forward() begins with nn_state(), which it leaves as it is, and ends with
+ * nn_state_after(); to go on, the one is copied onto the other. */
+void *nn_state(struct nn *nn, int node);
+void *nn_state_after(struct nn *nn, int node);
 
 /* The nodes that have to be computed for one, as bits. */
 uint64_t nn_needs(const struct nn *nn, int node);

@@ -168,6 +168,68 @@ def update(case):
     return arrays
 
 
+def linear(layer):
+    return torch.cat([layer.weight.detach().T.reshape(-1), layer.bias.detach()])
+
+
+def layers():
+    """An LSTM with resets, a layer norm, SiLU and attention: outputs, and gradients of sum(y * w)."""
+    torch.manual_seed(9)
+    steps, lanes, seen, width = 5, 3, 4, 6
+    x, w = torch.randn(steps, lanes, seen), torch.randn(steps, lanes, width)
+    keep = (torch.rand(steps, lanes) > 0.3).float()
+    h, c = torch.randn(1, lanes, width), torch.randn(1, lanes, width)
+    lstm, norm, silu = nn.LSTM(seen, width), nn.LayerNorm(width), nn.Linear(width, width)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    arrays = {'lstm_x': x, 'lstm_keep': keep, 'lstm_h': h, 'lstm_c': c, 'lstm_w': w}
+    outputs, hidden, cell = [], h, c
+    for t in range(steps):
+        k = keep[t].view(1, lanes, 1)
+        y, (hidden, cell) = lstm(x[t:t + 1], (hidden * k, cell * k))
+        outputs.append(y)
+    y = nn.functional.silu(silu(norm(torch.cat(outputs))))
+    (y * w).sum().backward()
+
+    def flat(grad):
+        pick = (lambda p: p.grad) if grad else (lambda p: p.detach())
+        bias = lstm.bias_ih_l0.grad if grad else (lstm.bias_ih_l0 + lstm.bias_hh_l0).detach()
+        return torch.cat([pick(lstm.weight_ih_l0).T.reshape(-1), pick(lstm.weight_hh_l0).T.reshape(-1), bias,
+                          pick(norm.weight), pick(norm.bias), pick(silu.weight).T.reshape(-1), pick(silu.bias)])
+    arrays.update(lstm_params=flat(False), lstm_grads=flat(True), lstm_y=y, lstm_after=torch.cat([cell, hidden]))
+
+    rows, near, heads, width = 7, 4, 2, 8
+    q, k, v = torch.randn(rows, 1, width), torch.randn(rows, near, width), torch.randn(rows, near, width)
+    w, present = torch.randn(rows, 1, width), torch.rand(rows, near) < 0.6
+    present[:, 1] = True
+    projections = [nn.Linear(width, width) for _ in range(3)]
+
+    def split(x):
+        return x.view(rows, -1, heads, width // heads).transpose(1, 2)
+    y = nn.functional.scaled_dot_product_attention(
+        *[split(p(x)) for p, x in zip(projections, (q, k, v))], attn_mask=present.view(rows, 1, 1, near))
+    y = y.transpose(1, 2).reshape(rows, 1, width)
+    (y * w).sum().backward()
+    arrays.update(attend_q=q, attend_k=k, attend_v=v, attend_w=w, attend_present=present.float(), attend_y=y,
+                  attend_params=torch.cat([linear(p) for p in projections]),
+                  attend_grads=torch.cat([torch.cat([p.weight.grad.T.reshape(-1), p.bias.grad])
+                                          for p in projections]))
+
+    p = torch.randn(20, requires_grad=True)
+    grads = torch.randn(4, 20)
+    arrays.update(steps_before=p, steps_grads=grads)
+    for name, make in {'adam': lambda q: torch.optim.Adam([q], lr=0.01, weight_decay=0.1),
+                       'adamw': lambda q: torch.optim.AdamW([q], lr=0.01, weight_decay=0.1),
+                       'sgd': lambda q: torch.optim.SGD([q], lr=0.01, momentum=0.9)}.items():
+        q = p.detach().clone().requires_grad_()
+        rule = make(q)
+        for g in grads:
+            q.grad = g.clone()
+            rule.step()
+        arrays['steps_' + name] = q
+    return arrays
+
+
 BASE = {'semantics': 'cleanrl', 'sizes': [3], 'numbers': 0, 'shared': False, 'masked': False, 'clip': 0.2,
         'entropy': 0.01, 'value_coef': 0.5, 'value_clip': 0, 'kl_coef': 0, 'rate': 2.5e-3}
 CASES = {
@@ -187,6 +249,7 @@ def main():
     os.makedirs(folder, exist_ok=True)
     torch.set_num_threads(1)
     print('torch', torch.__version__)
+    write(os.path.join(folder, 'layers.bin'), layers())
     for name, case in CASES.items():
         write(os.path.join(folder, f'ppo_{name}.bin'), update(case))
 

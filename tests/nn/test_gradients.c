@@ -7,7 +7,9 @@
 struct net {
     struct nn *nn;
     int heads[4];
-    size_t n_heads;
+    size_t n_heads, lanes;
+    int flags;    /* an input of zeros and ones; 0: none */
+    uint32_t per; /* rows of inputs for each of the batch, but of the first one */
     uint64_t needs;
     double *weights;
 };
@@ -58,12 +60,16 @@ static void check_net(struct net *net, const char *what)
     for (int i = 0; net->needs >> i; i++) {
         /* Inputs are whatever nobody computes. */
         double *x = nn_out(net->nn, i), *draw = nets_normals(8 * ROWS * 64, 7 + (uint64_t)i);
-        size_t own;
+        size_t own, size = ROWS * nn_width(net->nn, i) * (i && net->per ? net->per : 1);
         nn_param_at(net->nn, i, &own);
+        for (size_t k = 0; i == net->flags && k < size; k++)
+            draw[k] = k % 4 != 2 && k / 3 != 2;
         if (own == 0 && nn_needs(net->nn, i) == UINT64_C(1) << i)
-            memcpy(x, draw, ROWS * nn_width(net->nn, i) * sizeof(*x));
+            memcpy(x, draw, size * sizeof(*x));
         free(draw);
     }
+    if (net->lanes)
+        nn_lanes(net->nn, net->lanes);
     loss_of(net);
     back(net, false);
     nets_differences(loss_of, net, params, grads, n, what);
@@ -111,6 +117,114 @@ static void test_branches(void **state)
     net.heads[net.n_heads++] = nn_linear(net.nn, both, 2, NN_IDENTITY, NN_ORTHOGONAL, 1);
     net.heads[net.n_heads++] = nn_linear(net.nn, trunk, 1, NN_IDENTITY, NN_ORTHOGONAL, 1);
     check_net(&net, "branches");
+}
+
+static void test_norm(void **state)
+{
+    (void)state;
+    struct net net = begin();
+    int x = nn_input(net.nn, 4, 1);
+    int a = nn_linear(net.nn, x, 6, NN_TANH, NN_ORTHOGONAL, 1);
+    int b = nn_norm(net.nn, a);
+    net.heads[net.n_heads++] = nn_add(net.nn, b, nn_norm(net.nn, nn_add(net.nn, a, b)));
+    check_net(&net, "norm");
+}
+
+/* Three steps of three lanes, with episodes that begin in the middle; from a state that is not 0.
+ */
+static void test_lstm(void **state)
+{
+    (void)state;
+    struct net net = begin();
+    int x = nn_input(net.nn, 3, 1), keep = nn_input(net.nn, 1, 1);
+    int a = nn_linear(net.nn, x, 4, NN_TANH, NN_ORTHOGONAL, 1);
+    int h = nn_lstm(net.nn, a, keep, 5, NN_ORTHOGONAL, 1);
+    net.heads[net.n_heads++] = nn_linear(net.nn, h, 2, NN_IDENTITY, NN_ORTHOGONAL, 1);
+    net.heads[net.n_heads++] = nn_lstm(net.nn, h, keep, 3, NN_LECUN, 1);
+    net.flags = keep;
+    net.lanes = 3;
+    check_net(&net, "LSTM");
+}
+
+/* One row after the other with the state carried on is all rows at once. */
+static void test_lstm_steps(void **state)
+{
+    (void)state;
+    struct nn *nn = begin().nn;
+    int x = nn_input(nn, 3, 1), keep = nn_input(nn, 1, 1);
+    int h = nn_lstm(nn, x, keep, 5, NN_ORTHOGONAL, 1);
+    assert_int_equal(nn_plan(nn, 12), 0);
+    assert_int_equal(nn_init(nn, 1), 0);
+    double *draw = nets_normals(36, 1), *flags = nn_out(nn, keep), all[60];
+    nn_lanes(nn, 3);
+    memcpy(nn_out(nn, x), draw, 36 * sizeof(*draw));
+    for (int i = 0; i < 12; i++)
+        flags[i] = i != 7;
+    nn_forward(nn, 12, nn_needs(nn, h));
+    memcpy(all, nn_out(nn, h), sizeof(all));
+    for (int t = 0; t < 4; t++) {
+        memcpy(nn_out(nn, x), draw + 9 * t, 9 * sizeof(*draw));
+        for (int i = 0; i < 3; i++)
+            flags[i] = 3 * t + i != 7;
+        nn_forward(nn, 3, nn_needs(nn, h));
+        const double *now = nn_out(nn, h);
+        for (int i = 0; i < 15; i++)
+            assert_true(fabs(now[i] - all[15 * t + i]) < 1e-12);
+        memcpy(nn_state(nn, h), nn_state_after(nn, h), 2 * 12 * 5 * sizeof(double));
+    }
+    free(draw);
+    nn_destroy(&nn);
+}
+
+/* Neighbours of which some, and for one row all, are not there; keys that are values too. */
+static void test_attention(void **state)
+{
+    (void)state;
+    for (int same = 0; same < 2; same++) {
+        struct net net = begin();
+        int x = nn_input(net.nn, 4, 1), near = nn_input(net.nn, 3, 3);
+        int present = nn_input(net.nn, 1, 3);
+        int q = nn_linear(net.nn, x, 6, NN_IDENTITY, NN_ORTHOGONAL, 1);
+        int k = nn_linear(net.nn, near, 6, NN_TANH, NN_ORTHOGONAL, 1);
+        int v = same ? k : nn_linear(net.nn, near, 6, NN_IDENTITY, NN_ORTHOGONAL, 1);
+        int y = nn_attention(net.nn, q, k, v, present, 2);
+        net.heads[net.n_heads++] =
+            nn_linear(net.nn, nn_add(net.nn, y, q), 2, NN_IDENTITY, NN_LECUN, 1);
+        net.flags = present;
+        net.per = 3;
+        check_net(&net, "attention");
+    }
+}
+
+/* What is computed again is what was kept: the same bits, in less memory. */
+static void test_recompute(void **state)
+{
+    (void)state;
+    struct nn *nn[2];
+    double *draw = nets_normals(ROWS * 4, 1);
+    for (int again = 0; again < 2; again++) {
+        nn[again] = begin().nn;
+        int x = nn_input(nn[again], 4, 1), y = x;
+        for (int i = 0; i < 3; i++) {
+            int first = nn_linear(nn[again], y, 8, NN_SILU, NN_ORTHOGONAL, 1);
+            y = nn_norm(nn[again], nn_linear(nn[again], first, 8, NN_TANH, NN_ORTHOGONAL, 1));
+            if (again)
+                nn_recompute(nn[again], first, y);
+        }
+        assert_int_equal(nn_plan(nn[again], ROWS), 0);
+        assert_int_equal(nn_init(nn[again], 1), 0);
+        memcpy(nn_out(nn[again], x), draw, ROWS * 4 * sizeof(*draw));
+        nn_forward(nn[again], ROWS, nn_needs(nn[again], y));
+        nn_backend_of(nn[again])->fill(nn_grad(nn[again], y), 0.5, ROWS * 8);
+        ((double *)nn_grad(nn[again], y))[3] = 2;
+        nn_back(nn[again], ROWS, &y, 1, false);
+    }
+    assert_memory_equal(nn_grads(nn[0]), nn_grads(nn[1]), nn_count(nn[0]) * sizeof(double));
+    double sum = nn_backend_of(nn[0])->sum_squares(nn_grads(nn[0]), nn_count(nn[0]));
+    assert_true(sum > 1e-6);
+    nn_destroy(&nn[0]);
+    nn_destroy(&nn[1]);
+    free(draw);
 }
 
 /* Frozen layers let gradients through and have none themselves; steps leave them as they are. */
@@ -274,9 +388,12 @@ static void test_init(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),   cmocka_unit_test(test_branches),
-        cmocka_unit_test(test_frozen),   cmocka_unit_test(test_categorical),
-        cmocka_unit_test(test_gaussian), cmocka_unit_test(test_init),
+        cmocka_unit_test(test_linear),      cmocka_unit_test(test_branches),
+        cmocka_unit_test(test_norm),        cmocka_unit_test(test_lstm),
+        cmocka_unit_test(test_lstm_steps),  cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_recompute),   cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_categorical), cmocka_unit_test(test_gaussian),
+        cmocka_unit_test(test_init),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
