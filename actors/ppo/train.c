@@ -31,9 +31,10 @@ struct train {
     struct ppo *ppo;
     struct train_batch batch;
     struct runner *runners;
-    rtc_ref *calls;       /* of the iterations that are out, in turn: rounds × actors each */
-    uint64_t asked, done; /* iterations: whose calls are out; that were learnt from */
-    rtc_ref weights;      /* of version `done` */
+    rtc_ref *calls;           /* of the iterations that are out, in turn: rounds × actors each */
+    uint64_t episodes_before; /* the run was resumed */
+    uint64_t asked, done;     /* iterations: whose calls are out; that were learnt from */
+    rtc_ref weights;          /* of version `done` */
     bool has_weights;
     struct train_progress progress;
     double returns[TRAIN_EPISODES], lengths[TRAIN_EPISODES];
@@ -385,6 +386,14 @@ const double *train_infos(const struct train *t)
     return n ? t->info_means : NULL;
 }
 
+void train_go_on(struct train *t, const struct train_counts *counts)
+{
+    t->done = t->asked = counts->iterations;
+    t->progress.samples = counts->samples;
+    t->progress.episodes = 0; /* means are of those that are seen from now on */
+    t->episodes_before = counts->episodes;
+}
+
 int train_iterate(struct train *t, const volatile int *stop, struct train_progress *ret_progress)
 {
     struct train_progress *p = &t->progress;
@@ -410,6 +419,7 @@ int train_iterate(struct train *t, const volatile int *stop, struct train_progre
     p->lag /= calls_of(t);
     sum_up(t);
     *ret_progress = *p;
+    ret_progress->episodes += t->episodes_before;
     return rc;
 }
 
@@ -433,6 +443,8 @@ static int take_evaluation(struct train *t, rtc_ref ref, struct train_evaluation
         e->min_return = fmin(e->min_return, x);
         e->max_return = fmax(e->max_return, x);
         e->episodes++;
+        for (size_t k = 0; e->infos && k < r.n_infos; k++)
+            e->infos[k] += r.sums[i * r.n_infos + k];
     }
     return 0;
 }
@@ -441,12 +453,15 @@ int train_evaluate(struct train *t, uint32_t episodes, uint64_t seed,
                    struct train_evaluation *ret_evaluation)
 {
     uint32_t actors = t->options.actors < episodes ? t->options.actors : episodes;
-    struct train_evaluation e = {.min_return = INFINITY, .max_return = -INFINITY};
+    struct train_evaluation e = {
+        .min_return = INFINITY, .max_return = -INFINITY, .infos = ret_evaluation->infos};
     double squares = 0;
     rtc_ref *refs = calloc(actors + 1, sizeof(*refs));
     int rc = refs ? 0 : fail(t, RTC_E_NOMEM, "out of memory");
     if (rc == 0 && !t->has_weights)
         rc = publish(t);
+    for (uint32_t k = 0; e.infos && k < t->spec->n_infos; k++)
+        e.infos[k] = 0;
     uint32_t asked = 0;
     for (; rc == 0 && asked < actors; asked++) {
         uint32_t n = episodes / actors + (asked < episodes % actors);
@@ -466,6 +481,8 @@ int train_evaluate(struct train *t, uint32_t episodes, uint64_t seed,
     double n = e.episodes;
     e.mean_return /= n;
     e.mean_length /= n;
+    for (uint32_t k = 0; e.infos && k < t->spec->n_infos; k++)
+        e.infos[k] /= n;
     e.deviation = sqrt(fmax(0, squares / n - e.mean_return * e.mean_return));
     *ret_evaluation = e;
     return 0;

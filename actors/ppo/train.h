@@ -53,6 +53,12 @@ struct train_progress {
 struct train_evaluation {
     uint32_t episodes;
     double mean_return, deviation, min_return, max_return, mean_length;
+    /* Of the caller, or NULL: means of the environment's sums, spec->n_infos numbers. */
+    double *infos;
+};
+/* What a resumed run goes on from. */
+struct train_counts {
+    uint64_t iterations, samples, episodes;
 };
 
 struct train;
@@ -64,12 +70,15 @@ const char *train_error(const struct train *train);
 /* Sums that the environment keeps of an episode: "return", "length", then its own. */
 const struct rtc_env_spec *train_spec(const struct train *train);
 struct ppo *train_ppo(struct train *train);
+/* Before the first iteration: the run's samples are of other episodes than those before. */
+void train_go_on(struct train *train, const struct train_counts *counts);
 /* Samples and an update. stop, where it is not NULL: looked at while samples are waited for; once
  * it is true RTC_E_CANCELLED is returned; then, as after any error, there are no further
  * iterations. */
 int train_iterate(struct train *train, const volatile int *stop,
                   struct train_progress *ret_progress);
-/* With the policy's best actions, on all actors. Between iterations. */
+/* With the policy's best actions, on all actors. Between iterations. Keeps what `infos` points to.
+ */
 int train_evaluate(struct train *train, uint32_t episodes, uint64_t seed,
                    struct train_evaluation *ret_evaluation);
 /* Means of the sums of the last TRAIN_EPISODES episodes: spec->n_infos numbers. Valid until the
