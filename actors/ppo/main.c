@@ -11,7 +11,8 @@
 #include "actors/report/detach.h"
 #include "actors/run/host.h"
 
-#define SETS_MAX 64u
+#define SETS_MAX     64u
+#define EPISODES_MAX 10000u
 
 static volatile sig_atomic_t stopped;
 
@@ -47,18 +48,41 @@ static void usage(FILE *out)
 struct arguments {
     struct ppo_load load;
     const char *sets[SETS_MAX], *scenario, *folder;
-    bool resume, dry_run, detach, keys;
+    const char *checkpoint;
+    uint32_t episodes;
+    bool resume, dry_run, detach, keys, eval;
 };
 
 /* 0, or an exit status + 1. */
 static int parse(int argc, char **argv, struct arguments *a)
 {
-    enum { CONFIG = 256, PRESET, SCENARIO, SET, FOLDER, RESUME, DRY_RUN, DETACH, KEYS, HELP };
-    static const struct option options[] = {
-        {"config", 1, NULL, CONFIG},   {"preset", 1, NULL, PRESET}, {"scenario", 1, NULL, SCENARIO},
-        {"set", 1, NULL, SET},         {"folder", 1, NULL, FOLDER}, {"resume", 0, NULL, RESUME},
-        {"dry-run", 0, NULL, DRY_RUN}, {"detach", 0, NULL, DETACH}, {"keys", 0, NULL, KEYS},
-        {"help", 0, NULL, HELP},       {NULL, 0, NULL, 0}};
+    enum {
+        CONFIG = 256,
+        PRESET,
+        SCENARIO,
+        SET,
+        FOLDER,
+        RESUME,
+        DRY_RUN,
+        DETACH,
+        KEYS,
+        CHECKPOINT,
+        EPISODES,
+        HELP
+    };
+    static const struct option options[] = {{"config", 1, NULL, CONFIG},
+                                            {"preset", 1, NULL, PRESET},
+                                            {"scenario", 1, NULL, SCENARIO},
+                                            {"set", 1, NULL, SET},
+                                            {"folder", 1, NULL, FOLDER},
+                                            {"resume", 0, NULL, RESUME},
+                                            {"dry-run", 0, NULL, DRY_RUN},
+                                            {"detach", 0, NULL, DETACH},
+                                            {"keys", 0, NULL, KEYS},
+                                            {"checkpoint", 1, NULL, CHECKPOINT},
+                                            {"episodes", 1, NULL, EPISODES},
+                                            {"help", 0, NULL, HELP},
+                                            {NULL, 0, NULL, 0}};
     memset(a, 0, sizeof(*a));
     a->load.sets = a->sets;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -79,15 +103,30 @@ static int parse(int argc, char **argv, struct arguments *a)
         case DRY_RUN: a->dry_run = true; break;
         case DETACH: a->detach = true; break;
         case KEYS: a->keys = true; break;
+        case CHECKPOINT: a->checkpoint = optarg; break;
+        case EPISODES:
+            a->episodes = (uint32_t)strtoul(optarg, NULL, 10);
+            if (a->episodes == 0 || a->episodes > EPISODES_MAX) {
+                fprintf(stderr, "rtc ppo: --episodes is \"%s\"; 1 to %u are possible\n", optarg,
+                        EPISODES_MAX);
+                return 3;
+            }
+            break;
         case HELP: usage(stdout); return 1;
         default: usage(stderr); return 3;
         }
+    }
+    if (optind < argc && !strcmp(argv[optind], "eval")) {
+        a->eval = a->resume = true;
+        a->episodes = a->episodes ? a->episodes : 10;
+        optind++;
     }
     if (optind < argc || (a->resume && !a->folder)) {
         if (optind < argc)
             fprintf(stderr, "rtc ppo: \"%s\" is not understood\n", argv[optind]);
         else
-            fputs("rtc ppo: --resume needs --folder, the folder of the run\n", stderr);
+            fprintf(stderr, "rtc ppo: %s needs --folder, the folder of the run\n",
+                    a->eval ? "eval" : "--resume");
         usage(stderr);
         return 3;
     }
@@ -135,7 +174,7 @@ static int run(const struct arguments *a, struct ppo_loaded *loaded, struct ppo_
                           .resume = a->resume,
                           .stop = &stopped};
     if (run_folder_open(a->folder, "runs", run_name(a, &loaded->config), &folder, why) ||
-        run_folder_write_config(&folder, loaded, why)) {
+        (!a->resume && run_folder_write_config(&folder, loaded, why))) {
         fprintf(stderr, "rtc ppo: %s\n", why);
         return 1;
     }
@@ -148,7 +187,7 @@ static int run(const struct arguments *a, struct ppo_loaded *loaded, struct ppo_
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     run_line_open(&run.line, stdout);
-    int rc = ppo_run(&run);
+    int rc = a->eval ? ppo_evaluate(&run, a->checkpoint, a->episodes) : ppo_run(&run);
     run_folder_close(&folder);
     report_detached_end(rc);
     return rc;

@@ -93,6 +93,7 @@ static int join(struct loop *l)
     char state[RUN_PATH_MAX];
     const struct ppo_settings *s = settings(l);
     struct rtc_config config = {.name = "rtc ppo",
+                                .cpus = ceil(l->run->plan->cpus),
                                 .state_dir = run_folder_in(l->run->folder, "state", state),
                                 .store_bytes = s->object_store_memory == CONFIG_NONE
                                                    ? 0
@@ -121,18 +122,24 @@ static int open_rows(struct loop *l, char *why)
     return 0;
 }
 
-static int begin(struct loop *l)
+static int start(struct loop *l)
 {
-    char why[RUN_WHY_MAX] = "";
     l->saved.best = -INFINITY;
     l->run->settings->train.on_note = on_note;
     l->run->settings->train.arg = l->run;
     if (join(l) < 0)
         return -1;
-    if (train_open(l->rtc, &l->run->settings->train, &l->train) < 0) {
+    int rc = train_open(l->rtc, &l->run->settings->train, &l->train);
+    if (rc < 0)
         say(l->run, train_error(l->train));
+    return rc;
+}
+
+static int begin(struct loop *l)
+{
+    char why[RUN_WHY_MAX] = "";
+    if (start(l) < 0)
         return -1;
-    }
     int restored = l->run->resume ? ppo_restore(l->run, l->train, NULL, &l->saved, why) : 1;
     if (restored == 0) {
         char text[128];
@@ -334,4 +341,31 @@ int ppo_run(struct ppo_run *run)
     if (l.rtc)
         rtc_shutdown(&l.rtc);
     return rc == 0 ? 0 : rc == RTC_E_CANCELLED ? 130 : 1;
+}
+
+int ppo_evaluate(struct ppo_run *run, const char *checkpoint, uint32_t episodes)
+{
+    struct loop l = {.run = run};
+    char why[RUN_WHY_MAX] = "";
+    struct train_evaluation e = {0};
+    int rc = start(&l);
+    if (rc == 0 && ppo_restore(run, l.train, checkpoint ? checkpoint : "best", &l.saved, why)) {
+        say(run, why);
+        rc = -1;
+    } else if (rc == 0) {
+        rc = train_evaluate(l.train, episodes, ~run->settings->train.seed, &e);
+        if (rc < 0)
+            say(run, train_error(l.train));
+    }
+    if (rc == 0) {
+        printf("iteration %llu: return %.2f ± %.2f (%.2f to %.2f), length %.1f, %u episodes\n",
+               (unsigned long long)l.saved.counts.iterations, e.mean_return, e.deviation,
+               e.min_return, e.max_return, e.mean_length, e.episodes);
+        if (run->settings->sumo)
+            ppo_compare(run, l.train);
+    }
+    train_close(&l.train);
+    if (l.rtc)
+        rtc_shutdown(&l.rtc);
+    return rc == 0 ? 0 : 1;
 }

@@ -24,6 +24,10 @@ struct ppo_run {
  * rows, checkpoints, curves. Returns the program's exit status; what went wrong was said. */
 int ppo_run(struct ppo_run *run);
 
+/* Only evaluates: episodes with the best actions of a checkpoint ("best", "latest", "final", a
+ * number, or a file's path; NULL: the best). */
+int ppo_evaluate(struct ppo_run *run, const char *checkpoint, uint32_t episodes);
+
 /* ---- compare.c ---- */
 /* After the training: the table of the learnt controller and those that need no learning, on seeds
  * that it has not seen. */

@@ -161,6 +161,8 @@ int train_settings(const struct ppo_settings *s, const struct ppo_plan *plan, co
     o->lag = plan->policy_lag;
     o->iterations = plan->iterations;
     o->seed = (uint64_t)s->seed;
+    /* Episodes of traffic are long: a hundred would be most of a run. */
+    o->window = ret->sumo ? 10 : 0;
     o->cpus = plan->cpus_per_runner;
     return describe_learner(s, plan, &o->ppo, why, why_size);
 }

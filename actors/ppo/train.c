@@ -162,6 +162,8 @@ int train_open(struct rtc *rtc, const struct train_options *options, struct trai
         return RTC_E_NOMEM;
     t->rtc = rtc;
     t->options = *options;
+    if (!options->window || options->window > TRAIN_EPISODES)
+        t->options.window = TRAIN_EPISODES;
     if (!options->actors || options->actors > TRAIN_ACTORS_MAX || !options->rounds ||
         !options->fragment || options->lag > 64)
         return fail(t, RTC_E_INVALID,
@@ -259,7 +261,7 @@ static void take_episodes(struct train *t, const struct rollout_result *r)
     for (size_t i = 0; i < r->n_episodes; i++) {
         if (r->episodes[i].ends & RTC_ENV_LOST)
             continue;
-        size_t at = t->progress.episodes++ % TRAIN_EPISODES;
+        size_t at = t->progress.episodes++ % t->options.window;
         t->returns[at] = r->sums[i * n];
         t->lengths[at] = r->sums[i * n + 1];
         memcpy(&t->infos[at * n], &r->sums[i * n], n * sizeof(double));
@@ -363,7 +365,7 @@ static int gather(struct train *t, const volatile int *stop)
 static void sum_up(struct train *t)
 {
     struct train_progress *p = &t->progress;
-    uint64_t n = p->episodes < TRAIN_EPISODES ? p->episodes : TRAIN_EPISODES;
+    uint64_t window = t->options.window, n = p->episodes < window ? p->episodes : window;
     p->mean_return = p->mean_length = n ? 0 : NAN;
     p->min_return = n ? INFINITY : NAN;
     p->max_return = n ? -INFINITY : NAN;
@@ -377,7 +379,8 @@ static void sum_up(struct train *t)
 
 const double *train_infos(const struct train *t)
 {
-    uint64_t n = t->progress.episodes < TRAIN_EPISODES ? t->progress.episodes : TRAIN_EPISODES;
+    uint64_t window = t->options.window, seen = t->progress.episodes;
+    uint64_t n = seen < window ? seen : window;
     for (uint32_t k = 0; k < t->spec->n_infos; k++) {
         t->info_means[k] = 0;
         for (uint64_t i = 0; i < n; i++)

@@ -18,7 +18,7 @@
 
 #include "actors/ppo/ppo.h"
 
-#define TRAIN_EPISODES   100 /* of which means are kept */
+#define TRAIN_EPISODES   100 /* of which means are kept, at most */
 #define TRAIN_ACTORS_MAX 1024
 
 struct train_options {
@@ -30,6 +30,7 @@ struct train_options {
     uint32_t lag;
     uint64_t iterations; /* for the schedules */
     uint64_t seed;
+    uint32_t window;       /* episodes that means are of; 0 = TRAIN_EPISODES */
     double cpus;           /* of each actor; 0 = 1 */
     struct ppo_config ppo; /* what is seen and done, and batch_max, are filled here */
     void (*on_note)(void *arg, const char *sentence);
@@ -40,7 +41,7 @@ struct train_progress {
     uint64_t iteration; /* that are done */
     uint64_t samples;   /* steps of agents, all so far */
     uint64_t episodes;
-    double mean_return, mean_length; /* of the last TRAIN_EPISODES episodes; NAN: none yet */
+    double mean_return, mean_length; /* of the window's episodes; NAN: none yet */
     double min_return, max_return;
     uint32_t iteration_samples, iteration_episodes;
     double wait_s, update_s, iteration_s; /* of this iteration; wait: for samples */
@@ -81,7 +82,7 @@ int train_iterate(struct train *train, const volatile int *stop,
  */
 int train_evaluate(struct train *train, uint32_t episodes, uint64_t seed,
                    struct train_evaluation *ret_evaluation);
-/* Means of the sums of the last TRAIN_EPISODES episodes: spec->n_infos numbers. Valid until the
+/* Means of the sums of the window's episodes: spec->n_infos numbers. Valid until the
  * next call. NULL: there were none. */
 const double *train_infos(const struct train *train);
 
