@@ -107,9 +107,9 @@ static pid_t an_actor(void)
     char *json = NULL;
     assert_int_equal(rtc_query(rtc, "actors", &json), 0);
     pid_t pid = 0;
-    for (const char *at = json; (at = strstr(at, "\"pid\"")); at++) {
-        long found = strtol(at + strcspn(at, "0123456789"), NULL, 10);
-        pid = found > 0 ? (pid_t)found : pid;
+    for (const char *at = json; (at = strstr(at, "\"state\":\"alive\"")) && !pid;) {
+        at = strstr(at, "\"pid\":");
+        pid = at ? (pid_t)strtol(at + 6, NULL, 10) : 0;
     }
     free(json);
     assert_true(pid > 0);
