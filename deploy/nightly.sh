@@ -29,6 +29,12 @@ if /usr/bin/python3 -c 'import scipy, sys; sys.exit(not scipy.__version__.starts
     done
 fi
 
+if [ -x build/release/tests/nn/learn ]; then
+    say "learning curves: 20 seeds of CartPole and of Acrobot with CleanRL's settings"
+    build/release/tests/nn/learn CartPole-v1 20 500000 480 || rc=1
+    build/release/tests/nn/learn Acrobot-v1 20 500000 -88 || rc=1
+fi
+
 say "hosts in network namespaces: what takes longer than a lease, a slow link, many seeds of strikes"
 tests/cluster/check_hosts.py build/release nightly
 hosts=$?
