@@ -33,6 +33,11 @@ say "controllers of traffic signals against RESCO's delays (RTC_SUMO_DATA)"
 tests/sumo/check_eval.py build/release/runtime/cli/rtc nightly
 delays=$?
 [ "$delays" -eq 0 ] || [ "$delays" -eq 77 ] || rc=1
+if [ -x build/release/tests/nn/learn ]; then
+    say "learning curves: 20 seeds of CartPole and of Acrobot with CleanRL's settings"
+    build/release/tests/nn/learn CartPole-v1 20 500000 480 || rc=1
+    build/release/tests/nn/learn Acrobot-v1 20 500000 -88 || rc=1
+fi
 
 say "hosts in network namespaces: what takes longer than a lease, a slow link, many seeds of strikes"
 tests/cluster/check_hosts.py build/release nightly

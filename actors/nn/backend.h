@@ -73,7 +73,8 @@ struct nn_backend {
     void (*copy_columns)(void *to, size_t to_stride, const void *from, size_t from_stride, size_t width,
                          size_t rows, bool add);
 
-    /* y = (x - mean) / sqrt(var + eps) * gain + bias, over each row. stats: mean and 1 / sqrt, 2 a row. */
+    /* y = (x - mean) / sqrt(var + eps) * gain + bias, over each row. stats: mean and 1 / sqrt of each
+     * row. */
     void (*norm)(size_t rows, size_t width, double eps, const void *x, const void *gain,
                  const void *bias, void *y, void *stats);
     /* dx is overwritten. dgain and dbias (or, add, onto them); NULL: not wanted. */

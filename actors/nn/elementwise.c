@@ -14,24 +14,28 @@ static inline real activation(enum nn_act act, real x)
     return x;
 }
 
-/* Of a row. act is a constant wherever this is inlined, so each loop has only its own arithmetic.
- */
+#define CHUNK 2048u /* elements that are still in the nearest cache when they are needed again */
+
+/* act is a constant wherever this is inlined, so each loop has only its own arithmetic. Rows are
+ * taken together, since a loop over a single one is hardly longer than its beginning. */
 static inline __attribute__((always_inline)) void activate_rows(const enum nn_act act, size_t rows,
                                                                 size_t width,
                                                                 const real *restrict bias,
                                                                 real *restrict y,
                                                                 real *restrict pre)
 {
-    for (size_t i = 0; i < rows; i++, y += width) {
-        if (bias) {
+    size_t most = width < CHUNK ? CHUNK / width : 1;
+    for (size_t i = 0, n; i < rows; i += n, y += n * width) {
+        n = rows - i < most ? rows - i : most;
+        for (size_t k = 0; bias && k < n; k++) {
             for (size_t j = 0; j < width; j++)
-                y[j] += bias[j];
+                y[k * width + j] += bias[j];
         }
         if (pre) {
-            memcpy(pre, y, width * sizeof(real));
-            pre += width;
+            memcpy(pre, y, n * width * sizeof(real));
+            pre += n * width;
         }
-        for (size_t j = 0; j < width; j++)
+        for (size_t j = 0; act != NN_IDENTITY && j < n * width; j++)
             y[j] = activation(act, y[j]);
     }
 }

@@ -62,8 +62,8 @@ int nn_concat(struct nn *nn, int a, int b); /* side by side */
 /* The parameters of a node are not learnt: they have no gradients, and optimisers leave them alone. */
 void nn_freeze(struct nn *nn, int node, bool frozen);
 
-/* What nodes first to last - 1 compute is not kept for the way back, but computed once more: less memory
- * for more time. Only these nodes may use it; last keeps its output. Before nn_plan(). */
+/* What nodes first to last - 1 compute is not kept for the way back, but computed once more then: less
+ * memory for more time. Only these nodes may use it; last keeps its output. Before nn_plan(). */
 void nn_recompute(struct nn *nn, int first, int last);
 
 /* Reserves the room for batches of up to rows_max. Once, behind the last node. */

@@ -1,4 +1,5 @@
-/* Chance for initial weights, actions and the order of samples: SplitMix64 (Steele, Lea & Flood 2014). */
+/* Chance for initial weights, actions and the order of samples: SplitMix64 (Steele, Lea & Flood
+ * 2014). */
 #ifndef ACTORS_NN_RANDOM_H
 #define ACTORS_NN_RANDOM_H
 
