@@ -39,7 +39,7 @@ struct ppo_config {
     int64_t rollout_fragment_length;   /* None: auto */
     int64_t train_batch_size;          /* samples of an iteration */
     int64_t train_batch_size_per_learner; /* None: the above counts */
-    int64_t max_policy_lag;            /* updates that a sample's policy may be behind; 0: synchronous */
+    int64_t max_policy_lag;            /* updates that a sample's policy may be behind; 0: none */
 
     /* Learning */
     int64_t minibatch_size, num_epochs;
@@ -78,7 +78,7 @@ struct ppo_config {
     int64_t checkpoint_interval; /* iterations; None: only at the end */
     int64_t keep_last_n;         /* None: all */
     bool checkpoint_at_end;
-    int checkpoint_score_attr;
+    int checkpoint_score_attr, checkpoint_score_order; /* enum ppo_score; 1: less is better */
     bool tensorboard, plots;
     char notify[CONFIG_TEXT_MAX];
 

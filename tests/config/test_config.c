@@ -192,7 +192,8 @@ static void reads_files_of_rllib(void **state)
         "    vf_loss_coeff: .5\n    vf_clip_param: 5.0\n    evaluation_interval: 7\n"
         "    model: {fcnet_hiddens: [32, 16], fcnet_activation: ReLU}\n"
         "    num_gpus: 1\n    num_gpus_per_learner: 0.5\n    grad_clip: null\n"
-        "  ray_init: {num_cpus: 8}\n  checkpoint_config: {num_to_keep: 4, checkpoint_at_end: false,\n"
+        "  ray_init: {num_cpus: 8}\n"
+        "  checkpoint_config: {num_to_keep: 4, checkpoint_at_end: false,\n"
         "    checkpoint_score_attribute: episode_reward_mean}\n"};
     for (int i = 0; i < 2; i++) {
         const struct ppo_config *c = good(texts[i]);
@@ -425,11 +426,11 @@ static void writes_what_it_reads(void **state)
     char *text = NULL;
     size_t size;
     assert_int_equal(
-        load(
-            "env: 'a \"b\" \\ \xe4\xbb\xbf'\npreset: max\nlr: [[0, 3e-4], [1e6, 0.1]]\nnum_cpus: None\n"
-            "vf_clip_param: .inf\nsumo: {delta_time: 10, net_file: a, route_file: b, signals: [x, y]}\n"
-            "env_config: {z: {w: null}}\nnotify: \"two\\nlines\"\n",
-            NULL, "stop_reward=-1.5"),
+        load("env: 'a \"b\" \\ \xe4\xbb\xbf'\npreset: max\nlr: [[0, 3e-4], [1e6, 0.1]]\n"
+             "num_cpus: None\nvf_clip_param: .inf\n"
+             "sumo: {delta_time: 10, net_file: a, route_file: b, signals: [x, y]}\n"
+             "env_config: {z: {w: null}}\nnotify: \"two\\nlines\"\n",
+             NULL, "stop_reward=-1.5"),
         0);
     before = loaded->config;
     FILE *file = open_memstream(&text, &size);
