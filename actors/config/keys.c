@@ -5,7 +5,6 @@
 
 #define AT(field) offsetof(struct ppo_config, field)
 #define INF       INFINITY
-#define COUNT_MAX 1e12
 
 /* clang-format off */
 #define KEY(name_, also_, type_, field, ...) \
@@ -39,7 +38,7 @@ static const struct config_key keys[] = {
     KEY("train_batch_size", "total_train_batch_size", INT, train_batch_size, RANGE(1, 1e9),
         BY("4000", "512"), IS("samples of an iteration")),
     KEY("train_batch_size_per_learner", NULL, INT, train_batch_size_per_learner, NONE,
-        RANGE(1, 1e9), SAME("null"), IS("the same for each learner; it counts when it is set")),
+        RANGE(1, 1e7), SAME("null"), IS("the same for each learner; it counts when it is set")),
     KEY("max_policy_lag", NULL, INT, max_policy_lag, RANGE(0, 64), SAME("0"),
         IS("updates that a sample's policy may be behind; 0: sampling and learning take turns")),
 
@@ -109,7 +108,7 @@ static const struct config_key keys[] = {
         IS("in use on the host when caches are freed and environments go; else 87.5 %")),
 
     KEY("num_iterations", "training_iteration iterations max_iterations stop.training_iteration",
-        INT, num_iterations, RANGE(1, COUNT_MAX), SAME("200"), IS("then it ends")),
+        INT, num_iterations, RANGE(1, 1e9), SAME("200"), IS("then it ends")),
     KEY("stop_timesteps", "timesteps_total total_timesteps num_env_steps_sampled_lifetime", INT,
         stop_timesteps, NONE, RANGE(1, 1e15), SAME("null"), IS("samples after which it ends")),
     KEY("stop_reward",

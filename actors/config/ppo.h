@@ -119,6 +119,11 @@ struct ppo_loaded {
 int ppo_config_load(const struct ppo_load *load, struct ppo_loaded **ret_loaded);
 void ppo_config_free(struct ppo_loaded **loaded);
 
+/* env_config, and the section sumo in the words of the environment of traffic signals: scenario,
+ * net_file, route_files, step_length, num_seconds (max_steps × time_step) … What env_config says
+ * wins. */
+void ppo_env_options(const struct ppo_config *config, struct config_options *ret);
+
 /* Presets, in the order of configs/ppo; NULL behind the last one. */
 const char *ppo_preset_name(size_t i);
 /* Its YAML, or NULL. */

@@ -245,6 +245,10 @@ static void has_layers(void **state)
     assert_int_equal(load("env: CartPole-v1\npreset: normal\n", "max", "num_workers=3"), 0);
     assert_true(loaded->config.num_env_runners == 3 && loaded->config.num_epochs == 15);
     assert_string_equal(loaded->config.preset, "max");
+    good("config: {env: CartPole-v1, model: {semantics: cleanrl}}\ntraining: {preset: max}\n");
+    assert_true(loaded->config.num_env_runners == 8 && loaded->config.semantics == PPO_CLEANRL);
+    assert_true(loaded->config.kl_coeff == 0);
+    c = &loaded->config;
     assert_int_equal(load(NULL, NULL, "lr=[[0, 1e-3], [1e6, 0]]"), 0);
     assert_true(loaded->config.lr == 1e-3 && loaded->config.lr_schedule.at[1][0] == 1e6);
     assert_int_equal(load(NULL, NULL, "model.fcnet_hiddens=[]"), 0);
@@ -364,6 +368,53 @@ static void finds_files(void **state)
     assert_non_null(strstr(loaded->why, "run.yaml cannot be read: No such file"));
     *strrchr(want, '/') = 0;
     rmdir(want);
+    rmdir(folder);
+}
+
+static const char *option(const struct config_options *o, const char *key)
+{
+    for (uint32_t i = 0; i < o->n; i++) {
+        if (!strcmp(o->at[i].key, key))
+            return o->at[i].value;
+    }
+    return "";
+}
+
+/* For the environment: its own words, and seconds for steps. */
+static void gives_options(void **state)
+{
+    (void)state;
+    static struct config_options o;
+    char folder[] = "/tmp/test_config.XXXXXX", path[600];
+    ppo_env_options(good("sumo: {sumocfg_file: a, time_step: 0.1, max_steps: 3600, delta_time: 10, "
+                         "use_gui: true, env_timeout: 7, backend: traci, scenario: cross}\n"),
+                    &o);
+    assert_string_equal(option(&o, "scenario"), "cross"); /* what is said there wins */
+    assert_string_equal(option(&o, "step_length"), "0.1");
+    assert_string_equal(option(&o, "num_seconds"), "360");
+    assert_string_equal(option(&o, "delta_time"), "10");
+    assert_string_equal(option(&o, "gui"), "true");
+    assert_string_equal(option(&o, "step_timeout"), "7");
+    assert_string_equal(option(&o, "backend"), "traci");
+    assert_string_equal(option(&o, "net_file"), "");
+    ppo_env_options(good("env: CartPole-v1\nenv_config: {a: 1}\n"), &o);
+    assert_true(o.n == 1);
+    /* A step is as long as the sumocfg says. */
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/a.sumocfg", folder);
+    FILE *file = fopen(path, "w");
+    fputs("<configuration><time>\n <step-length value=\"0.5\"/>\n</time></configuration>\n", file);
+    fclose(file);
+    char set[700];
+    snprintf(set, sizeof(set), "sumo.sumocfg_file=%s", path);
+    const char *const sets[] = {set, "sumo.max_steps=100"};
+    const struct ppo_load ask = {.sets = sets, .n_sets = 2};
+    ppo_config_free(&loaded);
+    assert_int_equal(ppo_config_load(&ask, &loaded), 0);
+    ppo_env_options(&loaded->config, &o);
+    assert_string_equal(option(&o, "num_seconds"), "50");
+    assert_string_equal(option(&o, "scenario"), path);
+    unlink(path);
     rmdir(folder);
 }
 
@@ -497,6 +548,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(lists_what_means_nothing, free_loaded),
         cmocka_unit_test_teardown(reads_the_section_sumo, free_loaded),
         cmocka_unit_test_teardown(finds_files, free_loaded),
+        cmocka_unit_test_teardown(gives_options, free_loaded),
         cmocka_unit_test_teardown(refuses_bad_ones, free_loaded),
         cmocka_unit_test_teardown(writes_what_it_reads, free_loaded),
         cmocka_unit_test_teardown(tells_all_keys, free_loaded),
