@@ -32,8 +32,8 @@ static const struct config_key keys[] = {
         BY("2", "1"), IS("rollout actors")),
     KEY("num_envs_per_env_runner", "num_envs_per_worker num_envs", INT, num_envs_per_env_runner,
         RANGE(1, 4096), BY("1", "4"), IS("environments of each")),
-    KEY("rollout_fragment_length", "num_steps horizon", INT, rollout_fragment_length, NONE,
-        RANGE(1, 1e9), .choices = "auto", BY("auto", "128"),
+    KEY("rollout_fragment_length", "num_steps", INT, rollout_fragment_length, NONE, RANGE(1, 1e9),
+        .choices = "auto", BY("auto", "128"),
         IS("steps of an environment in one piece; auto: batch / (actors × environments)")),
     KEY("train_batch_size", "total_train_batch_size", INT, train_batch_size, RANGE(1, 1e9),
         BY("4000", "512"), IS("samples of an iteration")),
@@ -111,8 +111,10 @@ static const struct config_key keys[] = {
         INT, num_iterations, RANGE(1, 1e9), SAME("200"), IS("then it ends")),
     KEY("stop_timesteps", "timesteps_total total_timesteps num_env_steps_sampled_lifetime", INT,
         stop_timesteps, NONE, RANGE(1, 1e15), SAME("null"), IS("samples after which it ends")),
+    KEY("stop_seconds", "time_total_s", NUMBER, stop_seconds, NONE, RANGE(0, 1e12), SAME("null"),
+        IS("of training, after which it ends")),
     KEY("stop_reward",
-        "stop.episode_reward_mean stop.episode_return_mean "
+        "stop.sampler_results/episode_reward_mean stop.episode_reward_mean stop.episode_return_mean "
         "stop.env_runners/episode_return_mean",
         NUMBER, stop_reward, NONE, RANGE(-INF, INF), SAME("null"),
         IS("mean return at which it ends")),
@@ -213,7 +215,7 @@ static const char ignored[] =
     "working_dir py_modules include_dashboard dashboard_host dashboard_port "
     "ignore_reinit_error local_mode address namespace _temp_dir plasma_directory "
     "object_spilling_config system_config logging_level log_to_driver configure_logging "
-    "no_done_at_end soft_horizon free_log_std conv_filters conv_activation "
+    "no_done_at_end free_log_std conv_filters conv_activation "
     "post_fcnet_activation max_seq_len lstm_cell_size lstm_use_prev_action "
     "lstm_use_prev_reward attention_dim attention_num_heads grayscale zero_mean dim "
     "framestack use_state_preprocessor output_layer fcnet_weights_initializer "
@@ -236,6 +238,8 @@ static const struct config_other others[] = {
     {"batch_mode", "truncate_episodes", false,
      "fragments have a fixed length, and the value of the last observation stands for the rest"},
     {"observation_filter", "NoFilter", false, "observations are learned from as they are"},
+    {"horizon", "", false, "episodes end where the environment ends them"},
+    {"soft_horizon", "false False no", false, "episodes end where the environment ends them"},
     {"clip_rewards", "false False no", false, "rewards count as they are"},
     {"grad_clip_by", "global_norm", false, "gradients are clipped by their global norm"},
 };

@@ -70,7 +70,7 @@ struct ppo_config {
     /* How long */
     int64_t num_iterations;
     int64_t stop_timesteps; /* None: no limit */
-    double stop_reward;     /* None: no such */
+    double stop_seconds, stop_reward; /* None: no such */
     int64_t eval_interval;  /* iterations; None: never */
     int64_t eval_episodes;
 

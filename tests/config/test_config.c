@@ -80,6 +80,8 @@ static void trees_refuse(void **state)
     refuses_tree("a: 1\nb: 2\na: 3\n", "line 3: a stands in line 1 already");
     refuses_tree("a: 1\n\tb: 2\n", "line 2: a tab");
     refuses_tree("a: [1, 2\nb: 3\n", "line 2");
+    refuses_tree("a: 1\nb:2\nc: 3\n", "line 2: a colon and a blank are missing");
+    refuses_tree("a: 1\nb：2\n", "line 2: a colon and a blank are missing");
     refuses_tree("a: *x\n", "line 1: *x: there is no &x");
     refuses_tree("a: &x [*x]\n", "there is no &x");
     refuses_tree("{a: 1}: 2\n", "a key is a word");
@@ -216,6 +218,19 @@ static void reads_files_of_rllib(void **state)
         assert_true(isnan(c->grad_clip));
         assert_int_equal(c->checkpoint_score_attr, PPO_SCORE_REWARD);
     }
+}
+
+/* Words that mean something else there than here. */
+static void knows_other_meanings(void **state)
+{
+    (void)state;
+    const struct ppo_config *c = good(
+        "a:\n  run: PPO\n  env: x\n  stop: {time_total_s: 60, env_runners/episode_return_mean: 9}\n"
+        "  config: {horizon: 5000, num_workers: 0, evaluation_interval: 0}\n");
+    assert_true(c->stop_seconds == 60 && c->stop_reward == 9 && c->num_env_runners == 0);
+    assert_int_equal(c->rollout_fragment_length, CONFIG_NONE);
+    assert_int_equal(c->eval_interval, 0);
+    assert_non_null(strstr(loaded->notes, "horizon: 5000 has no effect"));
 }
 
 static void has_defaults_by_semantics(void **state)
@@ -452,6 +467,7 @@ static void refuses_bad_ones(void **state)
     refuses(ENV "object_store_memory: much\n", "800M or 4GiB");
     refuses(ENV "use_lstm: true\n", "use_lstm: true is not there");
     refuses(ENV "config: {use_gae: false}\n", "use_gae: false is not there");
+    refuses(ENV "num_sgd_iter: {grid_search: [1, 4]}\n", "a training takes one value");
     refuses("run: DQN\nenv: x\n", "this is PPO");
     refuses("gamma: 0.9\n", "nothing to train on");
     refuses("sumo: {net_file: a.net.xml}\n", "has no traffic");
@@ -542,6 +558,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(trees_refuse),
         cmocka_unit_test(words_and_amounts),
         cmocka_unit_test_teardown(reads_files_of_rllib, free_loaded),
+        cmocka_unit_test_teardown(knows_other_meanings, free_loaded),
         cmocka_unit_test_teardown(has_defaults_by_semantics, free_loaded),
         cmocka_unit_test_teardown(has_layers, free_loaded),
         cmocka_unit_test_teardown(has_presets, free_loaded),
