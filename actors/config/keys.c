@@ -5,7 +5,6 @@
 
 #define AT(field) offsetof(struct ppo_settings, field)
 #define INF       INFINITY
-#define COUNT_MAX 1e12
 
 /* clang-format off */
 #define KEY(name_, also_, type_, field, ...) \
@@ -33,13 +32,13 @@ static const struct config_key keys[] = {
         BY("2", "1"), IS("rollout actors")),
     KEY("num_envs_per_env_runner", "num_envs_per_worker num_envs", INT, num_envs_per_env_runner,
         RANGE(1, 4096), BY("1", "4"), IS("environments of each")),
-    KEY("rollout_fragment_length", "num_steps horizon", INT, rollout_fragment_length, NONE,
-        RANGE(1, 1e9), .choices = "auto", BY("auto", "128"),
+    KEY("rollout_fragment_length", "num_steps", INT, rollout_fragment_length, NONE, RANGE(1, 1e9),
+        .choices = "auto", BY("auto", "128"),
         IS("steps of an environment in one piece; auto: batch / (actors × environments)")),
     KEY("train_batch_size", "total_train_batch_size", INT, train_batch_size, RANGE(1, 1e9),
         BY("4000", "512"), IS("samples of an iteration")),
     KEY("train_batch_size_per_learner", NULL, INT, train_batch_size_per_learner, NONE,
-        RANGE(1, 1e9), SAME("null"), IS("the same for each learner; it counts when it is set")),
+        RANGE(1, 1e7), SAME("null"), IS("the same for each learner; it counts when it is set")),
     KEY("max_policy_lag", NULL, INT, max_policy_lag, RANGE(0, 64), SAME("0"),
         IS("updates that a sample's policy may be behind; 0: sampling and learning take turns")),
 
@@ -106,14 +105,16 @@ static const struct config_key keys[] = {
     KEY("memory", "total_memory", BYTES, memory, NONE, SAME("null"),
         IS("that the run may take, its store included")),
     KEY("target_memory_gb", NULL, NUMBER, target_memory_gb, NONE, RANGE(0.1, 1e6), SAME("null"),
-        IS("in use on the host when caches are freed and environments go; 87.5 % if it does not say")),
+        IS("in use on the host when caches are freed and environments go; else 87.5 %")),
 
     KEY("num_iterations", "training_iteration iterations max_iterations stop.training_iteration",
-        INT, num_iterations, RANGE(1, COUNT_MAX), SAME("200"), IS("then it ends")),
+        INT, num_iterations, RANGE(1, 1e9), SAME("200"), IS("then it ends")),
     KEY("stop_timesteps", "timesteps_total total_timesteps num_env_steps_sampled_lifetime", INT,
         stop_timesteps, NONE, RANGE(1, 1e15), SAME("null"), IS("samples after which it ends")),
+    KEY("stop_seconds", "time_total_s", NUMBER, stop_seconds, NONE, RANGE(0, 1e12), SAME("null"),
+        IS("of training, after which it ends")),
     KEY("stop_reward",
-        "stop.episode_reward_mean stop.episode_return_mean "
+        "stop.sampler_results/episode_reward_mean stop.episode_reward_mean stop.episode_return_mean "
         "stop.env_runners/episode_return_mean",
         NUMBER, stop_reward, NONE, RANGE(-INF, INF), SAME("null"),
         IS("mean return at which it ends")),
@@ -131,6 +132,8 @@ static const struct config_key keys[] = {
     KEY("checkpoint_score_attr", "checkpoint_score_attribute", CHOICE, checkpoint_score_attr,
         .choices = "episode_reward_mean evaluation/episode_reward_mean episode_len_mean",
         SAME("episode_reward_mean"), IS("what the best one is best in")),
+    KEY("checkpoint_score_order", NULL, CHOICE, checkpoint_score_order, .choices = "max min",
+        SAME("max"), IS("whether more of it is better, or less")),
     KEY("tensorboard", NULL, BOOL, tensorboard, SAME("true"),
         IS("event files in the run's folder")),
     KEY("plots", NULL, BOOL, plots, SAME("true"), IS("a learning curve at the end, by gnuplot")),
@@ -164,58 +167,59 @@ static const struct config_key keys[] = {
 };
 
 /* As people, Tune and RLlib's own files group them. */
-#define GROUPS                                                                                     \
-    " config ppo PPO rllib ray ray_init ray_config train training train_config training_config "   \
-    "model network resources env_runners rollouts learner learners algorithm "                     \
-    "hyperparameters evaluation eval checkpoint checkpoints checkpoint_config checkpointing stop " \
-    "stopping_criteria tune run_config environment watch logging sumo "
+static const char groups[] =
+    " config ppo PPO rllib ray ray_init ray_config train training train_config "
+    "training_config model network resources env_runners rollouts learner learners "
+    "algorithm hyperparameters evaluation eval checkpoint checkpoints checkpoint_config "
+    "checkpointing stop stopping_criteria tune run_config environment watch logging sumo ";
 
 /* Words of RLlib, Tune and ray.init() that change nothing here, and of configurations around them.
  */
-#define IGNORED                                                                                            \
-    "framework framework_str framework_str_ eager_tracing "                                                \
-    "eager_max_retraces torch_compile_learner torch_compile_worker torch_ddp_kwargs "                      \
-    "torch_skip_nan_gradients tf_session_args local_tf_session_args log_level "                            \
-    "log_sys_usage disable_env_checking is_atari auto_wrap_old_gym_envs render_env "                       \
-    "record_env clip_actions normalize_actions "                                                           \
-    "update_worker_filter_stats use_worker_filter_stats synchronize_filters compress_observations "        \
-    "sample_async sample_collector sampler_perf_stats_ema_coef "                                           \
-    "enable_connectors env_to_module_connector module_to_env_connector "                                   \
-    "remote_worker_envs remote_env_batch_wait_ms validate_workers_after_construction "                     \
-    "validate_env_runners_after_construction preprocessor_pref ignore_worker_failures "                    \
-    "ignore_env_runner_failures recreate_failed_workers recreate_failed_env_runners "                      \
-    "restart_failed_env_runners restart_failed_sub_environments max_num_worker_restarts "                  \
-    "max_num_env_runner_restarts delay_between_worker_restarts_s "                                         \
-    "delay_between_env_runner_restarts_s num_consecutive_worker_failures_tolerance "                       \
-    "num_consecutive_env_runner_failures_tolerance worker_health_probe_timeout_s "                         \
-    "env_runner_health_probe_timeout_s worker_restore_timeout_s env_runner_restore_timeout_s "             \
-    "fake_sampler simple_optimizer shuffle_sequences policies "                                            \
-    "policies_to_train policy_mapping_fn policy_map_capacity policy_map_cache "                            \
-    "policy_states_are_swappable multiagent observation_fn count_steps_by callbacks "                      \
-    "callbacks_class logger_config logger_creator logger_type extra_python_environs_for_driver "           \
-    "extra_python_environs_for_worker placement_strategy custom_resources_per_worker "                     \
-    "custom_resources_per_env_runner custom_model_config "                                                 \
-    "custom_action_dist custom_eval_function metrics_num_episodes_for_smoothing "                          \
-    "metrics_episode_collection_timeout_s min_time_s_per_iteration min_time_s_per_reporting "              \
-    "min_iter_time_s min_sample_timesteps_per_iteration min_train_timesteps_per_iteration "                \
-    "keep_per_episode_custom_metrics timesteps_per_iteration evaluation_num_workers "                      \
-    "evaluation_num_env_runners evaluation_config evaluation_parallel_to_training "                        \
-    "evaluation_duration_unit evaluation_sample_timeout_s evaluation_force_reset_envs_before_iteration "   \
-    "always_attach_evaluation_results off_policy_estimation_methods ope_split_batch_by_episode "           \
-    "input input_ input_config output output_config output_max_file_size actions_in_input_normalized "     \
-    "postprocess_inputs shuffle_buffer_size export_native_model_files checkpoint_trainable_policies_only " \
-    "enable_rl_module_and_learner enable_env_runner_and_connector_v2 rl_module_spec "                      \
-    "learner_class num_learner_threads local_gpu_idx export_dir local_dir storage_path "                   \
-    "sync_config failure_config verbose progress_reporter resume restore max_failures num_samples "        \
-    "scheduler search_alg reuse_actors trial_resources checkpoint_score_order "                            \
-    "runtime_env env_vars wsl2 pip working_dir py_modules include_dashboard dashboard_host "               \
-    "dashboard_port ignore_reinit_error local_mode address namespace _temp_dir plasma_directory "          \
-    "object_spilling_config system_config logging_level log_to_driver configure_logging "                  \
-    "no_done_at_end soft_horizon free_log_std conv_filters conv_activation "                               \
-    "post_fcnet_activation max_seq_len lstm_cell_size lstm_use_prev_action lstm_use_prev_reward "          \
-    "attention_dim attention_num_heads grayscale zero_mean dim framestack use_state_preprocessor "         \
-    "output_layer fcnet_weights_initializer fcnet_bias_initializer in_evaluation "                         \
-    "seed_env optimizer timesteps_since_restore"
+static const char ignored[] =
+    "framework framework_str framework_str_ eager_tracing eager_max_retraces "
+    "torch_compile_learner torch_compile_worker torch_ddp_kwargs torch_skip_nan_gradients "
+    "tf_session_args local_tf_session_args log_level log_sys_usage disable_env_checking "
+    "is_atari auto_wrap_old_gym_envs render_env record_env clip_actions normalize_actions "
+    "update_worker_filter_stats use_worker_filter_stats synchronize_filters "
+    "compress_observations sample_async sample_collector sampler_perf_stats_ema_coef "
+    "enable_connectors env_to_module_connector module_to_env_connector remote_worker_envs "
+    "remote_env_batch_wait_ms validate_workers_after_construction "
+    "validate_env_runners_after_construction preprocessor_pref ignore_worker_failures "
+    "ignore_env_runner_failures recreate_failed_workers recreate_failed_env_runners "
+    "restart_failed_env_runners restart_failed_sub_environments max_num_worker_restarts "
+    "max_num_env_runner_restarts delay_between_worker_restarts_s "
+    "delay_between_env_runner_restarts_s num_consecutive_worker_failures_tolerance "
+    "num_consecutive_env_runner_failures_tolerance worker_health_probe_timeout_s "
+    "env_runner_health_probe_timeout_s worker_restore_timeout_s "
+    "env_runner_restore_timeout_s fake_sampler simple_optimizer shuffle_sequences policies "
+    "policies_to_train policy_mapping_fn policy_map_capacity policy_map_cache "
+    "policy_states_are_swappable multiagent observation_fn count_steps_by callbacks "
+    "callbacks_class logger_config logger_creator logger_type "
+    "extra_python_environs_for_driver extra_python_environs_for_worker placement_strategy "
+    "custom_resources_per_worker custom_resources_per_env_runner custom_model_config "
+    "custom_eval_function metrics_num_episodes_for_smoothing "
+    "metrics_episode_collection_timeout_s min_time_s_per_iteration min_time_s_per_reporting "
+    "min_iter_time_s min_sample_timesteps_per_iteration min_train_timesteps_per_iteration "
+    "keep_per_episode_custom_metrics timesteps_per_iteration evaluation_num_workers "
+    "evaluation_num_env_runners evaluation_config evaluation_parallel_to_training "
+    "evaluation_duration_unit evaluation_sample_timeout_s "
+    "evaluation_force_reset_envs_before_iteration always_attach_evaluation_results "
+    "off_policy_estimation_methods ope_split_batch_by_episode input input_ input_config "
+    "output output_config output_max_file_size actions_in_input_normalized "
+    "postprocess_inputs shuffle_buffer_size export_native_model_files "
+    "checkpoint_trainable_policies_only enable_rl_module_and_learner "
+    "enable_env_runner_and_connector_v2 rl_module_spec learner_class num_learner_threads "
+    "local_gpu_idx export_dir local_dir storage_path sync_config failure_config verbose "
+    "progress_reporter resume restore max_failures num_samples scheduler search_alg "
+    "reuse_actors trial_resources runtime_env env_vars wsl2 pip "
+    "working_dir py_modules include_dashboard dashboard_host dashboard_port "
+    "ignore_reinit_error local_mode address namespace _temp_dir plasma_directory "
+    "object_spilling_config system_config logging_level log_to_driver configure_logging "
+    "no_done_at_end free_log_std conv_filters conv_activation "
+    "post_fcnet_activation max_seq_len lstm_cell_size lstm_use_prev_action "
+    "lstm_use_prev_reward attention_dim attention_num_heads grayscale zero_mean dim "
+    "framestack use_state_preprocessor output_layer fcnet_weights_initializer "
+    "fcnet_bias_initializer in_evaluation seed_env optimizer timesteps_since_restore";
 
 #define FLAT "networks here are of fully connected layers (fcnet_hiddens)"
 
@@ -234,6 +238,8 @@ static const struct config_other others[] = {
     {"batch_mode", "truncate_episodes", false,
      "fragments have a fixed length, and the value of the last observation stands for the rest"},
     {"observation_filter", "NoFilter", false, "observations are learned from as they are"},
+    {"horizon", "", false, "episodes end where the environment ends them"},
+    {"soft_horizon", "false False no", false, "episodes end where the environment ends them"},
     {"clip_rewards", "false False no", false, "rewards count as they are"},
     {"grad_clip_by", "global_norm", false, "gradients are clipped by their global norm"},
 };
@@ -241,8 +247,8 @@ static const struct config_other others[] = {
 const struct config_schema ppo_schema = {.keys = keys,
                                          .n = sizeof(keys) / sizeof(keys[0]),
                                          .size = sizeof(struct ppo_settings),
-                                         .groups = GROUPS,
-                                         .ignored = IGNORED,
+                                         .groups = groups,
+                                         .ignored = ignored,
                                          .others = others,
                                          .n_others = sizeof(others) / sizeof(others[0]),
                                          .open_section = "sumo",

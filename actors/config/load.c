@@ -115,19 +115,26 @@ static int add_sets(struct load *l)
     return 0;
 }
 
+/* In a group, as config_apply() would find it. */
+static const struct config_node *find_anywhere(const struct config_node *root, const char *name)
+{
+    const struct config_node *found = config_node_find(root, name);
+    for (const struct config_node *group = root->first; group && !found; group = group->next) {
+        char word[CONFIG_WORD_MAX + 4];
+        snprintf(word, sizeof(word), " %.*s ", (int)CONFIG_WORD_MAX, group->key);
+        if (group->kind == CONFIG_MAPPING && strstr(ppo_schema.groups, word))
+            found = find_anywhere(group, name);
+    }
+    return found;
+}
+
 /* What has to be known before the others can be read: the topmost layer's word. */
 static const struct config_node *early(const struct load *l, const char *name)
 {
-    for (uint32_t i = l->n; i-- > 1;) {
-        const struct config_node *root = l->layers[i].tree->root;
-        const struct config_node *found = config_node_find(root, name);
-        const struct config_node *inner = config_node_find(root, "config");
-        if (!found && inner && inner->kind == CONFIG_MAPPING)
-            found = config_node_find(inner, name);
-        if (found)
-            return found;
-    }
-    return NULL;
+    const struct config_node *found = NULL;
+    for (uint32_t i = l->n; i-- > 1 && !found;)
+        found = find_anywhere(l->layers[i].tree->root, name);
+    return found;
 }
 
 static int add_preset(struct load *l)
@@ -160,7 +167,8 @@ static int apply_layers(struct load *l)
         semantics && semantics->kind == CONFIG_SCALAR && !strcasecmp(semantics->text, "cleanrl");
     char preset[sizeof(l->out->config.preset)];
     memcpy(preset, l->out->config.preset, sizeof(preset));
-    config_defaults(read, cleanrl ? PPO_LIKE_CLEANRL : PPO_LIKE_RLLIB);
+    if (config_defaults(read, cleanrl ? PPO_LIKE_CLEANRL : PPO_LIKE_RLLIB))
+        return fail(l, "%s", read->why);
     for (uint32_t i = 0; i < l->n; i++) {
         if (l->layers[i].tree && config_apply(read, l->layers[i].name, l->layers[i].tree))
             return fail(l, "%s", read->why);
@@ -256,6 +264,27 @@ static int find_files(struct load *l, const char *key, char *list, bool several)
     return 0;
 }
 
+/* How long a step is, where only the sumocfg says it: max_steps counts them. SUMO's usual one is 1
+ * s. */
+static double step_of(const char *sumocfg)
+{
+    double step = 1;
+    char *line = NULL;
+    size_t cap = 0;
+    FILE *file = fopen(sumocfg, "re");
+    while (file && getline(&line, &cap, file) > 0) {
+        const char *at = strstr(line, "<step-length");
+        const char *value = at ? strstr(at, "value=") : NULL;
+        double x = value && value[6] ? strtod(value + 7, NULL) : 0;
+        if (x >= 0.001 && x <= 3600)
+            step = x;
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    return step;
+}
+
 static int find_all_files(struct load *l)
 {
     struct ppo_sumo *s = &l->out->config.sumo;
@@ -267,6 +296,13 @@ static int find_all_files(struct load *l)
                    find_files(l, "additional_files", s->additional_files, true)
                ? -1
                : 0;
+}
+
+static void find_step(struct load *l)
+{
+    struct ppo_sumo *s = &l->out->config.sumo;
+    if (s->max_steps != CONFIG_NONE && isnan(s->time_step))
+        s->time_step = l->ask->no_files || !s->sumocfg_file[0] ? 1 : step_of(s->sumocfg_file);
 }
 
 /* ---- Notes ---- */
@@ -284,6 +320,48 @@ static void write_notes(struct ppo_loaded *out)
         out->notes[used - 1] = 0;
 }
 
+/* ---- Options of the environment ---- */
+
+__attribute__((format(printf, 3, 4))) static void add_option(struct config_options *o,
+                                                             const char *key, const char *fmt, ...)
+{
+    va_list args;
+    for (uint32_t i = 0; i < o->n; i++) {
+        if (!strcmp(o->at[i].key, key))
+            return; /* env_config says it */
+    }
+    if (o->n == CONFIG_OPTIONS_MAX)
+        return;
+    va_start(args, fmt);
+    vsnprintf(o->at[o->n].value, sizeof(o->at[0].value), fmt, args);
+    va_end(args);
+    snprintf(o->at[o->n++].key, sizeof(o->at[0].key), "%s", key);
+}
+
+void ppo_env_options(const struct ppo_settings *config, struct config_options *ret)
+{
+    static const char *const backends[] = {"auto", "libsumo", "traci"};
+    const struct ppo_sumo *s = &config->sumo;
+    *ret = config->env_config;
+    if (!config->has_sumo)
+        return;
+    if (s->sumocfg_file[0])
+        add_option(ret, "scenario", "%s", s->sumocfg_file);
+    if (s->net_file[0])
+        add_option(ret, "net_file", "%s", s->net_file);
+    if (s->route_file[0])
+        add_option(ret, "route_files", "%s", s->route_file);
+    if (s->additional_files[0])
+        add_option(ret, "additional_files", "%s", s->additional_files);
+    if (!isnan(s->time_step))
+        add_option(ret, "step_length", "%.10g", s->time_step);
+    if (s->max_steps != CONFIG_NONE)
+        add_option(ret, "num_seconds", "%.10g", (double)s->max_steps * s->time_step);
+    add_option(ret, "step_timeout", "%.10g", s->env_timeout);
+    add_option(ret, "gui", "%s", s->use_gui ? "true" : "false");
+    add_option(ret, "backend", "%s", backends[s->backend]);
+}
+
 /* ---- The whole ---- */
 
 static int load_all(struct load *l)
@@ -292,6 +370,7 @@ static int load_all(struct load *l)
     if (add_file(l) || add_sets(l) || add_preset(l) || apply_layers(l) || check_together(l) ||
         find_all_files(l))
         return -1;
+    find_step(l);
     write_notes(l->out);
     return 0;
 }

@@ -116,8 +116,8 @@ static void place_learning(const struct ppo_settings *c, struct ppo_plan *p)
     p->updates = p->minibatches * p->epochs;
     if (p->samples % minibatch)
         say(p,
-            "%llu of %llu samples are left out of each epoch, others each time: minibatch_size %llu "
-            "does not divide them",
+            "%llu of %llu samples are left out of each epoch, others each time: minibatch_size "
+            "%llu does not divide them",
             (unsigned long long)(p->samples % minibatch), (unsigned long long)p->samples,
             (unsigned long long)minibatch);
 }
@@ -147,8 +147,7 @@ static void place_cpus(const struct ppo_settings *c, const struct ppo_resources 
     }
     if (sampling > left)
         p->cpus_per_runner = left / p->runners;
-    say(p,
-        "%u rollout actors%s share %g CPUs, %.3g each: they are slower for it, with the same numbers",
+    say(p, "%u rollout actors%s share %g CPUs, %.3g each: slower, with the same numbers",
         p->runners, p->policy_lag ? " beside the learners" : "", left, p->cpus_per_runner);
 }
 

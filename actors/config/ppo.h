@@ -39,7 +39,7 @@ struct ppo_settings {
     int64_t rollout_fragment_length;   /* None: auto */
     int64_t train_batch_size;          /* samples of an iteration */
     int64_t train_batch_size_per_learner; /* None: the above counts */
-    int64_t max_policy_lag;            /* updates that a sample's policy may be behind; 0: synchronous */
+    int64_t max_policy_lag;            /* updates that a sample's policy may be behind; 0: none */
 
     /* Learning */
     int64_t minibatch_size, num_epochs;
@@ -70,7 +70,7 @@ struct ppo_settings {
     /* How long */
     int64_t num_iterations;
     int64_t stop_timesteps; /* None: no limit */
-    double stop_reward;     /* None: no such */
+    double stop_seconds, stop_reward; /* None: no such */
     int64_t eval_interval;  /* iterations; None: never */
     int64_t eval_episodes;
 
@@ -78,7 +78,7 @@ struct ppo_settings {
     int64_t checkpoint_interval; /* iterations; None: only at the end */
     int64_t keep_last_n;         /* None: all */
     bool checkpoint_at_end;
-    int checkpoint_score_attr;
+    int checkpoint_score_attr, checkpoint_score_order; /* enum ppo_score; 1: less is better */
     bool tensorboard, plots;
     char notify[CONFIG_TEXT_MAX];
 
@@ -118,6 +118,11 @@ struct ppo_loaded {
  * file's folder, or else to the current one, become absolute. */
 int ppo_settings_load(const struct ppo_load *load, struct ppo_loaded **ret_loaded);
 void ppo_settings_free(struct ppo_loaded **loaded);
+
+/* env_config, and the section sumo in the words of the environment of traffic signals: scenario,
+ * net_file, route_files, step_length, num_seconds (max_steps × time_step) … What env_config says
+ * wins. */
+void ppo_env_options(const struct ppo_settings *config, struct config_options *ret);
 
 /* Presets, in the order of configs/ppo; NULL behind the last one. */
 const char *ppo_preset_name(size_t i);

@@ -273,20 +273,27 @@ int config_apply(struct config_read *r, const char *layer, const struct config_t
     return walk(r, layer, "", tree->root);
 }
 
-void config_defaults(struct config_read *r, int variant)
+static int take_default(struct config_read *r, const struct config_key *key, const char *usual)
+{
+    char text[256], wrong[256] = "";
+    struct config_tree *tree = NULL;
+    snprintf(text, sizeof(text), "v: %s", usual);
+    if (config_tree_parse(text, strlen(text), &tree, wrong, sizeof(wrong)))
+        return fail(r, "the default", 0, "of %s: %s", key->name, wrong);
+    int rc = config_read_value(key, tree->root->first, r->target, wrong, sizeof(wrong));
+    assert(rc == 0); /* the table is wrong */
+    config_tree_free(&tree);
+    return rc;
+}
+
+int config_defaults(struct config_read *r, int variant)
 {
     memset(r->target, 0, r->schema->size);
     for (size_t i = 0; i < r->schema->n; i++) {
         const struct config_key *key = &r->schema->keys[i];
-        const char *usual = variant && key->usual[1] ? key->usual[1] : key->usual[0];
-        char text[256], wrong[256] = "";
-        struct config_tree *tree = NULL;
-        snprintf(text, sizeof(text), "v: %s", usual);
-        int rc = config_tree_parse(text, strlen(text), &tree, wrong, sizeof(wrong));
-        if (rc == 0)
-            rc = config_read_value(key, tree->root->first, r->target, wrong, sizeof(wrong));
-        assert(rc == 0); /* a table that is wrong; or no memory for a line */
-        config_tree_free(&tree);
+        if (take_default(r, key, variant && key->usual[1] ? key->usual[1] : key->usual[0]))
+            return -1;
         r->origins[i] = (struct config_origin){NULL, 0};
     }
+    return 0;
 }

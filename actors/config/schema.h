@@ -50,7 +50,7 @@ struct config_points {
 struct config_options { /* mappings within it are "outer.inner", lists "1,2" */
     uint32_t n;
     struct {
-        char key[64], value[256];
+        char key[64], value[CONFIG_TEXT_MAX];
     } at[CONFIG_OPTIONS_MAX];
 };
 
@@ -107,14 +107,14 @@ struct config_read { /* zeroed at first but for schema and target */
     char why[CONFIG_WHY_MAX];
 };
 
-/* All keys get their defaults of that variant. */
-void config_defaults(struct config_read *read, int variant);
+/* All keys get their defaults of that variant. -1: no memory. */
+int config_defaults(struct config_read *read, int variant);
 /* What the tree holds, over what is there. `layer` is the file's name, or "--set lr=1", and is
  * kept. -1: the sentence is in read->why, and the target is to be thrown away. */
 int config_apply(struct config_read *read, const char *layer, const struct config_tree *tree);
 
 /* The value as YAML, on one line. `text` has room for CONFIG_VALUE_MAX bytes. */
-#define CONFIG_VALUE_MAX 131072u
+#define CONFIG_VALUE_MAX (512u * 1024)
 const char *config_value(const struct config_key *key, const void *target, char *text);
 /* All of it as YAML, with its origins where they are given; read again it is the same. */
 void config_write(const struct config_schema *schema, const void *target,

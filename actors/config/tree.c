@@ -129,6 +129,9 @@ static int fail_in_yaml(struct parse *p)
             line += p->text[i] == '\n';
         return fail(p, line, "the file is not UTF-8 there (%s)", problem);
     }
+    if (p->yaml.context && strstr(problem, "expected ':'"))
+        return fail(p, p->yaml.context_mark.line + 1,
+                    "a colon and a blank are missing, as in \"key: value\"");
     if (at < p->size && p->text[at] == '\t')
         return fail(p, line, "a tab; YAML indents by blanks");
     return fail(p, line, "this is not YAML: %s", problem);

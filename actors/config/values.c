@@ -64,7 +64,9 @@ static int refuse(const struct value *v)
 {
     char want[256];
     config_wanted(v->key, want, sizeof(want));
-    if (v->node->kind != CONFIG_SCALAR)
+    if (v->node->kind == CONFIG_MAPPING && config_node_find(v->node, "grid_search"))
+        snprintf(v->wrong, v->size, "is a grid_search of Tune's: a training takes one value");
+    else if (v->node->kind != CONFIG_SCALAR)
         snprintf(v->wrong, v->size, "must be %s, and is %s", want, kind_name(v->node));
     else if (config_node_is_null(v->node))
         snprintf(v->wrong, v->size, "must be %s, and is empty", want);

@@ -29,6 +29,8 @@ static int number(double x, char *text, size_t size)
 {
     if (isnan(x))
         return 0;
+    if (x == floor(x) && fabs(x) < 1e15)
+        return snprintf(text, size, "%.0f", x);
     for (int digits = 6; digits < 17; digits++) {
         int n = snprintf(text, size, "%.*g", digits, x);
         if (strtod(text, NULL) == x)

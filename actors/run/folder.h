@@ -30,7 +30,8 @@ const char *run_folder_in(const struct run_folder *folder, const char *name, cha
 
 /* config.yaml: the settings with where they come from. Read again by ppo_settings_load(), it is the same
  * run. */
-int run_folder_write_config(const struct run_folder *folder, const struct ppo_loaded *loaded, char *why);
+int run_folder_write_config(const struct run_folder *folder, const struct ppo_loaded *loaded,
+                            char *why);
 /* The settings as hparams, beside the scalars named in `metrics`. 0 or a negative errno. */
 int run_write_hparams(struct report_tb *tb, double wall_time, const struct ppo_settings *config,
                       const char *const *metrics, size_t n_metrics);

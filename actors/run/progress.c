@@ -15,12 +15,13 @@
 void run_seconds_text(double seconds, char *out, size_t size)
 {
     unsigned long long s = seconds > 0 && seconds < 1e15 ? (unsigned long long)(seconds + 0.5) : 0;
+    unsigned long long minutes = (s + 30) / 60;
     if (s < 120)
         snprintf(out, size, "%llu s", s);
     else if (s < 7200)
-        snprintf(out, size, "%llu min", s / 60);
+        snprintf(out, size, "%llu min", minutes);
     else if (s < 172800)
-        snprintf(out, size, "%llu h %02llu min", s / 3600, s / 60 % 60);
+        snprintf(out, size, "%llu h %02llu min", minutes / 60, minutes % 60);
     else
         snprintf(out, size, "%llu days %llu h", s / 86400, s / 3600 % 24);
 }

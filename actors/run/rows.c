@@ -99,14 +99,14 @@ static double run_now(void)
 static int open_files(struct run_rows *r, char *why)
 {
     char csv[RUN_PATH_MAX], json[RUN_PATH_MAX], tb[RUN_PATH_MAX];
-    const char *folder = r->o.folder;
+    const char *folder = r->o.folder ? r->o.folder : ".";
     int error = run_make_folders(folder);
     if (snprintf(csv, sizeof(csv), "%s/progress.csv", folder) >= (int)sizeof(csv) - 16)
         error = -ENAMETOOLONG;
     if (error)
         return run_tensors_fail(why, "%.300s: %s", folder, strerror(-error));
-    snprintf(json, sizeof(json), "%.*s/result.json", (int)strlen(folder), folder);
-    snprintf(tb, sizeof(tb), "%.*s/tensorboard", (int)strlen(folder), folder);
+    snprintf(json, sizeof(json), "%s/result.json", folder);
+    snprintf(tb, sizeof(tb), "%s/tensorboard", folder);
     if (!r->o.resume)
         unlink(csv);
     if (cut_csv(r, csv, why))

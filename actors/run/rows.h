@@ -39,9 +39,9 @@ int run_rows_add(struct run_rows *rows, const struct run_row *row, char *why);
 struct report_tb *run_rows_tensorboard(struct run_rows *rows);
 void run_rows_close(struct run_rows **rows);
 
-/* Columns of a progress.csv by name, as arrays of `*ret_n`; not a number where a cell is empty. Ownership:
- * free() of *ret_values, in which they stand one behind the other. A column that is not there has no
- * numbers. -1 with a sentence. */
+/* Columns of a progress.csv by name, as arrays of `*ret_n`; not a number where a cell is empty, or
+ * where there is no such column. Ownership: free() of *ret_values, in which they stand one behind the
+ * other. -1 with a sentence. */
 int run_rows_load(const char *folder, const char *const *names, size_t n_names, double **ret_values,
                   size_t *ret_n, char *why);
 

@@ -18,8 +18,8 @@
 
 /* X(name, bytes of an element) */
 #define RUN_TYPE_MAP(X)                                                                             \
-    X(F64, 8) X(I64, 8) X(U64, 8) X(F32, 4) X(I32, 4) X(U32, 4) X(F16, 2) X(BF16, 2) X(I16, 2) X(U16, 2) \
-    X(I8, 1) X(U8, 1) X(BOOL, 1)
+    X(F64, 8) X(I64, 8) X(U64, 8) X(F32, 4) X(I32, 4) X(U32, 4) X(F16, 2) X(BF16, 2) X(I16, 2)      \
+    X(U16, 2) X(I8, 1) X(U8, 1) X(BOOL, 1)
 #define X(name, size) RUN_##name,
 enum run_type { RUN_TYPE_MAP(X) RUN_TYPES };
 #undef X

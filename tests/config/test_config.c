@@ -80,6 +80,8 @@ static void trees_refuse(void **state)
     refuses_tree("a: 1\nb: 2\na: 3\n", "line 3: a stands in line 1 already");
     refuses_tree("a: 1\n\tb: 2\n", "line 2: a tab");
     refuses_tree("a: [1, 2\nb: 3\n", "line 2");
+    refuses_tree("a: 1\nb:2\nc: 3\n", "line 2: a colon and a blank are missing");
+    refuses_tree("a: 1\nb：2\n", "line 2: a colon and a blank are missing");
     refuses_tree("a: *x\n", "line 1: *x: there is no &x");
     refuses_tree("a: &x [*x]\n", "there is no &x");
     refuses_tree("{a: 1}: 2\n", "a key is a word");
@@ -192,7 +194,8 @@ static void reads_files_of_rllib(void **state)
         "    vf_loss_coeff: .5\n    vf_clip_param: 5.0\n    evaluation_interval: 7\n"
         "    model: {fcnet_hiddens: [32, 16], fcnet_activation: ReLU}\n"
         "    num_gpus: 1\n    num_gpus_per_learner: 0.5\n    grad_clip: null\n"
-        "  ray_init: {num_cpus: 8}\n  checkpoint_config: {num_to_keep: 4, checkpoint_at_end: false,\n"
+        "  ray_init: {num_cpus: 8}\n"
+        "  checkpoint_config: {num_to_keep: 4, checkpoint_at_end: false,\n"
         "    checkpoint_score_attribute: episode_reward_mean}\n"};
     for (int i = 0; i < 2; i++) {
         const struct ppo_settings *c = good(texts[i]);
@@ -215,6 +218,19 @@ static void reads_files_of_rllib(void **state)
         assert_true(isnan(c->grad_clip));
         assert_int_equal(c->checkpoint_score_attr, PPO_SCORE_REWARD);
     }
+}
+
+/* Words that mean something else there than here. */
+static void knows_other_meanings(void **state)
+{
+    (void)state;
+    const struct ppo_settings *c = good(
+        "a:\n  run: PPO\n  env: x\n  stop: {time_total_s: 60, env_runners/episode_return_mean: 9}\n"
+        "  config: {horizon: 5000, num_workers: 0, evaluation_interval: 0}\n");
+    assert_true(c->stop_seconds == 60 && c->stop_reward == 9 && c->num_env_runners == 0);
+    assert_int_equal(c->rollout_fragment_length, CONFIG_NONE);
+    assert_int_equal(c->eval_interval, 0);
+    assert_non_null(strstr(loaded->notes, "horizon: 5000 has no effect"));
 }
 
 static void has_defaults_by_semantics(void **state)
@@ -244,6 +260,10 @@ static void has_layers(void **state)
     assert_int_equal(load("env: CartPole-v1\npreset: normal\n", "max", "num_workers=3"), 0);
     assert_true(loaded->config.num_env_runners == 3 && loaded->config.num_epochs == 15);
     assert_string_equal(loaded->config.preset, "max");
+    good("config: {env: CartPole-v1, model: {semantics: cleanrl}}\ntraining: {preset: max}\n");
+    assert_true(loaded->config.num_env_runners == 8 && loaded->config.semantics == PPO_LIKE_CLEANRL);
+    assert_true(loaded->config.kl_coeff == 0);
+    c = &loaded->config;
     assert_int_equal(load(NULL, NULL, "lr=[[0, 1e-3], [1e6, 0]]"), 0);
     assert_true(loaded->config.lr == 1e-3 && loaded->config.lr_schedule.at[1][0] == 1e6);
     assert_int_equal(load(NULL, NULL, "model.fcnet_hiddens=[]"), 0);
@@ -366,6 +386,53 @@ static void finds_files(void **state)
     rmdir(folder);
 }
 
+static const char *option(const struct config_options *o, const char *key)
+{
+    for (uint32_t i = 0; i < o->n; i++) {
+        if (!strcmp(o->at[i].key, key))
+            return o->at[i].value;
+    }
+    return "";
+}
+
+/* For the environment: its own words, and seconds for steps. */
+static void gives_options(void **state)
+{
+    (void)state;
+    static struct config_options o;
+    char folder[] = "/tmp/test_config.XXXXXX", path[600];
+    ppo_env_options(good("sumo: {sumocfg_file: a, time_step: 0.1, max_steps: 3600, delta_time: 10, "
+                         "use_gui: true, env_timeout: 7, backend: traci, scenario: cross}\n"),
+                    &o);
+    assert_string_equal(option(&o, "scenario"), "cross"); /* what is said there wins */
+    assert_string_equal(option(&o, "step_length"), "0.1");
+    assert_string_equal(option(&o, "num_seconds"), "360");
+    assert_string_equal(option(&o, "delta_time"), "10");
+    assert_string_equal(option(&o, "gui"), "true");
+    assert_string_equal(option(&o, "step_timeout"), "7");
+    assert_string_equal(option(&o, "backend"), "traci");
+    assert_string_equal(option(&o, "net_file"), "");
+    ppo_env_options(good("env: CartPole-v1\nenv_config: {a: 1}\n"), &o);
+    assert_true(o.n == 1);
+    /* A step is as long as the sumocfg says. */
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/a.sumocfg", folder);
+    FILE *file = fopen(path, "w");
+    fputs("<configuration><time>\n <step-length value=\"0.5\"/>\n</time></configuration>\n", file);
+    fclose(file);
+    char set[700];
+    snprintf(set, sizeof(set), "sumo.sumocfg_file=%s", path);
+    const char *const sets[] = {set, "sumo.max_steps=100"};
+    const struct ppo_load ask = {.sets = sets, .n_sets = 2};
+    ppo_settings_free(&loaded);
+    assert_int_equal(ppo_settings_load(&ask, &loaded), 0);
+    ppo_env_options(&loaded->config, &o);
+    assert_string_equal(option(&o, "num_seconds"), "50");
+    assert_string_equal(option(&o, "scenario"), path);
+    unlink(path);
+    rmdir(folder);
+}
+
 static void refuses_bad_ones(void **state)
 {
     (void)state;
@@ -400,6 +467,7 @@ static void refuses_bad_ones(void **state)
     refuses(ENV "object_store_memory: much\n", "800M or 4GiB");
     refuses(ENV "use_lstm: true\n", "use_lstm: true is not there");
     refuses(ENV "config: {use_gae: false}\n", "use_gae: false is not there");
+    refuses(ENV "num_sgd_iter: {grid_search: [1, 4]}\n", "a training takes one value");
     refuses("run: DQN\nenv: x\n", "this is PPO");
     refuses("gamma: 0.9\n", "nothing to train on");
     refuses("sumo: {net_file: a.net.xml}\n", "has no traffic");
@@ -425,11 +493,11 @@ static void writes_what_it_reads(void **state)
     char *text = NULL;
     size_t size;
     assert_int_equal(
-        load(
-            "env: 'a \"b\" \\ \xe4\xbb\xbf'\npreset: max\nlr: [[0, 3e-4], [1e6, 0.1]]\nnum_cpus: None\n"
-            "vf_clip_param: .inf\nsumo: {delta_time: 10, net_file: a, route_file: b, signals: [x, y]}\n"
-            "env_config: {z: {w: null}}\nnotify: \"two\\nlines\"\n",
-            NULL, "stop_reward=-1.5"),
+        load("env: 'a \"b\" \\ \xe4\xbb\xbf'\npreset: max\nlr: [[0, 3e-4], [1e6, 0.1]]\n"
+             "num_cpus: None\nvf_clip_param: .inf\n"
+             "sumo: {delta_time: 10, net_file: a, route_file: b, signals: [x, y]}\n"
+             "env_config: {z: {w: null}}\nnotify: \"two\\nlines\"\n",
+             NULL, "stop_reward=-1.5"),
         0);
     before = loaded->config;
     FILE *file = open_memstream(&text, &size);
@@ -490,12 +558,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(trees_refuse),
         cmocka_unit_test(words_and_amounts),
         cmocka_unit_test_teardown(reads_files_of_rllib, free_loaded),
+        cmocka_unit_test_teardown(knows_other_meanings, free_loaded),
         cmocka_unit_test_teardown(has_defaults_by_semantics, free_loaded),
         cmocka_unit_test_teardown(has_layers, free_loaded),
         cmocka_unit_test_teardown(has_presets, free_loaded),
         cmocka_unit_test_teardown(lists_what_means_nothing, free_loaded),
         cmocka_unit_test_teardown(reads_the_section_sumo, free_loaded),
         cmocka_unit_test_teardown(finds_files, free_loaded),
+        cmocka_unit_test_teardown(gives_options, free_loaded),
         cmocka_unit_test_teardown(refuses_bad_ones, free_loaded),
         cmocka_unit_test_teardown(writes_what_it_reads, free_loaded),
         cmocka_unit_test_teardown(tells_all_keys, free_loaded),
