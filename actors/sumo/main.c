@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/sumo/signals.h"
 #include "actors/sumo/tell.h"
 
 #define SEEDS_MAX 100000
@@ -17,11 +18,13 @@ static void usage(FILE *out)
     fputs(
         "usage: rtc sumo eval --scenario WHAT --controller NAME[,NAME…] [OPTION…]\n"
         "       rtc sumo signals --scenario WHAT\n"
-        "       rtc sumo list\n\n"
+        "       rtc sumo list\n"
+        "       rtc sumo env\n\n"
         "eval runs an episode for each seed, on all cores, and prints what RESCO measures: delay\n"
         "(time lost, and waited to get in), trip time, waiting time, queue. It writes a CSV for\n"
         "each controller and one plot. signals shows what the signals of a net are to a\n"
-        "controller. list names the scenarios and controllers there are.\n\n"
+        "controller. list names the scenarios and controllers there are, env what the\n"
+        "environment sumo-signals of <rtc/env.h> can be told.\n\n"
         "  --scenario WHAT    a name of `rtc sumo list`, or the path of a .sumocfg\n"
         "  --controller NAME  or several with commas, or all\n"
         "  --seeds N          episodes, with the seeds 1 to N (10)\n"
@@ -213,6 +216,23 @@ static int list(void)
     return 0;
 }
 
+static int list_options(void)
+{
+    puts("options of the environment sumo-signals, what they are when they are not given, and what "
+         "they say:");
+    for (const struct rtc_env_option *o = signals_options; o->key; o++)
+        printf("  %-20s %-9s %s\n", o->key, *o->value ? o->value : "\"\"", o->about);
+    puts("observations:");
+#define X(NAME, name, parts, about) printf("  %-20s %s\n", name, about);
+    SEE_OBSERVATIONS(X)
+#undef X
+    puts("rewards:");
+#define X(NAME, name, parts, about) printf("  %-20s %s\n", name, about);
+    SEE_REWARDS(X)
+#undef X
+    return 0;
+}
+
 static int show_signals(struct arguments *a)
 {
     struct scenario scenario;
@@ -303,7 +323,8 @@ int main(int argc, char **argv)
         return 0;
     }
     bool is_eval = !strcmp(command, "eval");
-    if (!is_eval && strcmp(command, "signals") && strcmp(command, "list")) {
+    if (!is_eval && strcmp(command, "signals") && strcmp(command, "list") &&
+        strcmp(command, "env")) {
         fprintf(stderr, "rtc sumo: there is no command \"%s\"; see rtc sumo --help\n", command);
         return 2;
     }
@@ -312,5 +333,7 @@ int main(int argc, char **argv)
         return rc == 1 ? 0 : rc;
     if (!strcmp(command, "list"))
         return list();
+    if (!strcmp(command, "env"))
+        return list_options();
     return is_eval ? eval(&a) : show_signals(&a);
 }

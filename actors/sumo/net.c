@@ -395,11 +395,24 @@ int sumo_sim_programs(struct sumo_sim *sim, uint32_t signal, struct sumo_program
 
 /* ---- Lanes behind lanes ---- */
 
-/* int: how many links; of each: lane, lane inside the junction, and six more. */
-int sumo_sim_lane_next(struct sumo_sim *sim, uint32_t lane, uint32_t **ret_lanes, uint32_t *ret_n)
+/* int: how many links; of each eight: lane, lane inside the junction, three flags, state,
+ * direction, length. */
+static struct sumo_next take_next(struct sumo_sim *sim, struct traci_in *in)
+{
+    struct sumo_next next = {.lane = lane_number(sim, traci_typed_text(in)), .direction = '?'};
+    skip_members(in, 5);
+    struct traci_text direction = traci_typed_text(in);
+    if (direction.size > 0)
+        next.direction = direction.at[0];
+    skip_members(in, 1);
+    return next;
+}
+
+int sumo_sim_lane_next(struct sumo_sim *sim, uint32_t lane, struct sumo_next **ret_next,
+                       uint32_t *ret_n)
 {
     struct traci_in value;
-    uint32_t n_lanes = 0;
+    uint32_t n_next = 0;
     int rc = sumo_net_lanes(sim);
     if (rc == 0 && lane >= sim->lanes.n)
         rc = sumo_fail(sim, RTC_E_INVALID, "lane number %u; there are %u", lane, sim->lanes.n);
@@ -412,19 +425,18 @@ int sumo_sim_lane_next(struct sumo_sim *sim, uint32_t lane, uint32_t **ret_lanes
     int32_t n = traci_typed_i32(&value);
     if (value.bad || n < 0 || (uint32_t)n > members)
         return sumo_malformed(sim);
-    uint32_t *lanes = calloc((size_t)n + 1, sizeof(*lanes));
-    if (!lanes)
+    struct sumo_next *next = calloc((size_t)n + 1, sizeof(*next));
+    if (!next)
         return sumo_fail(sim, RTC_E_NOMEM, "out of memory");
     for (int32_t i = 0; i < n && !value.bad; i++) {
-        lanes[n_lanes] = lane_number(sim, traci_typed_text(&value));
-        n_lanes += lanes[n_lanes] != SUMO_NONE;
-        skip_members(&value, 7);
+        next[n_next] = take_next(sim, &value);
+        n_next += next[n_next].lane != SUMO_NONE;
     }
     if (value.bad) {
-        free(lanes);
+        free(next);
         return sumo_malformed(sim);
     }
-    *ret_lanes = lanes;
-    *ret_n = n_lanes;
+    *ret_next = next;
+    *ret_n = n_next;
     return 0;
 }

@@ -203,7 +203,8 @@ static int find_next(struct maker *m, uint32_t from, const struct plan_signal *o
     ends[0] = seen.n;
     for (uint32_t hop = 0; hop < HOPS_MAX && done < seen.n && !rc; hop++) {
         for (; done < ends[hop] && !rc; done++) {
-            uint32_t *lanes, n, place = place_of(&m->lanes, seen.at[done]);
+            struct sumo_next *lanes;
+            uint32_t n, place = place_of(&m->lanes, seen.at[done]);
             if (place < m->plan->n_in) {
                 if (place_of(&own->lanes, place) == SUMO_NONE && add(next, place) == SUMO_NONE)
                     rc = fail(m, RTC_E_NOMEM);
@@ -214,7 +215,7 @@ static int find_next(struct maker *m, uint32_t from, const struct plan_signal *o
                 continue;
             }
             for (uint32_t i = 0; i < n; i++)
-                rc = add(&seen, lanes[i]) == SUMO_NONE ? fail(m, RTC_E_NOMEM) : rc;
+                rc = add(&seen, lanes[i].lane) == SUMO_NONE ? fail(m, RTC_E_NOMEM) : rc;
             free(lanes);
         }
         ends[hop + 1] = seen.n;
@@ -260,8 +261,39 @@ static bool lets_go(const struct plan_green *green, uint32_t index)
     return green->state[index] == (strchr(green->state, 'G') ? 'G' : 'g');
 }
 
+/* Where a lane goes that the green lets go: straight on, if it may; else wherever it may. */
+static bool is_main(const struct plan_green *green, const struct sumo_link *links,
+                    const char *directions, uint32_t n, uint32_t i)
+{
+    for (uint32_t k = 0; k < n && directions[i] != 's'; k++) {
+        if (links[k].from == links[i].from && directions[k] == 's' &&
+            lets_go(green, links[k].index))
+            return false;
+    }
+    return lets_go(green, links[i].index);
+}
+
+static int take_directions(struct maker *m, const struct sumo_link *links, uint32_t n,
+                           char *directions)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < n && !rc; i++) {
+        struct sumo_next *next;
+        uint32_t n_next;
+        directions[i] = '?';
+        if (links[i].from == SUMO_NONE)
+            continue;
+        if ((rc = sumo_sim_lane_next(m->sim, links[i].from, &next, &n_next)) != 0)
+            return fail(m, rc);
+        for (uint32_t k = 0; k < n_next; k++)
+            directions[i] = next[k].lane == links[i].to ? next[k].direction : directions[i];
+        free(next);
+    }
+    return rc;
+}
+
 static int take_link(struct maker *m, struct plan_signal *signal, const struct sumo_link *links,
-                     uint32_t i, uint32_t *movements)
+                     const char *directions, uint32_t n, uint32_t i, uint32_t *movements)
 {
     const struct sumo_link *link = &links[i];
     struct plan_list next = {0};
@@ -276,7 +308,9 @@ static int take_link(struct maker *m, struct plan_signal *signal, const struct s
     for (uint32_t k = 0; good && k < signal->n_greens; k++) {
         struct plan_green *green = &signal->greens[k];
         if (lets_go(green, link->index))
-            good = add(&green->lanes, in) != SUMO_NONE && add_all(&green->next, &next);
+            good = add(&green->lanes, in) != SUMO_NONE;
+        if (good && is_main(green, links, directions, n, i))
+            good = add_all(&green->next, &next);
     }
     free(next.at);
     return rc ? rc : good ? 0 : fail(m, RTC_E_NOMEM);
@@ -286,13 +320,17 @@ static int take_links(struct maker *m, struct plan_signal *signal, const struct 
                       uint32_t n)
 {
     uint32_t *movements = calloc((size_t)n + 1, sizeof(*movements));
+    char *directions = calloc((size_t)n + 1, 1);
     signal->movements = calloc((size_t)n + 1, sizeof(*signal->movements));
-    int rc = movements && signal->movements ? 0 : fail(m, RTC_E_NOMEM);
+    int rc = movements && directions && signal->movements ? 0 : fail(m, RTC_E_NOMEM);
+    if (rc == 0)
+        rc = take_directions(m, links, n, directions);
     for (uint32_t i = 0; i < n && !rc; i++) {
         if (links[i].from != SUMO_NONE && links[i].to != SUMO_NONE)
-            rc = take_link(m, signal, links, i, movements);
+            rc = take_link(m, signal, links, directions, n, i, movements);
     }
     free(movements);
+    free(directions);
     return rc;
 }
 

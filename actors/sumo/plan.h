@@ -18,7 +18,7 @@ struct plan_list { /* of numbers, each once */
 struct plan_green {
     char *state;
     struct plan_list lanes; /* that it lets go: by G, or by g where it has no G */
-    struct plan_list next;  /* lanes of other signals that these lead to */
+    struct plan_list next;  /* lanes of other signals that these lead to, straight on if they may */
 };
 struct plan_movement { /* from an edge to an edge */
     struct plan_list lanes, next;

@@ -1,5 +1,5 @@
 /* The environment "sumo-signals": traffic signals of any net of SUMO. What its sources share; what it
- * offers is in the table of its options (signals_open.c) and in see.h. */
+ * offers is in the table of its options (signals_options.c) and in see.h. */
 #ifndef ACTORS_SUMO_SIGNALS_H
 #define ACTORS_SUMO_SIGNALS_H
 
@@ -70,10 +70,11 @@ struct signals_env {
     struct signals_kind *parts;
 };
 
+extern const struct rtc_env_option signals_options[]; /* ended by a key of NULL */
+
 /* signals_open.c */
 int signals_open(const struct rtc_env_config *config, struct rtc_env_spec *ret_spec, void **ret_self);
 void signals_close(void *self);
-extern const struct rtc_env_option signals_options[];
 /* Starts the simulation of a slot, with the seed. */
 int signals_start(struct signals_env *e, uint32_t slot, uint32_t seed);
 /* The arguments with the file that the slot's trips go to. */

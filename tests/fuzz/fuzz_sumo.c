@@ -87,7 +87,8 @@ static void ask(struct sumo_sim *sim)
 {
     struct sumo_link *links;
     struct sumo_program *programs;
-    uint32_t n, *lanes;
+    struct sumo_next *lanes;
+    uint32_t n;
     if (sumo_sim_links(sim, 0, &links, &n) == 0)
         free(links);
     if (sumo_sim_programs(sim, 0, &programs, &n) == 0)

@@ -86,6 +86,10 @@ def check_lists():
     run = sumo('signals', '--scenario', 'cross')
     need('0: program \'0\', 4 greens, 10 lanes, 12 movements' in run.stdout, 'signals of cross', run)
     need('GGgrrrGGgrrr  lets go' in run.stdout, 'greens of cross', run)
+    run = sumo('signals', '--scenario', 'square', '--signals', 'A0,B0')  # with their neighbours
+    need('rrrrGGggrrrrGGgg  lets go B0A0_0 left0A0_0  to A0B0_0\n' in run.stdout, 'what is behind A0', run)
+    run = sumo('env')
+    need('waiting_time_memory  1000' in run.stdout and 'diff-waiting-time' in run.stdout, 'options of the environment', run)
     need(sumo('--help').returncode == 0 and '--controller' in sumo('--help').stdout, 'no help')
 
 

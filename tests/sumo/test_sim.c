@@ -256,7 +256,8 @@ static void forgets_the_dead(void **state)
 
 static void leads_from_lane_to_lane(void **state)
 {
-    uint32_t lane, *next, n;
+    struct sumo_next *next;
+    uint32_t lane, n;
     (void)state;
     struct sumo_sim *sim = open_net(&nets[0], 1);
     struct sumo_link *links;
@@ -266,7 +267,7 @@ static void leads_from_lane_to_lane(void **state)
         bool found = false;
         done(sim, sumo_sim_lane_next(sim, links[i].from, &next, &n));
         for (uint32_t k = 0; k < n; k++)
-            found = found || next[k] == links[i].to;
+            found = found || next[k].lane == links[i].to;
         assert_true(found);
         free(next);
     }
