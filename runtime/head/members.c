@@ -487,6 +487,12 @@ static int carry_call(void *arg, uint32_t node, const void *head, size_t head_si
     return rtci_hub_call(m->hub, node, head, head_size, data, size);
 }
 
+static bool has_node(void *arg, uint32_t node)
+{
+    const struct rtci_members *m = arg;
+    return node < m->n_others && m->others[node].incarnation != 0;
+}
+
 /* That of the head's own node goes on over restarts of its daemon, not over one of its host. */
 static void own_life(struct rtci_members *m)
 {
@@ -578,6 +584,7 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
     own_life(m);
     daemon->carry = carry;
     daemon->carry_call = carry_call;
+    daemon->has_node = has_node;
     daemon->carrier = m;
     *ret_members = m;
     return 0;
