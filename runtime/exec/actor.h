@@ -128,6 +128,8 @@ uint64_t rtci_host_keep(struct host *host, bool idle);
 bool rtci_host_saved(const struct host *host);
 /* Answers again what was answered before a crash; false: the answer is not kept any more. */
 bool rtci_host_replay(struct host *host, struct from *from, uint64_t seq);
+/* It ran, and is answered when the state has been saved. */
+bool rtci_host_withheld(const struct host *host, const struct from *from, uint64_t seq);
 void rtci_host_answered(struct from *from, uint64_t seq);
 
 void rtci_host_on_held(struct rtc *rtc, struct rtci_id id);

@@ -90,6 +90,19 @@ bool rtci_host_replay(struct host *host, struct from *from, uint64_t seq)
     return false;
 }
 
+static bool holds(const struct saved *saved, const struct from *from, uint64_t seq)
+{
+    while (saved && (saved->from != from || answer_of(saved)->seq != seq))
+        saved = saved->next;
+    return saved != NULL;
+}
+
+bool rtci_host_withheld(const struct host *host, const struct from *from, uint64_t seq)
+{
+    const struct keeping *k = host->keeping;
+    return k && (holds(k->withheld, from, seq) || holds(k->committing, from, seq));
+}
+
 /* The caller has the answers to its calls up to this one. */
 void rtci_host_answered(struct from *from, uint64_t seq)
 {
