@@ -143,7 +143,13 @@ def storm(lab, kills, seed):
     for i in range(kills):
         say(b'g')
         at = i * CALLS + storm.chance.randrange(CALLS) - LAG
-        wait(f'{at} of {i * CALLS} calls are answered: {got()}', lambda at=at: going() and got() >= at, 150)
+        try:
+            wait(f'{at} of {i * CALLS} calls are answered: {got()}', lambda at=at: going() and got() >= at, 60)
+        except Failure as failure:
+            say(b's')
+            time.sleep(1)  # for its answer
+            raise Failure('\n'.join([str(failure)] + storm.story[-20:] + [
+                lab.tool('list', what) for what in ('actors', 'tasks', 'nodes')])) from None
         storm.strike()
     say(b'g')
     wait(f'calls go on after the last: {got()}', lambda: going() and got() > kills * CALLS, 150)

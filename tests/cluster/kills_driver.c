@@ -297,15 +297,32 @@ static int make(struct driver *d, struct line *line)
     return rc;
 }
 
-/* Each `g` on stdin lets every line make some more calls, `e` is the end. */
+static void tell_pending(const struct driver *d)
+{
+    fprintf(stderr, "no answer yet to");
+    for (int i = 0; i < ROUTES * TARGETS; i++) {
+        const struct line *line = &d->line[i];
+        if (line->got < line->made)
+            fprintf(stderr, " %s-%s%" PRId64 ":%" PRId64 "+%" PRId64, route_name[line->route],
+                    kind_name[kind_of_line(line)], line->number, line->got, line->made - line->got);
+    }
+    fprintf(stderr, "\n");
+}
+
+/* Each `g` on stdin lets every line make some more calls, at `s` it says what is pending, `e` is
+ * the end. */
 static bool hear(struct driver *d, bool more)
 {
     static const int64_t grant[] = {40, 8, BATCH};
     struct pollfd in = {.fd = 0, .events = POLLIN};
     char byte;
     while (more && poll(&in, 1, 0) > 0) {
-        if (read(0, &byte, 1) != 1 || byte != 'g')
+        if (read(0, &byte, 1) != 1 || byte == 'e')
             return false;
+        if (byte == 's') {
+            tell_pending(d);
+            continue;
+        }
         for (int i = 0; i < ROUTES * TARGETS; i++)
             d->line[i].granted += grant[d->line[i].route];
     }
@@ -336,31 +353,10 @@ static int turn(struct driver *d, struct line *line, bool more)
     return 0;
 }
 
-static bool none_came(struct driver *d)
-{
-    fprintf(stderr, "there is no answer to");
-    for (int i = 0; i < ROUTES * TARGETS; i++) {
-        const struct line *line = &d->line[i];
-        if (line->got < line->made)
-            fprintf(stderr, " %s-%s%" PRId64 ":%" PRId64 "+%" PRId64, route_name[line->route],
-                    kind_name[kind_of_line(line)], line->number, line->got, line->made - line->got);
-    }
-    fprintf(stderr, "\n");
-    return false;
-}
-
-/* Nothing is under way. */
-static int wait_input(struct rtc *rtc)
-{
-    struct pollfd in = {.fd = 0, .events = POLLIN};
-    (void)!poll(&in, 1, 1000);
-    return rtc_poll(rtc, 0);
-}
-
 static bool work(struct driver *d)
 {
     bool more = true;
-    int64_t told = 0;
+    int64_t told = 0, idle = 0;
     for (;;) {
         rtc_ref first[ROUTES * TARGETS];
         size_t n = 0, ready, n_ready;
@@ -381,9 +377,13 @@ static bool work(struct driver *d)
         }
         if (!n && !more)
             return true;
-        int rc = n ? rtc_wait(d->rtc, first, n, 1, PATIENCE, &ready, &n_ready) : wait_input(d->rtc);
-        if (rc == RTC_E_TIMEOUT && n)
-            return none_came(d);
+        int rc = n ? rtc_wait(d->rtc, first, n, 1, RTC_MS(50), &ready, &n_ready)
+                   : rtc_poll(d->rtc, RTC_MS(50));
+        idle = rc == RTC_E_TIMEOUT && n ? idle + RTC_MS(50) : 0;
+        if (idle >= PATIENCE) {
+            tell_pending(d);
+            return false;
+        }
     }
 }
 
