@@ -123,7 +123,7 @@ void rtci_host_enqueue(struct host *host, struct message *message)
 static void accept_call(struct host *host, struct message *message)
 {
     if (host->keeping) {
-        rtci_host_answered(message->from, rtci_spec_call(message->spec)->answered);
+        rtci_host_answered(host, message->from, rtci_spec_call(message->spec)->answered);
         if (message->spec->seq <= message->from->saved_seq) {
             refuse(host, message, RTC_E_LOST, "the call ran, and its answer was not kept");
             return;
