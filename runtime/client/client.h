@@ -382,7 +382,8 @@ static inline bool rtci_callbacks_due(const struct rtc *rtc)
     return rtc->thens_ready || rtc->progress_ready || rtc->downs_ready;
 }
 /* circle.c. Around a wait of an actor for n references, of which it can do without `spare`:
- * RTC_E_DEADLOCK when it waits for itself. Later rtc->deadlock says so. `wait`: only what is certain. */
+ * RTC_E_DEADLOCK when it waits for itself. Later rtc->deadlock says so. `wait`: only if it is certain.
+ */
 int rtci_circle_begin(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t spare, bool for_ever,
                       bool wait) RTCI_MUST_USE;
 void rtci_circle_end(struct rtc *rtc);

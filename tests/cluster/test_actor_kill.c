@@ -2,6 +2,7 @@
  * often is counted in memory that test and actor share, so that each outcome can be held against
  * what happened. */
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -123,7 +124,7 @@ static int hold(struct rtc_call *call)
     struct ledger *self = rtc_self(call);
     __atomic_store_n(&self->tally->go, -1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&self->tally->go, __ATOMIC_SEQ_CST) <= 0)
-        usleep(1000);
+        sched_yield();
     return rtc_return_i64(call, self->total);
 }
 
