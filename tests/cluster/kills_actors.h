@@ -1,6 +1,6 @@
 /* What the drivers of check_kills.py call, and the book in which each call leaves a mark. */
-#ifndef RTC_TESTS_KILLS_ACTORS_H
-#define RTC_TESTS_KILLS_ACTORS_H
+#ifndef TESTS_CLUSTER_KILLS_ACTORS_H
+#define TESTS_CLUSTER_KILLS_ACTORS_H
 
 #include <fcntl.h>
 #include <inttypes.h>
