@@ -79,6 +79,11 @@ class Storm:
         self.lab.start_worker(host, 2, wait_for=False)
         return 'host killed'
 
+    def head_host(self):
+        self.lab.head.crash()
+        self.lab.start_head(2)
+        return 'host of the head killed'
+
     def stop(self):
         host = self.chance.choice(self.workers + [self.lab.head, self.lab.desk])
         all_of_it, pids = self.chance.random() < 0.3, host.pids()
@@ -94,7 +99,7 @@ class Storm:
         self.later.append((time.monotonic() + self.chance.choice([0.05, 0.4, 1.5]), host.unblock))
         return 'cut off for a moment'
 
-    KINDS = [(process, 40), (processes, 6), (daemon, 16), (head, 8), (both, 6), (host, 10), (stop, 10), (cut, 4)]
+    KINDS = [(process, 40), (processes, 6), (daemon, 16), (head, 8), (both, 6), (host, 10), (head_host, 2), (stop, 10), (cut, 4)]
 
     def strike(self):
         title = None
