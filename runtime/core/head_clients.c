@@ -195,8 +195,9 @@ void head_client_gone(struct rtci_head_core *core, uint32_t number)
     core->stats.clients--;
     head_trace(core, "client %u gone", number);
     head_monitors_forget(core, client);
-    drop_entries(core, client, client->role != RTCI_ROLE_EXECUTOR);
-    if (client->role != RTCI_ROLE_EXECUTOR)
+    if (client->role == RTCI_ROLE_EXECUTOR)
+        drop_entries(core, client, false);
+    else /* with those of all of its job */
         head_job_end(core, client->job);
 }
 
