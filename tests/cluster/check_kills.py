@@ -160,7 +160,7 @@ def storm(lab, kills, seed):
     wait(f'calls go on after the last: {got()}', lambda: going() and got() > kills * CALLS, 150)
     storm.undo(True)
     say(b'e')
-    wait('all calls are answered', lambda: all('ended' in p.out() for p in drivers) or not going(), 150)
+    wait('all calls are answered', lambda: all('ended' in p.out() or not p.running() for p in drivers), 150)
     found = [drivers[1].good(60), drivers[0].good(60)]
     return storm, {key: found[0].get(key, 0) + found[1].get(key, 0) for key in found[0] | found[1] if key != 'host'}, \
         found[1]
