@@ -168,11 +168,12 @@ static void stop(pid_t pid)
     assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
-static pid_t start_head(char *ret_address, size_t size)
+/* Each in a folder of its own: who comes back wants the port that it had. */
+static pid_t start_head(const char *name, char *ret_address, size_t size)
 {
     static char socket[160], state[160];
-    snprintf(socket, sizeof(socket), "%s/head.sock", dir);
-    snprintf(state, sizeof(state), "%s/head", dir);
+    snprintf(socket, sizeof(socket), "%s/%s.sock", dir, name);
+    snprintf(state, sizeof(state), "%s/%s", dir, name);
     snprintf(ret_address, size, "unix:%s", socket);
     const char *args[] = {getenv("RTC_BIN"), "head",      "--cpus",      "2",   "--socket", socket,
                           "--address",       "127.0.0.1", "--state-dir", state, NULL};
@@ -183,7 +184,7 @@ static void head(void **state)
 {
     (void)state;
     char address[200];
-    pid_t pid = start_head(address, sizeof(address));
+    pid_t pid = start_head("head", address, sizeof(address));
     struct rtc *rtc = NULL;
     assert_int_equal(rtc_init(NULL, NULL, RTC_CONFIG(.address = address, .quiet = true), &rtc), 0);
     bear(rtc);
@@ -195,10 +196,10 @@ static void worker(void **state)
 {
     (void)state;
     char address[200], socket[160], folder[160], join[200];
-    pid_t pid = start_head(address, sizeof(address));
+    pid_t pid = start_head("other", address, sizeof(address));
     snprintf(socket, sizeof(socket), "%s/worker.sock", dir);
     snprintf(folder, sizeof(folder), "%s/worker", dir);
-    snprintf(join, sizeof(join), "@%s/head/join", dir);
+    snprintf(join, sizeof(join), "@%s/other/join", dir);
     const char *args[] = {getenv("RTC_BIN"), "worker", "--join",      join,   "--cpus", "1",
                           "--socket",        socket,   "--state-dir", folder, NULL};
     pid_t other = start(args, "");
