@@ -44,6 +44,11 @@ tests/cluster/check_hosts.py build/release nightly
 hosts=$?
 [ "$hosts" -eq 0 ] || [ "$hosts" -eq 77 ] || rc=1
 
+say "1,000 kills of actors, hosts and nodes amid a million calls: is every outcome true?"
+tests/cluster/check_kills.py build/release 1000
+kills=$?
+[ "$kills" -eq 0 ] || [ "$kills" -eq 77 ] || rc=1
+
 say "simulator, $seeds seeds"
 for ((seed = 1; seed <= seeds; seed++)); do
     build/release/tests/sim/rtc-sim --seed "$seed" >build/sim.log 2>&1 || {

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/clock.h"
+
 /* All slots together should stay in the caches of a few cores. */
 #define SLOT_BYTES_MAX   (128 * RTCI_KIB)
 #define SLOT_BYTES_TOTAL (8 * RTCI_MIB)
@@ -25,9 +27,7 @@
 
 uint64_t segment_now_ns(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * RTCI_NS_PER_S + (uint64_t)t.tv_nsec;
+    return rtci_clock_ns();
 }
 
 static uint64_t round_up(uint64_t x, uint64_t to)

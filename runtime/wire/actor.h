@@ -18,6 +18,9 @@
  * one node to another, with no arguments: is an answer still to come? */
 #define RTCI_SPEC_REPEATED 256u
 #define RTCI_SPEC_ASK      512u
+/* SUBMIT: nobody runs it: it is done when its placement group is ready. Its one argument is its result,
+ * and stands in the record. */
+#define RTCI_SPEC_READY    1024u
 
 enum rtci_actor_flags {
     RTCI_ACTOR_DETACHED = 1u,      /* outlives its driver and its handles */

@@ -423,8 +423,15 @@ static int loads(struct rtc_call *call)
     return rtc_return_i64(call, ((struct diary *)rtc_self(call))->loads);
 }
 
+/* Almost as large as an answer can be that is none of the objects. */
+static int essay(struct rtc_call *call)
+{
+    static const char text[90000];
+    return rtc_return_bytes(call, text, sizeof(text));
+}
+
 RTC_ACTOR(diary, struct diary, .save = diary_save, .load = diary_load,
-          .methods = {RTC_METHOD(note), RTC_METHOD(loads), RTC_METHOD(die)});
+          .methods = {RTC_METHOD(note), RTC_METHOD(loads), RTC_METHOD(essay), RTC_METHOD(die)});
 
 RTC_TASK(actor_square)
 {
