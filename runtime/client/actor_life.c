@@ -26,10 +26,6 @@ static int check_names(const struct rtc_actor_options *o)
         return rtci_error(RTC_E_INVALID, "get_if_exists needs a name (options.name)");
     if (o->isolation != RTC_PROCESS && o->isolation != RTC_LIGHT)
         return rtci_error(RTC_E_INVALID, "isolation = %d is unknown", (int)o->isolation);
-    if (o->isolation == RTC_LIGHT)
-        return rtci_error(RTC_E_UNSUPPORTED,
-                          "light actors cannot be created yet: leave options.isolation at "
-                          "RTC_PROCESS");
     if (o->max_restarts < RTC_RETRY_FOREVER || o->call_retries < RTC_RETRY_FOREVER)
         return rtci_error(RTC_E_INVALID,
                           "max_restarts = %d, call_retries = %d: 0 is none, RTC_RETRY_FOREVER no "
@@ -159,8 +155,8 @@ static int check_saves(const struct rtc_actor_def *def, const struct rtc_actor_o
     return 0;
 }
 
-static int create_locked(struct rtc *rtc, const char *name, const struct rtc_args *args,
-                         const struct rtc_actor_options *o, rtc_actor *ret_actor)
+int rtci_actor_create_locked(struct rtc *rtc, const char *name, const struct rtc_args *args,
+                             const struct rtc_actor_options *o, rtc_actor *ret_actor)
 {
     static const struct rtc_options one_cpu;
     struct creation c = {.def = rtci_actor_def_by_name(name), .o = o};
@@ -183,6 +179,44 @@ static int create_locked(struct rtc *rtc, const char *name, const struct rtc_arg
     return rc;
 }
 
+/* What a light actor cannot be. */
+static int check_light(const struct rtc_actor_def *def, const struct rtc_actor_options *o)
+{
+    const char *what = o->name            ? "a name"
+                       : o->detached      ? "options.detached"
+                       : o->get_if_exists ? "options.get_if_exists"
+                       : o->max_restarts  ? "options.max_restarts"
+                       : o->call_retries  ? "options.call_retries"
+                       : o->threads > 1   ? "options.threads above 1"
+                       : def->save        ? "`save` in its class"
+                                          : NULL;
+    for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name && !what; i++)
+        what = def->methods[i].group ? "groups of methods" : NULL;
+    return what ? rtci_error(RTC_E_UNSUPPORTED,
+                             "actor \"%s\" cannot be a light one with %s: make it a process actor "
+                             "(options.isolation = RTC_PROCESS)",
+                             def->name, what)
+                : 0;
+}
+
+static int create_light(struct rtc *rtc, const char *name, const struct rtc_args *args,
+                        const struct rtc_actor_options *o, rtc_actor *ret_actor)
+{
+    const struct rtc_actor_def *def = rtci_actor_def_by_name(name);
+    if (!def)
+        return RTC_E_UNKNOWN_ACTOR;
+    RTCI_TRY(check_light(def, o));
+    if (rtc && rtc->light) {
+        int here = rtc->light->create(rtc, def, args, o, ret_actor);
+        if (here != RTCI_ELSEWHERE)
+            return here;
+    }
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = rtci_lights_create(rtc, def, args, o, ret_actor);
+    rtci_leave(rtc);
+    return rc;
+}
+
 int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *args,
                      const struct rtc_actor_options *options, rtc_actor *ret_actor)
 {
@@ -196,8 +230,10 @@ int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *
     RTCI_TRY(check_names(o));
     if (o->needs)
         RTCI_TRY(rtci_options_check(o->needs));
+    if (o->isolation == RTC_LIGHT)
+        return create_light(rtc, actor, args ? args : &none, o, ret_actor);
     RTCI_TRY(rtci_enter(rtc));
-    int rc = create_locked(rtc, actor, args ? args : &none, o, ret_actor);
+    int rc = rtci_actor_create_locked(rtc, actor, args ? args : &none, o, ret_actor);
     rtci_leave(rtc);
     return rc;
 }
@@ -219,6 +255,10 @@ static int told(const struct actor *actor)
 
 int rtc_actor_ready(struct rtc *rtc, rtc_actor handle, int64_t timeout)
 {
+    if (rtc && rtc->light && rtc->light->inside())
+        return rtci_lights_waits(rtc, "rtc_actor_ready()");
+    if (handle.pad)
+        return rtci_lights_ready(rtc, handle, timeout);
     RTCI_TRY(rtci_enter(rtc));
     struct actor *actor;
     int rc = rtci_actor_of(rtc, handle, &actor);

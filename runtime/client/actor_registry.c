@@ -111,9 +111,13 @@ const struct rtc_actor_def *rtci_actor_def_by_name(const char *name)
 {
     const char *nearest = NULL;
     size_t best = 0;
+    uint32_t n = 0;
     for (uint32_t i = 0; i < n_classes; i++) {
         if (strcmp(classes[i]->def->name, name) == 0)
             return classes[i]->def;
+        if (strncmp(classes[i]->def->name, "rtc.", 4) == 0)
+            continue; /* the runtime's own */
+        n++;
         size_t like = likeness(name, classes[i]->def->name);
         if (like > best) {
             best = like;
@@ -128,7 +132,7 @@ const struct rtc_actor_def *rtci_actor_def_by_name(const char *name)
         rtci_error(RTC_E_UNKNOWN_ACTOR,
                    "no actor \"%.255s\" is registered in this program (%u are): define it with "
                    "RTC_ACTOR(%.255s, …) or rtc_actor_register() before rtc_init()",
-                   name, n_classes, name);
+                   name, n, name);
     return NULL;
 }
 

@@ -37,6 +37,8 @@ static void free_monitors(struct monitor *m)
 void rtci_actors_destroy(struct rtc *rtc)
 {
     struct actors *actors = rtc->actors;
+    rtci_light_hosts_free(rtc);
+    rtci_light_news_free(rtc);
     if (!actors)
         return;
     for (uint32_t i = 0; i < actors->n; i++) {
@@ -181,6 +183,10 @@ void rtci_actor_unpin(struct rtc *rtc, struct actor *actor)
 
 const char *rtci_actor_title(const struct actor *actor, char *out, size_t size)
 {
+    if (actor->def && strcmp(actor->def->name, RTCI_LIGHT_HOST) == 0) {
+        snprintf(out, size, "the host of light actors");
+        return out;
+    }
     int n = actor->def ? snprintf(out, size, "actor %.64s", actor->def->name)
                        : snprintf(out, size, "actor %u:%llu", actor->id.client,
                                   (unsigned long long)actor->id.seq);

@@ -1,6 +1,8 @@
 /* The life of an actor in its process: constructor, calls, end. */
 #include "runtime/exec/actor.h"
 
+#include "runtime/exec/light_host.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,14 +194,17 @@ static void loop(struct host *host)
 {
     struct rtc *rtc = host->rtc;
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
-    bool alone = host->threads * host->n_groups == 1;
+    bool lights = rtci_light_host_begin(host);
+    bool alone = lights || host->threads * host->n_groups == 1;
     if (!alone && start_workers(host) < 0)
         rtci_host_exit(host, "the threads of an actor could not be started");
     for (;;) {
         check_rc(host, rtci_drain(rtc));
         uint64_t due = rtci_host_timers(host);
         struct message *message = alone ? next_of_any(host) : NULL;
-        if (message)
+        if (message && lights)
+            rtci_light_dispatch(host, message);
+        else if (message)
             rtci_host_execute(host, message);
         bool idle = !message || host->leaving;
         uint64_t look = rtci_host_keep(host, idle);

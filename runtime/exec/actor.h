@@ -111,6 +111,9 @@ uint64_t rtci_host_timers(struct host *host);
 
 /* ---- actor_run.c ---- */
 void rtci_host_execute(struct host *host, struct message *message);
+/* By other methods than the host's: of a light actor in it. */
+void rtci_host_execute_as(struct host *host, struct message *message, const char *class,
+                          const struct rtc_task_def *methods, struct cell *cell);
 void rtci_host_refuse(struct host *host, struct message *message);
 /* The constructor, or another function of the class that is no method. */
 int rtci_host_special(struct host *host, struct rtc_call *call, const struct rtci_spec *spec,

@@ -238,7 +238,15 @@ struct rtci_light_msg *rtci_light_msg_of(struct rtci_light_ctx *ctx, uint8_t kin
 void rtci_light_msg_drop(struct rtci_light_ctx *ctx, struct rtci_light_msg *msg);
 void rtci_light_block_drop(struct rtci_light_msg *msg);
 
-/* Drops the message when it fails. */
+static inline void rtci_light_attach(struct rtci_light_msg *msg, void *block, size_t size,
+                                     void (*drop)(void *block))
+{
+    msg->size = RTCI_LIGHT_BLOCK;
+    msg->block = block;
+    msg->block_size = size;
+    msg->block_drop = drop;
+}
+/* Sends a message that was filled in; it stays the caller's when that fails. */
 int rtci_light_send(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_light_msg *msg);
 
 /* ---- light_mute.c ---- */
