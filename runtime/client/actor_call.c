@@ -14,8 +14,8 @@ struct request_call {
     uint16_t flags;
     uint64_t deadline_ns;        /* 0 = none */
     uint64_t submit_deadline_ns; /* mailbox or ring full */
-    uint64_t light; /* of the host that is called: for whom; 0 = itself */
-    uint32_t mailbox; /* … of a light one that is created */
+    uint64_t light;              /* of the host that is called: for whom; 0 = itself */
+    uint32_t mailbox;            /* … of a light one that is created */
     bool mailbox_fail;
     bool stream, quiet;
 };
@@ -259,9 +259,10 @@ static int call_locked(struct rtc *rtc, rtc_actor handle, struct request_call *w
     int method = 0;
     want->light = rtci_light_of(handle);
     if (RTCI_UNLIKELY(want->light && want->stream))
-        return rtci_error(RTC_E_UNSUPPORTED,
-                          "a light actor does not yield values (options.stream): let it answer with "
-                          "a list, or make it a process actor");
+        return rtci_error(
+            RTC_E_UNSUPPORTED,
+            "a light actor does not yield values (options.stream): let it answer with "
+            "a list, or make it a process actor");
     RTCI_TRY(rtci_actor_of(rtc, handle, &actor));
     RTCI_TRY(check_method(actor, want, &method));
     if (RTCI_UNLIKELY(actor->queue.n + actor->flight.n >= actor->mailbox))
@@ -285,6 +286,10 @@ static int check_call(const char *method, const struct rtc_args *args)
         return rtci_error(RTC_E_INVALID,
                           "the name of the method is NULL, empty or longer than %d bytes",
                           RTCI_NAME_MAX);
+    if (strncmp(method, "rtc.", 4) == 0)
+        return rtci_error(RTC_E_UNKNOWN_METHOD,
+                          "no method has a name as \"%.255s\": \"rtc.\" is the runtime's own",
+                          method);
     if (args && !args->items && args->n)
         return rtci_error(RTC_E_INVALID, "args has %zu items, but items is NULL", args->n);
     return 0;
@@ -323,7 +328,7 @@ static int call_each(struct rtc *rtc, const rtc_actor *actors, size_t n, const c
 }
 
 int rtci_lights_creation(struct rtc *rtc, rtc_actor actor, const struct rtc_args *args,
-                        const struct rtc_actor_options *options)
+                         const struct rtc_actor_options *options)
 {
     struct request_call want = {.method = "rtc.create",
                                 .args = args,

@@ -93,7 +93,8 @@ static int start_host(struct rtc *rtc, const struct rtc_options *needs, uint64_t
     if (rc == 0)
         *ret_id = meant->id;
     if (rc == 0 && meant->id.seq > RTCI_LIGHT_SEQ_MAX)
-        rc = rtci_error(RTC_E_UNSUPPORTED, "this process has made too many tasks for a light actor");
+        rc =
+            rtci_error(RTC_E_UNSUPPORTED, "this process has made too many tasks for a light actor");
     if (rc == 0 && meant != actor) /* others' host: the own handle is not needed */
         rc = rtci_retain_locked(rtc, rtci_ref_of(meant->id));
     if (actor)
@@ -178,7 +179,7 @@ static int reserve(struct rtc *rtc, struct light_host *host, uint64_t class)
     uint32_t want = pool ? pool->want : RESERVE_FIRST;
     struct rtci_id id = host->id;
     RTCI_TRY(ask(rtc, rtci_light_handle(id, 0), "rtc.reserve",
-                 RTC_ARGS(rtc_i64((int64_t)class), rtc_i64(want)), UINT64_MAX, &ref, &value));
+                 RTC_ARGS(rtc_i64((int64_t) class), rtc_i64(want)), UINT64_MAX, &ref, &value));
     int rc = rtc_value_bytes(&value, &data, &size);
     host = rtc->light_hosts ? rtc->light_hosts->first : NULL;
     while (host && !rtci_id_equal(host->id, id))
@@ -232,8 +233,9 @@ static int create(struct rtc *rtc, const struct rtc_actor_def *def, const struct
     return 0;
 }
 
-int rtci_lights_create(struct rtc *rtc, const struct rtc_actor_def *def, const struct rtc_args *args,
-                      const struct rtc_actor_options *o, rtc_actor *ret_actor)
+int rtci_lights_create(struct rtc *rtc, const struct rtc_actor_def *def,
+                       const struct rtc_args *args, const struct rtc_actor_options *o,
+                       rtc_actor *ret_actor)
 {
     int rc = create(rtc, def, args, o, ret_actor);
     if (rc == RTC_E_ACTOR_DEAD) /* it crashed meanwhile: another takes its place */

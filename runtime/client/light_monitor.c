@@ -1,6 +1,6 @@
-/* Monitors of light actors of other processes: each host is asked for news by one call that it answers
- * when there is some. What it said is acknowledged by the next question, so nothing is lost when the
- * daemon is killed; when the host itself dies, that is the news. */
+/* Monitors of light actors of other processes: each host is asked for news by one call that it
+ * answers when there is some. What it said is acknowledged by the next question, so nothing is lost
+ * when the daemon is killed; when the host itself dies, that is the news. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,9 +129,8 @@ static void ask_news(struct rtc *rtc, struct rtci_light_news *news)
     if (news->asked)
         return;
     news->asked = true;
-    int rc =
-        rtci_actor_call_locked(rtc, rtci_light_handle(news->host, 0), "rtc.news",
-                               RTC_ARGS(rtc_i64((int64_t)news->heard)), 0, &ref);
+    int rc = rtci_actor_call_locked(rtc, rtci_light_handle(news->host, 0), "rtc.news",
+                                    RTC_ARGS(rtc_i64((int64_t)news->heard)), 0, &ref);
     if (rc == 0)
         rc = rtci_then_locked(rtc, ref, on_news, news);
     if (rc == 0)
@@ -158,8 +157,8 @@ static int make_news(struct rtc *rtc, struct rtci_id host, struct rtci_light_new
 }
 
 int rtci_lights_monitor(struct rtc *rtc, rtc_actor actor,
-                       void (*fn)(struct rtc *rtc, const struct rtc_down *down, void *arg),
-                       void *arg, uint64_t *ret_monitor)
+                        void (*fn)(struct rtc *rtc, const struct rtc_down *down, void *arg),
+                        void *arg, uint64_t *ret_monitor)
 {
     RTCI_TRY(rtci_enter(rtc));
     struct rtci_id host = rtci_actor_id(actor);
@@ -182,7 +181,8 @@ int rtci_lights_monitor(struct rtc *rtc, rtc_actor actor,
     if (ret_monitor)
         *ret_monitor = m->number;
     int64_t number = (int64_t)(m->number & ~RTCI_LIGHT_MONITOR);
-    RTCI_IGNORE(rtci_actor_call_locked(rtc, actor, "rtc.watch", RTC_ARGS(rtc_i64(number)), 0, NULL));
+    RTCI_IGNORE(
+        rtci_actor_call_locked(rtc, actor, "rtc.watch", RTC_ARGS(rtc_i64(number)), 0, NULL));
     ask_news(rtc, news);
     rtci_leave(rtc);
     return 0;
@@ -198,8 +198,8 @@ int rtci_lights_demonitor(struct rtc *rtc, uint64_t monitor)
     int64_t number = (int64_t)(monitor & ~RTCI_LIGHT_MONITOR);
     int rc = 0;
     if (m)
-        RTCI_IGNORE(
-            rtci_actor_call_locked(rtc, m->actor, "rtc.unwatch", RTC_ARGS(rtc_i64(number)), 0, NULL));
+        RTCI_IGNORE(rtci_actor_call_locked(rtc, m->actor, "rtc.unwatch", RTC_ARGS(rtc_i64(number)),
+                                           0, NULL));
     else
         rc = rtci_error(RTC_E_NOT_FOUND,
                         "there is no monitor %llu: it was called back, or ended before",

@@ -291,7 +291,8 @@ int rtci_value_plan(const struct rtc_value *value, struct value_plan *ret_plan)
     }
     struct sink s = {0};
     RTCI_TRY(emit(&s, value));
-    *ret_plan = (struct value_plan){.size = s.off, .ids_at = s.ids_at, .n_refs = s.n_refs, .n_lights = s.n_lights};
+    *ret_plan = (struct value_plan){
+        .size = s.off, .ids_at = s.ids_at, .n_refs = s.n_refs, .n_lights = s.n_lights};
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "runtime/exec/actor.h"
+#include "runtime/exec/light_host.h"
 
 /* ---- Arguments ---- */
 
@@ -76,7 +77,9 @@ static int run_method(const char *class, const struct rtc_task_def *methods, str
                               "its deadline passed while it waited in the actor's mailbox");
     }
     call->never_ran = true;
+    rtci_cell_may_wait(call, true);
     int rc = spec->n_refs ? fetch(call) : 0;
+    rtci_cell_may_wait(call, false);
     if (rc < 0)
         return rtci_call_fail(call, rc, 0, "an argument could not be fetched: %s",
                               rtc_last_error());

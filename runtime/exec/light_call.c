@@ -63,7 +63,6 @@ static void count_few(struct rtci_light_ctx *ctx, const struct rtci_few *few,
 
 /* ---- Packets ---- */
 
-
 static void packet_drop(void *arg)
 {
     struct rtc *rtc = rtci_lights.rtc;
@@ -312,9 +311,10 @@ static int refused(rtci_light_id to, int rc)
     if (rc == RTC_E_NOT_FOUND)
         return rtci_light_is_dead(to);
     if (rc == RTC_E_AGAIN)
-        return rtci_error(RTC_E_AGAIN,
-                          "too much is under way: 16,384 calls of one light actor without an answer, "
-                          "or 4 million messages in one mailbox");
+        return rtci_error(
+            RTC_E_AGAIN,
+            "too much is under way: 16,384 calls of one light actor without an answer, "
+            "or 4 million messages in one mailbox");
     return rtci_error(rc, "out of memory for a call");
 }
 
@@ -334,8 +334,8 @@ static int send_few(struct run *run, rtci_light_id to, uint16_t tag, const struc
     if (!ret_refs) {
         rc = rtci_light_tell(ctx, to, tag, few, sizeof(*few));
     } else if ((rc = rtci_future_new(run, few->returns, &slot, ret_refs)) == 0) {
-        rc = rtci_light_call(ctx, to, tag, few, sizeof(*few), RTCI_LIGHT_FOREVER,
-                             rtci_future_reply, (void *)(uintptr_t)slot);
+        rc = rtci_light_call(ctx, to, tag, few, sizeof(*few), RTCI_LIGHT_FOREVER, rtci_future_reply,
+                             (void *)(uintptr_t)slot);
         if (RTCI_UNLIKELY(rc))
             rtci_future_undo(run, slot);
     }
@@ -386,9 +386,10 @@ static int call_here(struct run *run, rtc_actor actor, const char *method,
         return at;
     const struct rtc_task_def *def = &kind->methods[at];
     if (RTCI_UNLIKELY(options && options->stream))
-        return rtci_error(RTC_E_UNSUPPORTED,
-                          "a light actor does not yield values (options.stream): let it answer with "
-                          "a list, or make it a process actor");
+        return rtci_error(
+            RTC_E_UNSUPPORTED,
+            "a light actor does not yield values (options.stream): let it answer with "
+            "a list, or make it a process actor");
     if (RTCI_UNLIKELY(returns > RTCI_RETURNS_MAX))
         return rtci_error(RTC_E_INVALID, "returns = %u; at most %d are possible", returns,
                           RTCI_RETURNS_MAX);
@@ -436,7 +437,8 @@ int rtci_cell_later(struct cell *cell, int64_t delay, const char *method,
 
 static bool inside(void)
 {
-    return rtci_running() != NULL;
+    const struct run *run = rtci_running();
+    return run && !run->may_wait;
 }
 
 static int call(struct rtc *rtc, rtc_actor actor, const char *method, const struct rtc_args *args,

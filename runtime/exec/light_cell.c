@@ -93,7 +93,8 @@ static void run_outer(struct run *run, struct message *message)
     uint32_t n_held = 0;
     const struct rtci_spec *spec = message->spec;
     const struct rtci_arg *rows = rtci_spec_args(spec);
-    /* They are kept until it ended; the message is freed before. More than these are kept for good. */
+    /* They are kept until it ended; the message is freed before. More than these are kept for good.
+     */
     for (uint32_t i = 0; RTCI_UNLIKELY(spec->n_refs) && i < spec->n_args && n_held < 8; i++) {
         struct rtc_value v;
         rtc_actor actor;

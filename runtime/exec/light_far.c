@@ -1,6 +1,6 @@
 /* What a light actor waits for from elsewhere: results of tasks and of other processes' actors, and
- * their deaths. Whichever thread of the host hears of it puts it into the actor's mailbox, so that it
- * goes on in a turn of its own. */
+ * their deaths. Whichever thread of the host hears of it puts it into the actor's mailbox, so that
+ * it goes on in a turn of its own. */
 #include <stdlib.h>
 
 #include "runtime/exec/light_host.h"
@@ -57,8 +57,8 @@ static void on_result(struct rtc *rtc, rtc_ref ref, void *arg)
     post(arg);
 }
 
-int rtci_far_then(struct run *run, rtc_ref ref,
-                  void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg), void *arg)
+int rtci_far_then(struct run *run, rtc_ref ref, void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg),
+                  void *arg)
 {
     struct rtc *rtc = rtci_lights.rtc;
     struct far *far = calloc(1, sizeof(*far));

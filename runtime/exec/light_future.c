@@ -1,5 +1,5 @@
-/* Results of calls between light actors of one host. Each actor has a table of those that it waits for
- * or has not released; nobody else can use them, so there is no lock. */
+/* Results of calls between light actors of one host. Each actor has a table of those that it waits
+ * for or has not released; nobody else can use them, so there is no lock. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,7 +142,7 @@ int rtci_future_reply(struct rtci_light_ctx *ctx, void *state, struct rtci_light
     uint32_t i = (uint32_t)(uintptr_t)arg;
     struct future *f = &cell->futures->at[i];
     set(f, reply);
-    void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg) = f->fn;
+    void (*fn)(struct rtc * rtc, rtc_ref ref, void *arg) = f->fn;
     if (RTCI_LIKELY(fn != NULL)) {
         rtc_ref ref = {f->seq, RTCI_LIGHT_CLIENT, f->ref_index};
         void *fn_arg = f->arg;
@@ -179,9 +179,9 @@ static int failed(const struct future *f)
 {
     if (f->done) {
         const struct rtci_resolved *row = rtci_done_returns(f->done);
-        return rtci_fail_error((const struct rtci_fail *)(const void *)((const char *)f->done +
-                                                                        row->offset),
-                               "method");
+        return rtci_fail_error(
+            (const struct rtci_fail *)(const void *)((const char *)f->done + row->offset),
+            "method");
     }
     if (f->code == RTC_E_NOT_FOUND)
         return rtci_error(RTC_E_ACTOR_DEAD, "the light actor died before it had begun the call");
@@ -226,13 +226,13 @@ int rtci_future_failure(struct rtc *rtc, rtc_ref ref, struct rtc_failure *ret_fa
     if (f->done) {
         const struct rtci_resolved *row = rtci_done_returns(f->done);
         bool never = f->done->rec.flags & RTCI_REPLY_NEVER_RAN;
-        rtci_fail_read((const struct rtci_fail *)(const void *)((const char *)f->done + row->offset),
-                       never ? RTC_RAN_NO : RTC_RAN_YES, ret_failure);
+        rtci_fail_read(
+            (const struct rtci_fail *)(const void *)((const char *)f->done + row->offset),
+            never ? RTC_RAN_NO : RTC_RAN_YES, ret_failure);
         return 0;
     }
-    *ret_failure = (struct rtc_failure){.exit_status = -1,
-                                        .ran = f->code == RTC_E_NOT_FOUND ? RTC_RAN_NO
-                                                                          : RTC_RAN_UNKNOWN};
+    *ret_failure = (struct rtc_failure){
+        .exit_status = -1, .ran = f->code == RTC_E_NOT_FOUND ? RTC_RAN_NO : RTC_RAN_UNKNOWN};
     ret_failure->code = failed(f);
     snprintf(ret_failure->text, sizeof(ret_failure->text), "%s", rtc_last_error());
     return 0;
@@ -264,8 +264,9 @@ int rtci_future_then(struct run *run, rtc_ref ref,
     if (!f)
         return RTC_E_RELEASED;
     if (f->fn)
-        return rtci_error(RTC_E_EXISTS, "the result of a call between light actors is waited for by "
-                                        "one rtc_then() at most, and this one is");
+        return rtci_error(RTC_E_EXISTS,
+                          "the result of a call between light actors is waited for by "
+                          "one rtc_then() at most, and this one is");
     f->fn = fn;
     f->arg = arg;
     f->ref_index = ref.index;

@@ -1,4 +1,5 @@
-/* The process of a host: classes, orders from other processes, and calls on their way to mailboxes. */
+/* The process of a host: classes, orders from other processes, and calls on their way to mailboxes.
+ */
 #include "runtime/exec/light_host.h"
 
 #include <sched.h>
@@ -7,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ACTORS_MAX (16u << 20)
+#define ACTORS_MAX  (16u << 20)
 #define THREADS_MAX 64
 
 struct lights rtci_lights = {.kinds_lock = PTHREAD_MUTEX_INITIALIZER};
@@ -108,7 +109,7 @@ static int op_reserve(struct rtc_call *call)
     int64_t class, n;
     RTC_TRY(rtc_arg_i64(call, 0, &class));
     RTC_TRY(rtc_arg_i64(call, 1, &n));
-    const struct rtc_actor_def *def = rtci_actor_def_by_hash((uint64_t)class);
+    const struct rtc_actor_def *def = rtci_actor_def_by_hash((uint64_t) class);
     if (!def)
         return rtc_fail(call, RTC_E_UNKNOWN_ACTOR,
                         "the program that runs the light actors has not the class that was asked "
@@ -202,25 +203,24 @@ static int op_create(struct rtc_call *call)
 }
 
 /* The orders of actors' own turns come first, by their numbers. */
-static const struct rtc_actor_def host_def = {.name = RTCI_LIGHT_HOST,
-                                              .state_size = 1,
-                                              .file = __FILE__,
-                                              .line = __LINE__,
-                                              .methods = {{.name = "rtc.create", .run = op_create},
-                                                          {.name = "rtc.ready", .run = nothing},
-                                                          {.name = "rtc.link", .run = op_link_on},
-                                                          {.name = "rtc.unlink", .run = op_link_off},
-                                                          {.name = "rtc.reserve", .run = op_reserve},
-                                                          {.name = "rtc.retain", .run = op_retain},
-                                                          {.name = "rtc.release", .run = op_release},
-                                                          {.name = "rtc.stop", .run = op_stop},
-                                                          {.name = "rtc.kill", .run = op_kill},
-                                                          {.name = "rtc.info", .run = rtci_op_info},
-                                                          {.name = "rtc.watch", .run = rtci_op_watch},
-                                                          {.name = "rtc.unwatch",
-                                                           .run = rtci_op_unwatch},
-                                                          {.name = "rtc.news",
-                                                           .run = rtci_op_news}}};
+static const struct rtc_actor_def host_def = {
+    .name = RTCI_LIGHT_HOST,
+    .state_size = 1,
+    .file = __FILE__,
+    .line = __LINE__,
+    .methods = {{.name = "rtc.create", .run = op_create},
+                {.name = "rtc.ready", .run = nothing},
+                {.name = "rtc.link", .run = op_link_on},
+                {.name = "rtc.unlink", .run = op_link_off},
+                {.name = "rtc.reserve", .run = op_reserve},
+                {.name = "rtc.retain", .run = op_retain},
+                {.name = "rtc.release", .run = op_release},
+                {.name = "rtc.stop", .run = op_stop},
+                {.name = "rtc.kill", .run = op_kill},
+                {.name = "rtc.info", .run = rtci_op_info},
+                {.name = "rtc.watch", .run = rtci_op_watch},
+                {.name = "rtc.unwatch", .run = rtci_op_unwatch},
+                {.name = "rtc.news", .run = rtci_op_news}}};
 
 __attribute__((constructor)) static void register_host(void)
 {

@@ -72,6 +72,7 @@ struct run {
     struct rtci_light_ctx *ctx;
     struct cell *cell; /* NULL: nothing */
     uint64_t deadline_ns;
+    bool may_wait;     /* for arguments, before the method begins */
     bool plainly;      /* rtc_monitor() is to do what it does elsewhere */
     struct rtc_call call;
     struct rtci_spec spec;
@@ -120,6 +121,13 @@ static inline struct run *rtci_running(void)
 }
 /* Of this thread, or of those outside. */
 struct rtci_light_ctx *rtci_light_ctx_now(void);
+
+/* Of a light actor's call from elsewhere, whose arguments are fetched. */
+static inline void rtci_cell_may_wait(const struct rtc_call *call, bool on)
+{
+    if (call->cell)
+        rtci_run_now->may_wait = on;
+}
 
 /* A call that is answered later. */
 struct rtc_promise {

@@ -177,8 +177,8 @@ static struct reader *reader_of(uint32_t client)
     return reader;
 }
 
-/* The first of what it has not acknowledged. Returns how many. The lock is held; what the values point
- * to lives until the items are acknowledged, by the process that is told now. */
+/* The first of what it has not acknowledged. Returns how many. The lock is held; what the values
+ * point to lives until the items are acknowledged, by the process that is told now. */
 static size_t tell(struct reader *reader, struct rtc_value lists[TOLD_MAX],
                    struct rtc_value items[TOLD_MAX][3], struct rtc_value infos[TOLD_MAX][7])
 {
@@ -258,9 +258,9 @@ int rtci_op_watch(struct rtc_call *call)
         watcher->next->link = &watcher->next;
     watchers = watcher;
     pthread_mutex_unlock(&rtc->lock);
-    int rc = rtci_light_watch_outside(rtci_light_outside(rtci_lights.engine),
-                                      rtci_light_id_at(rtci_light_called(call->spec)), on_down,
-                                      watcher);
+    int rc =
+        rtci_light_watch_outside(rtci_light_outside(rtci_lights.engine),
+                                 rtci_light_id_at(rtci_light_called(call->spec)), on_down, watcher);
     if (rc < 0) {
         pthread_mutex_lock(&rtc->lock);
         *watcher->link = watcher->next;
