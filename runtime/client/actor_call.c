@@ -286,10 +286,6 @@ static int check_call(const char *method, const struct rtc_args *args)
         return rtci_error(RTC_E_INVALID,
                           "the name of the method is NULL, empty or longer than %d bytes",
                           RTCI_NAME_MAX);
-    if (strncmp(method, "rtc.", 4) == 0)
-        return rtci_error(RTC_E_UNKNOWN_METHOD,
-                          "no method has a name as \"%.255s\": \"rtc.\" is the runtime's own",
-                          method);
     if (args && !args->items && args->n)
         return rtci_error(RTC_E_INVALID, "args has %zu items, but items is NULL", args->n);
     return 0;
@@ -351,6 +347,13 @@ int rtc_actor_call_many(struct rtc *rtc, const rtc_actor *actors, size_t n, cons
         return rtci_error(RTC_E_INVALID, "actors is NULL");
     RTCI_TRY(check_call(method, args));
     args = args ? args : &none;
+    for (size_t i = 0; i < n; i++) {
+        if (RTCI_UNLIKELY(actors[i].pad) && strncmp(method, "rtc.", 4) == 0)
+            return rtci_error(RTC_E_UNKNOWN_METHOD,
+                              "a light actor has no method \"%.255s\": what begins with \"rtc.\" is "
+                              "the runtime's own",
+                              method);
+    }
     if (RTCI_UNLIKELY(rtc && rtc->light && n == 1)) {
         int here = rtc->light->call(rtc, actors[0], method, args, options, ret_refs);
         if (here != RTCI_ELSEWHERE)

@@ -225,9 +225,9 @@ int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *
     const struct rtc_actor_options *o = options ? options : &defaults;
     if (!actor || !ret_actor)
         return rtci_error(RTC_E_INVALID, "the name of the actor or ret_actor is NULL");
-    if (strncmp(actor, "rtc.", 4) == 0)
+    if (strcmp(actor, RTCI_LIGHT_HOST) == 0)
         return rtci_error(RTC_E_UNKNOWN_ACTOR,
-                          "no actor has a name as \"%.255s\": \"rtc.\" is the runtime's own",
+                          "\"%s\" is the runtime's own: it is made with the first light actor",
                           actor);
     if (args && !args->items && args->n)
         return rtci_error(RTC_E_INVALID, "args has %zu items, but items is NULL", args->n);

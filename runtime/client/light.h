@@ -1,9 +1,10 @@
-/* Light actors, seen by those who call them: they live in a host, an actor of the class RTCI_LIGHT_HOST,
- * and a call to one is a call to its host that says which one is meant. The head knows the hosts only.
+/* Light actors, seen by those who call them: they live in a host, an actor of class RTCI_LIGHT_HOST, and
+ * a call to one is a call to its host that says which one is meant. The head knows the hosts only.
  *
- * A handle is the id of the host and 52 bits that name the actor there: 1 + its index in the lower 24,
- * half of its generation in the others. In an rtc_actor they are `pad` and the upper bits of `seq`, in a
- * value they stand beside the host's handle, in a call they are `slot` and `job` of the spec. */
+ * A handle is the id of the host and 52 bits that name the actor there: 1 + its index in the lower
+ * 24, half of its generation in the others. In an rtc_actor they are `pad` and the upper bits of
+ * `seq`, in a value they stand beside the host's handle, in a call they are `slot` and `job` of the
+ * spec. */
 #ifndef RTCI_CLIENT_LIGHT_H
 #define RTCI_CLIENT_LIGHT_H
 
