@@ -92,6 +92,10 @@ int rtc_actor_find(struct rtc *rtc, const char *space, const char *name, int64_t
                           "ret_actor is NULL, or a name is NULL, empty or longer than %d bytes",
                           RTCI_NAME_MAX);
     RTCI_TRY(rtci_enter(rtc));
+    if (timeout != 0 && rtc->light && rtc->light->inside()) {
+        rtci_leave(rtc);
+        return rtci_lights_waits(rtc, "rtc_actor_find() with a timeout");
+    }
     int rc = find_locked(rtc, space && space[0] ? space : rtc->space, name, timeout, ret_actor);
     rtci_leave(rtc);
     return rc;

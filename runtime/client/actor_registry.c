@@ -164,9 +164,15 @@ int rtci_method_of(const struct rtc_actor_def *def, const char *name)
     const char *nearest = NULL;
     size_t best = 0;
     for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name; i++) {
-        const char *other = def->methods[i].name;
-        if (other == name || strcmp(other, name) == 0)
+        if (def->methods[i].name == name) /* the same literal, mostly */
             return i;
+    }
+    for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name; i++) {
+        if (strcmp(def->methods[i].name, name) == 0)
+            return i;
+    }
+    for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name; i++) {
+        const char *other = def->methods[i].name;
         size_t like = likeness(name, other);
         if (like > best) {
             best = like;

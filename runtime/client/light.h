@@ -1,5 +1,5 @@
-/* Light actors, seen by those who call them: they live in a host, an actor of class RTCI_LIGHT_HOST, and
- * a call to one is a call to its host that says which one is meant. The head knows the hosts only.
+/* Light actors, seen by those who call them: they live in a host, an actor of class RTCI_LIGHT_HOST,
+ * and a call to one is a call to its host that says which one is meant. The head knows hosts only.
  *
  * A handle is the id of the host and 52 bits that name the actor there: 1 + its index in the lower
  * 24, half of its generation in the others. In an rtc_actor they are `pad` and the upper bits of

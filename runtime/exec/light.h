@@ -21,7 +21,7 @@ struct rtci_light;     /* the engine */
 struct rtci_light_ctx; /* who calls: a thread of the pool in the turn of an actor, or outside */
 
 typedef struct rtci_light_id {
-    uint32_t index, gen; /* gen is odd; 0: nobody */
+    uint32_t index, gen; /* index below 16 M; gen is odd and below 1 << 29; 0: nobody */
 } rtci_light_id;
 
 enum rtci_light_kind {

@@ -24,8 +24,8 @@ struct rtc_value rtci_few_value(const struct rtci_few *few, size_t i)
 
 static bool is_here(const struct rtc_value *value)
 {
-    rtc_actor actor;
-    return rtci_value_light(value) && rtc_value_actor(value, &actor) == 0 && rtci_light_here(actor);
+    return rtci_value_light(value) && value->as.ref.seq == rtci_lights.id.seq &&
+           value->as.ref.client == rtci_lights.id.client;
 }
 
 static uint64_t plain(const struct rtc_value *value)

@@ -19,6 +19,7 @@
 #define RTCI_LIGHT_TICK_NS    1000000
 #define RTCI_LIGHT_CALLS_BITS 14 /* of a token: index of the continuation */
 #define RTCI_LIGHT_CLASSES    10
+#define RTCI_LIGHT_GEN_MAX    (1u << 29) /* lives of one block */
 
 /* Of actor.word: who it is (odd = alive), who holds the block, and what is in the mailbox or on its
  * way into it. One word, so that a message enters only the life that its sender meant. */
