@@ -1,4 +1,5 @@
-/* rtc/actor.h: actors, state with methods, in a process of their own. Conventions as in rtc/rtc.h.
+/* rtc/actor.h: actors, state with methods, in a process of their own, or many in one. Conventions as
+ * in rtc/rtc.h.
  *
  * An actor runs one call at a time (or as many as its options say). The calls of one caller process
  * to one actor run in the order they were made, whatever happens in between. A handle is a small
@@ -6,7 +7,28 @@
  * released once. With the last handle, wherever it is, the actor ends, unless it is detached.
  *
  * What happened to a call whose actor died is told by its failure: RTC_E_ACTOR_DEAD with
- * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN. */
+ * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN.
+ *
+ * Light actors (options.isolation = RTC_LIGHT) are the same classes, and many share a host: a process
+ * with a thread for each core, one for each job and kind of needs. One costs some 200 bytes and its
+ * state, a call between two of one host less than a microsecond. What is different:
+ *   - A method does not wait. rtc_get(), rtc_wait(), rtc_next(), rtc_actor_ready() and the like of what
+ *     is not there yet are RTC_E_UNSUPPORTED at once; rtc_then() goes on in a turn of this actor, never
+ *     beside its methods. A method that computes for long holds up others of its host.
+ *   - The reference of a call to another light actor of its host is for this actor alone, with
+ *     rtc_then() (once), rtc_get(), rtc_failure_of(), rtc_retain() and rtc_release(): it is no argument.
+ *     References as arguments of such a call have to be there already.
+ *   - Those that a light actor creates live in its own host.
+ *   - A crash ends its host and all actors in it: their calls fail and their monitors are told with
+ *     that cause. None starts again by itself; rtc_actor_create() then makes another host.
+ *   - Without: names, detached, max_restarts, call_retries, threads, groups of methods, save and load,
+ *     options.stream, links with actors that are not of its host: RTC_E_UNSUPPORTED.
+ *   - Handles are counted where the actor was created, in its host, and where rtc_actor_retain() was
+ *     called, which then waits for the host. One that went to another process by an argument, a result
+ *     or an object lives until it is stopped or killed, or its job ends. A process that dies takes back
+ *     no handles. A second release of a handle is found only in the host.
+ *   - mailbox: messages that wait in it, from all callers of its host; 0 = 1,024. Who sends to a full
+ *     one is not run until it is half empty, or refused (mailbox_fail). */
 #ifndef RTC_ACTOR_H
 #define RTC_ACTOR_H
 
@@ -79,7 +101,10 @@ typedef struct rtc_actor {
     uint32_t pad;
 } rtc_actor;
 
-enum rtc_isolation { RTC_PROCESS, RTC_LIGHT };
+enum rtc_isolation {
+    RTC_PROCESS, /* a process of its own */
+    RTC_LIGHT    /* shares one: see above */
+};
 
 /* All zero is the default. */
 struct rtc_actor_options {
@@ -91,7 +116,7 @@ struct rtc_actor_options {
     int max_restarts;    /* after crashes; 0 = none, RTC_RETRY_FOREVER */
     int call_retries;    /* of calls in flight at a crash: 0 = at most once, n = at
                             least once, with `save` exactly once */
-    uint32_t mailbox;    /* calls waiting at most, of each caller; 0 = 65,536 */
+    uint32_t mailbox;    /* calls waiting at most, of each caller; 0 = 65,536 (light: above) */
     bool mailbox_fail;   /* a full one refuses with RTC_E_AGAIN; else callers wait */
     uint32_t threads;    /* calls at a time; 0 = 1 */
     uint32_t save_every; /* calls; 0 = 1 where the class has `save` */
@@ -101,7 +126,9 @@ struct rtc_actor_options {
 };
 /* Creates an actor and gives its handle at once; its constructor runs when there is room for it.
  * args are those of `init`. Blocks, errors: as rtc_submit(); RTC_E_UNKNOWN_ACTOR. A constructor
- * that fails, or a name that is taken, is told by rtc_actor_ready() and by every call. */
+ * that fails, or a name that is taken, is told by rtc_actor_ready() and by every call.
+ * The first light actor waits for the process of its host, and now and then one for an answer of it.
+ * Errors: RTC_E_UNSUPPORTED an option that a light actor cannot have. */
 int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *args,
                      const struct rtc_actor_options *options, rtc_actor *ret_actor);
 /* Waits until the constructor is done.
