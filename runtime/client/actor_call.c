@@ -345,7 +345,7 @@ static inline int call_here(struct rtc *rtc, rtc_actor actor, const char *method
                             const struct rtc_args *args, const struct rtc_call_options *options,
                             rtc_ref *ret_refs)
 {
-    if (RTCI_LIKELY(!rtc || !rtc->light || !actor.pad || !method))
+    if (RTCI_LIKELY(!rtc || !rtc->light || !method))
         return RTCI_ELSEWHERE;
     if (args && !args->items && args->n)
         return RTCI_ELSEWHERE;

@@ -55,6 +55,7 @@ static void write_tail(const struct creation *c, const char *space, uint8_t *at)
         .flags = (c->o->detached ? RTCI_ACTOR_DETACHED : 0) |
                  (c->o->get_if_exists ? RTCI_ACTOR_GET_IF_EXISTS : 0) |
                  (c->o->mailbox_fail ? RTCI_ACTOR_MAILBOX_FAIL : 0) |
+                 (c->o->isolation == RTC_LIGHT ? RTCI_ACTOR_LIGHT : 0) |
                  (saves ? RTCI_ACTOR_SAVES : 0),
         .mailbox = c->o->mailbox,
         .threads = c->o->threads,
@@ -158,12 +159,14 @@ static int check_saves(const struct rtc_actor_def *def, const struct rtc_actor_o
 int rtci_actor_create_locked(struct rtc *rtc, const char *name, const struct rtc_args *args,
                              const struct rtc_actor_options *o, rtc_actor *ret_actor)
 {
-    static const struct rtc_options one_cpu;
+    static const struct rtc_options one_cpu, no_cpu = {.cpus = RTC_NONE};
     struct creation c = {.def = rtci_actor_def_by_name(name), .o = o};
     if (!c.def)
         return RTC_E_UNKNOWN_ACTOR;
     RTCI_TRY(check_saves(c.def, o));
-    const struct rtc_options *needs = o->needs ? o->needs : &one_cpu;
+    const struct rtc_options *needs = o->needs                    ? o->needs
+                                      : o->isolation == RTC_LIGHT ? &no_cpu
+                                                                  : &one_cpu;
     RTCI_TRY(rtci_shape_of(rtc, needs, &c.shape));
     RTCI_TRY(rtci_function_declare(rtc, c.def->name));
     size_t space_len = strlen(o->space && o->space[0] ? o->space : rtc->space);
@@ -182,14 +185,12 @@ int rtci_actor_create_locked(struct rtc *rtc, const char *name, const struct rtc
 /* What a light actor cannot be. */
 static int check_light(const struct rtc_actor_def *def, const struct rtc_actor_options *o)
 {
-    const char *what = o->name            ? "a name"
-                       : o->detached      ? "options.detached"
-                       : o->get_if_exists ? "options.get_if_exists"
-                       : o->max_restarts  ? "options.max_restarts"
-                       : o->call_retries  ? "options.call_retries"
-                       : o->threads > 1   ? "options.threads above 1"
-                       : def->save        ? "`save` in its class"
-                                          : NULL;
+    const char *what = o->threads > 1    ? "options.threads above 1"
+                       : def->save       ? "`save` in its class"
+                       : o->name         ? NULL /* it has a host of its own */
+                       : o->max_restarts ? "options.max_restarts and no name"
+                       : o->call_retries ? "options.call_retries and no name"
+                                         : NULL;
     for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name && !what; i++)
         what = def->methods[i].group ? "groups of methods" : NULL;
     return what ? rtci_error(RTC_E_UNSUPPORTED,
@@ -206,13 +207,14 @@ static int create_light(struct rtc *rtc, const char *name, const struct rtc_args
     if (!def)
         return RTC_E_UNKNOWN_ACTOR;
     RTCI_TRY(check_light(def, o));
-    if (rtc && rtc->light) {
+    if (rtc && rtc->light && !o->name) {
         int here = rtc->light->create(rtc, def, args, o, ret_actor);
         if (here != RTCI_ELSEWHERE)
             return here;
     }
     RTCI_TRY(rtci_enter(rtc));
-    int rc = rtci_lights_create(rtc, def, args, o, ret_actor);
+    int rc = o->name ? rtci_actor_create_locked(rtc, name, args, o, ret_actor)
+                     : rtci_lights_create(rtc, def, args, o, ret_actor);
     rtci_leave(rtc);
     return rc;
 }

@@ -70,6 +70,8 @@ struct host {
     struct rtci_id id;
     uint32_t incarnation, mailbox, threads;
     bool mailbox_fail;
+    bool lights;     /* it is a host of light actors (light_host.c) … */
+    const struct rtc_actor_def *own; /* … and itself the one of this class, when that has a name */
     void *state;
     bool up, failed; /* the constructor is done */
     bool stopping;   /* told to end, after the mailbox */

@@ -22,7 +22,9 @@ rtc_actor rtc_self_actor(struct rtc_call *call)
 
 uint32_t rtc_self_incarnation(struct rtc_call *call)
 {
-    return call->cell ? 1 : call->host ? call->host->incarnation : 0;
+    return call->cell && !rtci_is_own(call->cell->id) ? 1
+           : call->host                               ? call->host->incarnation
+                                                      : 0;
 }
 
 static int no_actor(const char *name)
@@ -125,7 +127,7 @@ int rtc_self_stop(struct rtc_call *call)
     if (!call->host)
         return no_actor("rtc_self_stop");
     struct host *host = call->host;
-    if (call->cell) {
+    if (call->cell && !rtci_is_own(call->cell->id)) {
         call->cell->flags |= CELL_LEAVES;
         return 0;
     }

@@ -13,7 +13,7 @@ struct rtc_value rtci_few_value(const struct rtci_few *few, size_t i)
 {
     struct rtc_value v = rtc_nil();
     if (RTCI_UNLIKELY(few->type[i] == RTC_REF))
-        return rtc_of_actor(rtci_light_handle(rtci_lights.id, few->v[i]));
+        return rtc_of_actor(rtci_light_handle_of(rtci_light_id_at(few->v[i])));
     v.type = few->type[i];
     if (v.type == RTC_BOOL)
         v.as.b = few->v[i] != 0;
@@ -376,7 +376,7 @@ static int call_here(struct run *run, rtc_actor actor, const char *method,
                      const struct rtc_args *args, const struct rtc_call_options *options,
                      rtc_ref *ret_refs)
 {
-    rtci_light_id to = rtci_light_id_at(rtci_light_of(actor));
+    rtci_light_id to = rtci_light_id_of_handle(actor);
     uint32_t flags, returns = options && options->returns ? options->returns : 1;
     struct kind *kind = rtci_kind_at(to, &flags);
     if (RTCI_UNLIKELY(!kind))
@@ -509,7 +509,7 @@ static int order(struct rtc *rtc, rtc_actor actor, const char *op)
     (void)rtc;
     if (!run || !rtci_light_here(actor))
         return RTCI_ELSEWHERE;
-    rtci_light_id id = rtci_light_id_at(rtci_light_of(actor));
+    rtci_light_id id = rtci_light_id_of_handle(actor);
     bool retain = strcmp(op, "rtc.retain") == 0;
     int rc = retain                           ? rtci_light_retain(run->ctx, id)
              : strcmp(op, "rtc.release") == 0 ? rtci_light_release(run->ctx, id)
@@ -527,7 +527,7 @@ static int info(struct rtc *rtc, rtc_actor actor, struct rtc_actor_info *ret_inf
     (void)rtc;
     if (!rtci_running() || !rtci_light_here(actor))
         return RTCI_ELSEWHERE;
-    rtci_light_info_here(rtci_light_id_at(rtci_light_of(actor)), ret_info);
+    rtci_light_info_here(rtci_light_id_of_handle(actor), ret_info);
     return 0;
 }
 
@@ -539,8 +539,8 @@ static int monitor(struct rtc *rtc, rtc_actor actor,
     (void)rtc;
     if (!run || run->plainly)
         return RTCI_ELSEWHERE;
-    return rtci_light_here(actor) ? rtci_cell_monitor(run, actor, fn, arg, ret_monitor)
-                                  : rtci_far_monitor(run, actor, fn, arg, ret_monitor);
+    return actor.pad && rtci_light_here(actor) ? rtci_cell_monitor(run, actor, fn, arg, ret_monitor)
+                                               : rtci_far_monitor(run, actor, fn, arg, ret_monitor);
 }
 
 static int demonitor(struct rtc *rtc, uint64_t number)
@@ -559,7 +559,7 @@ static int link(struct rtc *rtc, rtc_actor a, rtc_actor b, bool on)
     (void)rtc;
     if (!run || !rtci_light_here(a))
         return RTCI_ELSEWHERE;
-    rtci_light_id x = rtci_light_id_at(rtci_light_of(a)), y = rtci_light_id_at(rtci_light_of(b));
+    rtci_light_id x = rtci_light_id_of_handle(a), y = rtci_light_id_of_handle(b);
     if (y.index == run->cell->id.index && y.gen == run->cell->id.gen) {
         y = x;
         x = run->cell->id;

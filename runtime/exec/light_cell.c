@@ -101,7 +101,7 @@ static void run_outer(struct run *run, struct message *message)
         if (rows[i].size == RTCI_LIGHT_VALUE &&
             rtci_value_view(rtci_spec_data(spec) + rows[i].offset, rows[i].size, &v) == 0 &&
             rtc_value_actor(&v, &actor) == 0 && rtci_light_here(actor))
-            held[n_held++] = rtci_light_id_at(rtci_light_of(actor));
+            held[n_held++] = rtci_light_id_of_handle(actor);
     }
     struct rtc *rtc = rtci_lights.rtc;
     pthread_mutex_lock(&rtc->lock);
@@ -146,6 +146,7 @@ static int handle(struct run *run, struct rtci_light_msg *msg)
     switch (msg->tag) {
     case TAG_INIT: rtci_local_run(run, NULL, msg); break;
     case TAG_OUTER: run_outer(run, rtci_light_take_block(msg)); break;
+    case TAG_OWN: rtci_light_own_construct(cell); break;
     case TAG_FAR: rtci_far_run(rtci_light_take_block(msg)); break;
     case TAG_LINK:
     case TAG_UNLINK:
@@ -160,7 +161,7 @@ static int handle(struct run *run, struct rtci_light_msg *msg)
 
 static bool begins(const struct rtci_light_msg *msg)
 {
-    return msg->tag == TAG_INIT ||
+    return msg->tag == TAG_INIT || msg->tag == TAG_OWN ||
            (msg->tag == TAG_OUTER && ((const struct message *)msg->block)->method == OP_CREATE);
 }
 
@@ -250,7 +251,7 @@ int rtci_cell_monitor(struct run *run, rtc_actor actor,
         return rtci_error(RTC_E_NOMEM, "out of memory for a monitor");
     *m = (struct near_monitor){extra->monitors, ++extra->next_token, actor, fn, arg};
     extra->monitors = m;
-    int rc = rtci_light_watch(run->ctx, rtci_light_id_at(rtci_light_of(actor)), m->token);
+    int rc = rtci_light_watch(run->ctx, rtci_light_id_of_handle(actor), m->token);
     if (rc < 0) {
         extra->monitors = m->next;
         free(m);
@@ -270,7 +271,7 @@ int rtci_cell_demonitor(struct run *run, uint32_t token)
         return rtci_error(RTC_E_NOT_FOUND,
                           "there is no such monitor: it was called back, or ended before");
     *at = m->next;
-    rtci_light_id id = rtci_light_id_at(rtci_light_of(m->actor));
+    rtci_light_id id = rtci_light_id_of_handle(m->actor);
     free(m);
     return rtci_light_unwatch(run->ctx, id, token);
 }
@@ -315,6 +316,8 @@ void rtci_cell_died(struct rtci_light_ctx *ctx, void *state, const struct rtci_l
         cell->kind->def->drop(rtci_cell_state(cell));
     break_promises(cell);
     rtci_futures_free(cell);
+    if (rtci_is_own(cell->id))
+        rtci_light_own_died(why);
     if (!extra)
         return;
     drop_stash(ctx, extra);

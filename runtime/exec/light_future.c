@@ -184,7 +184,8 @@ static int failed(const struct future *f)
             "method");
     }
     if (f->code == RTC_E_NOT_FOUND)
-        return rtci_error(RTC_E_ACTOR_DEAD, "the light actor died before it had begun the call");
+        return rtci_error(RTC_E_ACTOR_DEAD,
+                          "the light actor is dead: it died before it had begun the call");
     if (f->code == RTC_E_TIMEOUT)
         return rtci_error(RTC_E_DEADLINE,
                           "the deadline of the call passed; whether it ran is not known");

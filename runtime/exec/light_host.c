@@ -239,7 +239,7 @@ void rtci_spec_lights(const struct rtci_spec *spec,
         if (rows[i].size == RTCI_LIGHT_VALUE &&
             rtci_value_view(rtci_spec_data(spec) + rows[i].offset, rows[i].size, &v) == 0 &&
             rtc_value_actor(&v, &actor) == 0 && rtci_light_here(actor))
-            RTCI_IGNORE(fn(rtci_light_ctx_now(), rtci_light_id_at(rtci_light_of(actor))));
+            RTCI_IGNORE(fn(rtci_light_ctx_now(), rtci_light_id_of_handle(actor)));
     }
 }
 
@@ -255,7 +255,8 @@ static void refuse(struct host *host, struct message *message, int code, const c
 
 static void refuse_dead(struct host *host, struct message *message)
 {
-    rtci_light_id id = rtci_light_id_at(rtci_light_called(message->spec));
+    uint64_t light = rtci_light_called(message->spec);
+    rtci_light_id id = light ? rtci_light_id_at(light) : rtci_lights.own;
     char why[RTCI_ERROR_TEXT_MAX];
     struct rtc_actor_info info;
     int code = rtci_light_is_dead(id);
@@ -277,6 +278,8 @@ void rtci_outer_drop(void *arg)
 void rtci_light_dispatch(struct host *host, struct message *message)
 {
     uint64_t light = rtci_light_called(message->spec);
+    if (!light && host->own && message->method < 0)
+        light = rtci_light_number(rtci_lights.own);
     if (!rtci_light_ok(light) || message->method >= OPS_OF_CELLS) {
         rtci_host_execute(host, message);
         rtci_news_flush();
@@ -309,10 +312,22 @@ static uint32_t n_threads(void)
     return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : (uint32_t)n;
 }
 
-bool rtci_light_host_begin(struct host *host)
+static void make_own(struct host *host)
+{
+    struct rtci_light_ctx *ctx = rtci_light_outside(rtci_lights.engine);
+    const struct rtci_actor_options *options = rtci_spec_options(host->start);
+    struct kind *kind = rtci_kind_of(host->own);
+    if (!kind ||
+        rtci_light_make(ctx, kind, host->mailbox_fail ? KIND_FAILS : 0, &rtci_lights.own) < 0)
+        rtci_host_exit(host, "out of memory for light actors");
+    if (options->mailbox)
+        RTCI_IGNORE(rtci_light_bound(ctx, rtci_lights.own, options->mailbox));
+}
+
+void rtci_light_host_begin(struct host *host)
 {
     if (!host->def || strcmp(host->def->name, RTCI_LIGHT_HOST) != 0)
-        return false;
+        return;
     struct rtc *rtc = host->rtc;
     void *table = mmap(NULL, ACTORS_MAX * sizeof(_Atomic uint32_t), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -322,11 +337,86 @@ bool rtci_light_host_begin(struct host *host)
     rtci_lights.host = host;
     rtci_lights.id = host->id;
     rtci_lights.kind_of = table;
+    host->lights = true;
     host->threads = UINT32_MAX; /* calls at a time */
     rtc->self_single = false;
     rtc->n_threads = UINT32_MAX;
     rtc->light = &rtci_light_ops;
     if (rtci_light_start(&(struct rtci_light_config){.threads = n_threads()}, &rtci_lights.engine))
         rtci_host_exit(host, "the threads of light actors could not be started");
-    return true;
+    if (host->own)
+        make_own(host);
+}
+
+/* ---- A named one ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done, ended;
+    int failed;
+    struct rtc_call *call; /* of the constructor */
+} own = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+
+static void tell_own(bool *what)
+{
+    pthread_mutex_lock(&own.lock);
+    *what = true;
+    pthread_cond_broadcast(&own.cond);
+    pthread_mutex_unlock(&own.lock);
+}
+
+static void wait_own(const bool *what)
+{
+    pthread_mutex_lock(&own.lock);
+    while (!*what)
+        pthread_cond_wait(&own.cond, &own.lock);
+    pthread_mutex_unlock(&own.lock);
+}
+
+/* In the actor's own turn, with the host's call. */
+void rtci_light_own_construct(struct cell *cell)
+{
+    own.call->cell = cell;
+    own.failed = rtci_cell_construct(own.call);
+    if (own.failed && !own.call->fail_code) /* the sentence is this thread's */
+        RTCI_IGNORE(
+            rtci_call_fail(own.call, RTC_E_TASK_FAILED, own.failed, "%s",
+                           rtc_last_error()[0] ? rtc_last_error() : rtc_error_text(own.failed)));
+    own.call->cell = NULL;
+    tell_own(&own.done);
+}
+
+int rtci_light_own_begin(struct rtc_call *call)
+{
+    own.call = call;
+    int rc =
+        rtci_light_tell(rtci_light_outside(rtci_lights.engine), rtci_lights.own, TAG_OWN, NULL, 0);
+    if (rc < 0)
+        return rc;
+    wait_own(&own.done);
+    return call->fail_code ? call->fail_code : own.failed;
+}
+
+/* It has been told to stop, after what is in its mailbox. */
+void rtci_light_own_end(struct host *host)
+{
+    struct rtc *rtc = host->rtc;
+    pthread_mutex_unlock(&rtc->lock);
+    if (rtci_light_stop(rtci_light_outside(rtci_lights.engine), rtci_lights.own) == 0)
+        wait_own(&own.ended);
+    pthread_mutex_lock(&rtc->lock);
+}
+
+void rtci_light_own_died(const struct rtci_light_down *why)
+{
+    struct host *host = rtci_lights.host;
+    struct rtci_actor_end end = {
+        .rec = {sizeof(end), RTCI_R_ACTOR_KILL, 0}, .id = host->id, .flags = RTCI_END_NO_RESTART};
+    if (why->reason == RTCI_LIGHT_LINKED || why->reason == RTCI_LIGHT_KILLED) {
+        pthread_mutex_lock(&host->rtc->lock);
+        RTCI_IGNORE(rtci_send_record(host->rtc, &end));
+        pthread_mutex_unlock(&host->rtc->lock);
+    }
+    tell_own(&own.ended);
 }

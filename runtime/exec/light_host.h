@@ -20,6 +20,7 @@ enum {
     TAG_OUTER,                  /* a call from another process: its struct message */
     TAG_FAR,                    /* a callback: its struct far */
     TAG_LINK, TAG_UNLINK,       /* with whom */
+    TAG_OWN,                    /* the constructor of a named one, which the first thread waits for */
 };
 
 /* A class. */
@@ -85,6 +86,7 @@ struct lights {
     struct host *host;
     struct rtci_light *engine;
     struct rtci_id id;
+    rtci_light_id own; /* the one that has a name, if any */
     _Atomic uint32_t *kind_of; /* by the engine's index: number of the class + 1, and flags */
     struct kind *_Atomic kinds[RTCI_LIGHT_KINDS];
     _Atomic uint32_t n_kinds;
@@ -102,17 +104,32 @@ static inline rtci_light_id rtci_light_id_at(uint64_t light)
 {
     return (rtci_light_id){(uint32_t)(light & RTCI_LIGHT_WHICH) - 1, (uint32_t)(light >> 24) << 1 | 1};
 }
+/* The named one, whose handle is the host's. */
+static inline bool rtci_is_own(rtci_light_id id)
+{
+    return rtci_lights.host->own && id.index == rtci_lights.own.index;
+}
+static inline rtc_actor rtci_light_handle_of(rtci_light_id id)
+{
+    return rtci_light_handle(rtci_lights.id, rtci_is_own(id) ? 0 : rtci_light_number(id));
+}
+static inline bool rtci_light_here(rtc_actor actor)
+{
+    return (actor.pad || rtci_lights.host->own) &&
+           rtci_id_equal(rtci_actor_id(actor), rtci_lights.id);
+}
+/* Of a handle that is of here. */
+static inline rtci_light_id rtci_light_id_of_handle(rtc_actor actor)
+{
+    return actor.pad ? rtci_light_id_at(rtci_light_of(actor)) : rtci_lights.own;
+}
 static inline void *rtci_cell_state(struct cell *cell)
 {
     return (char *)cell + CELL_SIZE;
 }
 static inline rtc_actor rtci_cell_handle(const struct cell *cell)
 {
-    return rtci_light_handle(rtci_lights.id, rtci_light_number(cell->id));
-}
-static inline bool rtci_light_here(rtc_actor actor)
-{
-    return actor.pad && rtci_id_equal(rtci_actor_id(actor), rtci_lights.id);
+    return rtci_light_handle_of(cell->id);
 }
 static inline struct run *rtci_running(void)
 {
@@ -140,7 +157,12 @@ struct rtc_promise {
 int rtci_promise_finish(struct rtc_promise *promise, int rc);
 
 /* ---- light_host.c ---- */
-bool rtci_light_host_begin(struct host *host);
+void rtci_light_host_begin(struct host *host);
+/* The named one: its constructor, as the host's; and its end. */
+int rtci_light_own_begin(struct rtc_call *call);
+void rtci_light_own_construct(struct cell *cell);
+void rtci_light_own_end(struct host *host);
+void rtci_light_own_died(const struct rtci_light_down *why);
 void rtci_light_dispatch(struct host *host, struct message *message);
 struct kind *rtci_kind_of(const struct rtc_actor_def *def);
 /* NULL: nobody there, with the sentence. */

@@ -14,13 +14,14 @@ struct lamp {
     bool has_friend;
     rtc_actor friend;
     struct tally *tally;
+    int64_t drop_at;
     struct rtc *rtc;
     struct rtc_promise *promise;
     int64_t monitor_cause;
     uint64_t monitor;
 };
 
-/* (total, path of the tally); a total of -1 fails. */
+/* (total, path of the tally, where it counts its end); a total of -1 fails. */
 static int lamp_init(struct rtc_call *call)
 {
     struct lamp *self = rtc_self(call);
@@ -32,6 +33,8 @@ static int lamp_init(struct rtc_call *call)
         RTC_TRY(rtc_arg_str(call, 1, &path, NULL));
         self->tally = tally_map(path);
     }
+    if (rtc_arg_count(call) > 2)
+        RTC_TRY(rtc_arg_i64(call, 2, &self->drop_at));
     if (self->total == -1)
         return rtc_fail(call, -77, "no lamp for minus one");
     return 0;
@@ -41,7 +44,7 @@ static void lamp_drop(void *state)
 {
     struct lamp *self = state;
     if (self->tally) {
-        __atomic_add_fetch(&self->tally->count[0], 1, __ATOMIC_SEQ_CST);
+        __atomic_add_fetch(&self->tally->count[self->drop_at], 1, __ATOMIC_SEQ_CST);
         munmap(self->tally, sizeof(*self->tally));
     }
 }
@@ -285,6 +288,18 @@ static int tick_later(struct rtc_call *call)
     return rtc_return_i64(call, 1);
 }
 
+/* One of its kind in its host, for whoever asks. */
+static int bear(struct rtc_call *call)
+{
+    rtc_actor child;
+    int64_t from;
+    RTC_TRY(rtc_arg_i64(call, 0, &from));
+    RTC_TRY(rtc_actor_create(rtc_call_rtc(call), "lamp", RTC_ARGS(rtc_i64(from)),
+                             RTC_ACTOR_OPTIONS(.isolation = RTC_LIGHT), &child));
+    struct rtc_value v = rtc_of_actor(child);
+    return rtc_return(call, &v);
+}
+
 /* Others of its kind in its host: n of them, all asked, summed when all have answered. */
 struct sum {
     struct lamp *self;
@@ -391,20 +406,23 @@ static int crash(struct rtc_call *call)
     return 0;
 }
 
-RTC_ACTOR(
-    lamp, struct lamp, .init = lamp_init, .drop = lamp_drop,
-    .methods = {
-        RTC_METHOD(add),       RTC_METHOD(total),        RTC_METHOD(in_turn),
-        RTC_METHOD(echo),      RTC_METHOD(three),        RTC_METHOD(fails),
-        RTC_METHOD(silent),    RTC_METHOD(mark),         RTC_METHOD(process_id),
-        RTC_METHOD(who),       RTC_METHOD(leave),        RTC_METHOD(befriend),
-        RTC_METHOD(unfriend),  RTC_METHOD(ask_friend),   RTC_METHOD(ask_task),
-        RTC_METHOD(impatient), RTC_METHOD(misuse),       RTC_METHOD_SIGNATURE(declared, "str->str"),
-        RTC_METHOD(later),     RTC_METHOD(now),          RTC_METHOD(tick),
-        RTC_METHOD(tick_text), RTC_METHOD(tick_later),   RTC_METHOD(children),
-        RTC_METHOD(flood),     RTC_METHOD(watch_friend), RTC_METHOD(unwatch_friend),
-        RTC_METHOD(cause),     RTC_METHOD(link_friend),  RTC_METHOD(hurry),
-        RTC_METHOD(crash)});
+RTC_ACTOR(lamp, struct lamp, .init = lamp_init, .drop = lamp_drop,
+          .methods = {RTC_METHOD(add),          RTC_METHOD(total),
+                      RTC_METHOD(in_turn),      RTC_METHOD(echo),
+                      RTC_METHOD(three),        RTC_METHOD(fails),
+                      RTC_METHOD(silent),       RTC_METHOD(mark),
+                      RTC_METHOD(process_id),   RTC_METHOD(who),
+                      RTC_METHOD(leave),        RTC_METHOD(befriend),
+                      RTC_METHOD(unfriend),     RTC_METHOD(ask_friend),
+                      RTC_METHOD(ask_task),     RTC_METHOD(impatient),
+                      RTC_METHOD(misuse),       RTC_METHOD_SIGNATURE(declared, "str->str"),
+                      RTC_METHOD(later),        RTC_METHOD(now),
+                      RTC_METHOD(tick),         RTC_METHOD(tick_text),
+                      RTC_METHOD(tick_later),   RTC_METHOD(children),
+                      RTC_METHOD(bear),         RTC_METHOD(flood),
+                      RTC_METHOD(watch_friend), RTC_METHOD(unwatch_friend),
+                      RTC_METHOD(cause),        RTC_METHOD(link_friend),
+                      RTC_METHOD(hurry),        RTC_METHOD(crash)});
 
 /* No constructor: alive at once. */
 static int plus(struct rtc_call *call)
