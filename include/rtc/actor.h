@@ -10,25 +10,28 @@
  * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN.
  *
  * Light actors (options.isolation = RTC_LIGHT) are the same classes, and many share a host: a process
- * with a thread for each core, one for each job and kind of needs. One costs some 200 bytes and its
+ * with a thread for each core, one for each job and kind of needs. One costs some 200 bytes beside its
  * state, a call between two of one host less than a microsecond. What is different:
- *   - A method does not wait. rtc_get(), rtc_wait(), rtc_next(), rtc_actor_ready() and the like of what
- *     is not there yet are RTC_E_UNSUPPORTED at once; rtc_then() goes on in a turn of this actor, never
- *     beside its methods. A method that computes for long holds up others of its host.
+ *   - A method does not wait. rtc_get(), rtc_wait(), rtc_next(), rtc_actor_ready() and the like of
+ *     what is not there yet are RTC_E_UNSUPPORTED at once; rtc_then() goes on in a turn of this actor,
+ *     never beside its methods. A method that computes for long holds up others of its host.
  *   - The reference of a call to another light actor of its host is for this actor alone, with
- *     rtc_then() (once), rtc_get(), rtc_failure_of(), rtc_retain() and rtc_release(): it is no argument.
- *     References as arguments of such a call have to be there already.
+ *     rtc_then() (once), rtc_get(), rtc_failure_of(), rtc_retain() and rtc_release(): it is no
+ *     argument. References as arguments of such a call have to be there already.
  *   - Those that a light actor creates live in its own host.
- *   - A crash ends its host and all actors in it: their calls fail and their monitors are told with
- *     that cause. None starts again by itself; rtc_actor_create() then makes another host.
- *   - Without: names, detached, max_restarts, call_retries, threads, groups of methods, save and load,
- *     options.stream, links with actors that are not of its host: RTC_E_UNSUPPORTED.
- *   - Handles are counted where the actor was created, in its host, and where rtc_actor_retain() was
- *     called, which then waits for the host. One that went to another process by an argument, a result
+ *   - A crash ends the host and all actors in it: their calls fail and their monitors are told with
+ *     that cause. rtc_actor_create() then makes another host.
+ *   - One with a name has a host of its own, which those that it creates share. The head knows it as a
+ *     process actor: get_if_exists, detached, max_restarts, call_retries, links and counted handles are
+ *     as there. The next three points are about those without a name.
+ *   - They do not start again by themselves, and are linked only with others of their host.
+ *   - Their handles are counted where the actor was created, in its host, and where rtc_actor_retain()
+ *     was called, which waits for the host. One that went to another process by an argument, a result
  *     or an object lives until it is stopped or killed, or its job ends. A process that dies takes back
- *     no handles. A second release of a handle is found only in the host.
+ *     no handles; a second release of one is found only in the host.
  *   - mailbox: messages that wait in it, from all callers of its host; 0 = 1,024. Who sends to a full
- *     one is not run until it is half empty, or refused (mailbox_fail). */
+ *     one is not run until it is half empty, or is refused (mailbox_fail).
+ *   - None has threads, groups of methods, save and load, or options.stream: RTC_E_UNSUPPORTED. */
 #ifndef RTC_ACTOR_H
 #define RTC_ACTOR_H
 

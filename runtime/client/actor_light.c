@@ -335,7 +335,9 @@ int rtci_lights_info(struct rtc *rtc, rtc_actor actor, struct rtc_actor_info *re
     RTCI_TRY(rtci_enter(rtc));
     int rc = ask(rtc, actor, "rtc.info", NULL, UINT64_MAX, &ref, &value);
     if (rc == 0) {
+        const struct actor *host = rtci_actor_find(rtc, rtci_actor_id(actor));
         rtci_lights_read_info(&value, ret_info);
+        ret_info->node = host ? host->node : ret_info->node; /* where we found it */
         RTCI_IGNORE(rtci_release_locked(rtc, ref));
     } else if (rc == RTC_E_ACTOR_DEAD) {
         rtci_lights_host_info(rtc, actor, ret_info);
