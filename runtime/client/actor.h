@@ -58,6 +58,7 @@ struct actor {
     bool dead;                       /* for good: `cause` */
     bool pinned;                     /* its handle is kept because calls are under way */
     bool mailbox_fail;
+    bool light;                      /* a named light one: what its process took may not have begun */
     bool get_if_exists;
     bool pumping;
     bool crowded;                    /* it waits in rtc->actors->crowd */

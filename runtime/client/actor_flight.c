@@ -280,7 +280,7 @@ static void on_gone(struct rtc *rtc, const struct rtci_done *done)
             if ((uint16_t)call->incarnation != fail->attempts || call->lost)
                 continue;
             /* A light actor may have had it in its mailbox. */
-            uint8_t begun = call->spec->slot ? RTC_RAN_UNKNOWN : RTC_RAN_YES;
+            uint8_t begun = call->spec->slot || actor->light ? RTC_RAN_UNKNOWN : RTC_RAN_YES;
             call->lost = true;
             call->ran = call->order > done->seq ? RTC_RAN_NO : begun;
         }

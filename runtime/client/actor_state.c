@@ -349,6 +349,7 @@ static void apply(struct rtc *rtc, struct actor *actor, const struct rtci_actor_
     if (is->status == 0) {
         actor->retries = is->max_task_retries;
         actor->mailbox_fail = is->options & RTCI_ACTOR_MAILBOX_FAIL;
+        actor->light = is->options & RTCI_ACTOR_LIGHT;
         actor->node = is->node;
         if (!actor->def)
             actor->def = rtci_actor_def_by_hash(is->function);

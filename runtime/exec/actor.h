@@ -20,11 +20,17 @@ struct from {
     uint32_t client, node;
     struct rtci_peer *peer;
     uint64_t last;         /* order of the call that came last in its turn */
-    uint64_t finished;     /* those up to it have ended */
+    uint64_t finished;     /* those up to it have ended … */
+    struct ended *ended;   /* … and these, before others that were called before them */
     struct message *ahead; /* came before their turn, by their order */
     struct saved *replies; /* with save: answers that it may not have */
     uint64_t seen;         /* … the last of its calls that the state has seen */
     uint64_t saved_seq;    /* … and that the state had seen with which this incarnation began */
+};
+
+struct ended {
+    struct ended *next; /* by their order */
+    uint64_t order, after;
 };
 
 /* A call in the mailbox: a private copy, with rows for its references behind it, as a task has. */
