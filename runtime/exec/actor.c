@@ -214,6 +214,8 @@ static void loop(struct host *host)
         due = look < due ? look : due;
         if (host->refused.first)
             refuse_all(host);
+        if (lights)
+            rtci_light_sweep();
         if (rtci_callbacks_due(rtc))
             rtci_run_callbacks(rtc);
         if (may_end(host) || rtc->shut || info->stop)

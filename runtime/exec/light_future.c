@@ -99,24 +99,59 @@ void rtci_futures_free(struct cell *cell)
     cell->futures = NULL;
 }
 
-/* References that its values contain were retained by whoever made it. */
-void rtci_done_drop(void *arg)
+/* ---- What is let go ---- */
+
+/* References that its values contain were retained by whoever made it. They are released by the
+ * first thread: an answer whose reader is dead is dropped where the lock may be held. */
+struct trash {
+    struct trash *next;
+    struct rtci_done *done;
+};
+static struct trash *_Atomic trash;
+
+static bool contains(const struct rtci_done *done)
 {
-    struct rtc *rtc = rtci_lights.rtc;
-    const struct rtci_done *done = arg;
     const struct rtci_resolved *rows = rtci_done_returns(done);
     for (uint32_t i = 0; i < done->n_returns; i++) {
-        if (rows[i].kind != RTCI_KIND_INLINE || !rows[i].n_refs)
-            continue;
-        const struct rtci_id *ids =
-            (const struct rtci_id *)(const void *)((const char *)done + rows[i].offset);
-        pthread_mutex_lock(&rtc->lock);
-        for (uint32_t k = 0; k < rows[i].n_refs; k++)
-            RTCI_IGNORE(rtci_release_locked(rtc, rtci_ref_of(ids[k])));
-        pthread_mutex_unlock(&rtc->lock);
+        if (rows[i].kind == RTCI_KIND_INLINE && rows[i].n_refs)
+            return true;
     }
-    rtci_value_forget();
-    free(arg);
+    return false;
+}
+
+void rtci_done_drop(void *arg)
+{
+    struct trash *t = contains(arg) ? malloc(sizeof(*t)) : NULL;
+    if (!t) { /* out of memory: they stay until the process ends */
+        rtci_value_forget();
+        free(arg);
+        return;
+    }
+    t->done = arg;
+    t->next = atomic_load(&trash);
+    while (!atomic_compare_exchange_weak(&trash, &t->next, t))
+        ;
+    rtci_chan_kick(rtci_lights.rtc->chan);
+}
+
+void rtci_light_sweep(void)
+{
+    struct rtc *rtc = rtci_lights.rtc;
+    struct trash *t = atomic_load(&trash) ? atomic_exchange(&trash, NULL) : NULL;
+    for (struct trash *next; t; t = next) {
+        next = t->next;
+        const struct rtci_resolved *rows = rtci_done_returns(t->done);
+        for (uint32_t i = 0; i < t->done->n_returns; i++) {
+            const struct rtci_id *ids =
+                (const struct rtci_id *)(const void *)((const char *)t->done + rows[i].offset);
+            uint32_t n = rows[i].kind == RTCI_KIND_INLINE ? rows[i].n_refs : 0;
+            for (uint32_t k = 0; k < n; k++)
+                RTCI_IGNORE(rtci_release_locked(rtc, rtci_ref_of(ids[k])));
+        }
+        rtci_value_forget();
+        free(t->done);
+        free(t);
+    }
 }
 
 /* ---- Answers ---- */

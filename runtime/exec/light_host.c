@@ -192,7 +192,7 @@ static int op_create(struct rtc_call *call)
 {
     const struct rtci_spec *spec = call->spec;
     struct run *run = rtci_running();
-    if (!run || run->cell->flags & CELL_UP)
+    if (!run || (run->cell->flags & CELL_UP && run->cell->kind->def->init))
         return RTC_E_EXISTS;
     if (spec->priority)
         RTCI_IGNORE(rtci_light_bound(run->ctx, run->cell->id, (uint32_t)spec->priority));

@@ -216,7 +216,7 @@ int rtci_future_then(struct run *run, rtc_ref ref,
                      void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg), void *arg);
 void rtci_futures_free(struct cell *cell);
 void rtci_done_drop(void *done);
-/* What is said of a call that has no answer. */
+void rtci_light_sweep(void); /* of the first thread, with the lock */
 #define RTCI_SMALL_REPLY 16u /* u64 value, u64 type */
 
 /* ---- light_far.c: callbacks about what is elsewhere ---- */
