@@ -1,10 +1,9 @@
 /* Calls between two light actors of one host. Plain arguments and answers travel in the engine's
- * messages; others in a *packet*, the spec that a call to another process would have. */
+ * messages; others in a packet (light_packet.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/client/args.h"
 #include "runtime/exec/light_host.h"
 
 /* ---- Plain values ---- */
@@ -59,95 +58,6 @@ static void count_few(struct rtci_light_ctx *ctx, const struct rtci_few *few,
         if (RTCI_UNLIKELY(few->type[i] == RTC_REF))
             RTCI_IGNORE(fn(ctx, rtci_light_id_at(few->v[i])));
     }
-}
-
-/* ---- Packets ---- */
-
-static void packet_drop(void *arg)
-{
-    struct rtc *rtc = rtci_lights.rtc;
-    struct rtci_spec *spec = arg;
-    const struct rtci_id *refs = rtci_spec_refs(spec);
-    if (spec->n_refs) {
-        rtci_spec_lights(spec, rtci_light_release);
-        pthread_mutex_lock(&rtc->lock);
-        for (uint32_t i = 0; i < spec->n_refs; i++)
-            RTCI_IGNORE(rtci_release_locked(rtc, rtci_ref_of(refs[i])));
-        pthread_mutex_unlock(&rtc->lock);
-    }
-    free(spec);
-}
-
-/* What is referred to has to be here: nothing waits for it in this host. */
-static int keep_refs(struct rtc *rtc, const struct rtci_spec *spec)
-{
-    const struct rtci_id *refs = rtci_spec_refs(spec);
-    for (uint32_t i = 0; i < spec->n_refs; i++) {
-        int rc = 0;
-        rtc_ref ref = rtci_ref_of(refs[i]);
-        struct slot *slot = refs[i].index == RTCI_HANDLE ? NULL : rtci_find(rtc, ref, true, &rc);
-        if (slot && !rtci_slot_here(slot))
-            rc = rtci_error(RTC_E_UNSUPPORTED,
-                            "an argument is a reference to what is not here yet, and between light "
-                            "actors nothing waits for it: call from rtc_then() of that reference");
-        else if (rc == 0)
-            rc = rtci_retain_locked(rtc, ref);
-        for (uint32_t k = 0; rc < 0 && k < i; k++)
-            RTCI_IGNORE(rtci_release_locked(rtc, rtci_ref_of(refs[k])));
-        RTCI_TRY(rc);
-    }
-    rtci_spec_lights(spec, rtci_light_retain);
-    return 0;
-}
-
-static int make_packet(struct rtc *rtc, const struct task_plan *task, uint32_t returns,
-                       uint64_t deadline_ns, struct rtci_spec **ret_spec)
-{
-    size_t size = sizeof(struct rtci_spec) + task->n_refs * sizeof(struct rtci_id) +
-                  task->n_args * sizeof(struct rtci_arg) + task->data_size +
-                  sizeof(struct rtci_call);
-    struct rtci_spec *spec = calloc(1, size + task->n_refs * sizeof(struct rtci_resolved));
-    if (!spec)
-        return rtci_error(RTC_E_NOMEM, "out of memory for a call");
-    *spec = (struct rtci_spec){.rec = {(uint32_t)size, RTCI_R_ACTOR_CALL, 0},
-                               .seq = UINT64_MAX,
-                               .attempt = 1,
-                               .n_returns = (uint16_t)returns,
-                               .flags = RTCI_SPEC_CALL,
-                               .deadline_ns = deadline_ns,
-                               .n_refs = task->n_refs,
-                               .n_args = (uint32_t)task->n_args,
-                               .data_size = (uint32_t)task->data_size,
-                               .name_len = sizeof(struct rtci_call)};
-    rtci_args_write(task, spec);
-    struct rtci_resolved *rows = (struct rtci_resolved *)((char *)spec + size);
-    for (uint32_t i = 0; i < task->n_refs; i++)
-        rows[i] = (struct rtci_resolved){.kind = RTCI_KIND_ABSENT};
-    int rc = keep_refs(rtc, spec);
-    if (rc < 0) {
-        free(spec);
-        return rc;
-    }
-    *ret_spec = spec;
-    return 0;
-}
-
-static int packet_of(const struct rtc_task_def *def, const struct rtc_args *args, uint32_t returns,
-                     uint64_t deadline_ns, struct rtci_spec **ret_spec)
-{
-    struct rtc *rtc = rtci_lights.rtc;
-    struct arg_plan few[RTCI_ARGS_FEW];
-    struct task_plan task = {.may_wait = true, .to = rtci_lights.id};
-    RTCI_TRY(rtci_enter(rtc));
-    int rc = rtci_args_begin(args, few, &task);
-    if (rc == 0) {
-        rc = rtci_args_plan(rtc, def->signature, args, &task);
-        if (rc == 0)
-            rc = make_packet(rtc, &task, returns, deadline_ns, ret_spec);
-        rtci_args_end(rtc, few, &task);
-    }
-    rtci_leave(rtc);
-    return rc;
 }
 
 /* ---- Running one ---- */
@@ -306,7 +216,7 @@ int rtci_local_run(struct run *run, const struct rtc_task_def *def, struct rtci_
 
 /* ---- Calling ---- */
 
-static int refused(rtci_light_id to, int rc)
+int rtci_light_refused(rtci_light_id to, int rc)
 {
     if (rc == RTC_E_NOT_FOUND)
         return rtci_light_is_dead(to);
@@ -342,7 +252,7 @@ static int send_few(struct run *run, rtci_light_id to, uint16_t tag, const struc
     if (RTCI_LIKELY(rc == 0))
         return 0;
     count_few(ctx, few, rtci_light_release);
-    return refused(to, rc);
+    return rtci_light_refused(to, rc);
 }
 
 static int send_packet(struct run *run, rtci_light_id to, uint16_t tag, struct rtci_spec *spec,
@@ -351,9 +261,9 @@ static int send_packet(struct run *run, rtci_light_id to, uint16_t tag, struct r
     uint32_t slot;
     int rc = 0;
     if (!ret_refs) {
-        rc = rtci_light_tell_block(run->ctx, to, tag, spec, spec->rec.size, packet_drop);
+        rc = rtci_light_tell_block(run->ctx, to, tag, spec, spec->rec.size, rtci_packet_drop);
     } else if ((rc = rtci_future_new(run, spec->n_returns, &slot, ret_refs)) == 0) {
-        rc = rtci_light_call_block(run->ctx, to, tag, spec, spec->rec.size, packet_drop,
+        rc = rtci_light_call_block(run->ctx, to, tag, spec, spec->rec.size, rtci_packet_drop,
                                    timeout_of(spec->deadline_ns), rtci_future_reply,
                                    (void *)(uintptr_t)slot);
         if (rc)
@@ -361,8 +271,8 @@ static int send_packet(struct run *run, rtci_light_id to, uint16_t tag, struct r
     }
     if (rc == 0)
         return 0;
-    packet_drop(spec);
-    return refused(to, rc);
+    rtci_packet_drop(spec);
+    return rtci_light_refused(to, rc);
 }
 
 /* The earlier of its own deadline and the one of the call at hand. */
@@ -403,7 +313,7 @@ static int call_here(struct run *run, rtc_actor actor, const char *method,
     if (RTCI_LIKELY(!deadline_ns && write_few(args, &few)))
         return send_few(run, to, (uint16_t)at, &few, ret_refs);
     struct rtci_spec *spec;
-    RTCI_TRY(packet_of(def, args, returns, deadline_ns, &spec));
+    RTCI_TRY(rtci_packet_of(def, args, returns, deadline_ns, &spec));
     return send_packet(run, to, (uint16_t)at, spec, ret_refs);
 }
 
@@ -423,26 +333,20 @@ int rtci_cell_later(struct cell *cell, int64_t delay, const char *method,
     if (write_few(args, &few)) {
         count_few(ctx, &few, rtci_light_retain);
         rc = rtci_light_after(ctx, ns, cell->id, (uint16_t)at, &few, sizeof(few), NULL);
-        return rc ? refused(cell->id, rc) : 0;
+        return rc ? rtci_light_refused(cell->id, rc) : 0;
     }
-    RTCI_TRY(packet_of(def, args, 1, 0, &spec));
+    RTCI_TRY(rtci_packet_of(def, args, 1, 0, &spec));
     spec->flags |= RTCI_SPEC_QUIET;
-    rc = rtci_light_after_block(ctx, ns, cell->id, (uint16_t)at, spec, spec->rec.size, packet_drop);
+    rc = rtci_light_after_block(ctx, ns, cell->id, (uint16_t)at, spec, spec->rec.size,
+                                rtci_packet_drop);
     if (rc)
-        packet_drop(spec);
-    return rc ? refused(cell->id, rc) : 0;
+        rtci_packet_drop(spec);
+    return rc ? rtci_light_refused(cell->id, rc) : 0;
 }
 
-/* ---- What the public functions do in a light actor ---- */
-
-static bool inside(void)
-{
-    const struct run *run = rtci_running();
-    return run && !run->may_wait;
-}
-
-static int call(struct rtc *rtc, rtc_actor actor, const char *method, const struct rtc_args *args,
-                const struct rtc_call_options *options, rtc_ref *ret_refs)
+int rtci_local_call(struct rtc *rtc, rtc_actor actor, const char *method,
+                    const struct rtc_args *args, const struct rtc_call_options *options,
+                    rtc_ref *ret_refs)
 {
     struct run *run = rtci_running();
     (void)rtc;
@@ -451,8 +355,8 @@ static int call(struct rtc *rtc, rtc_actor actor, const char *method, const stru
     return call_here(run, actor, method, args, options, ret_refs);
 }
 
-static int create(struct rtc *rtc, const struct rtc_actor_def *def, const struct rtc_args *args,
-                  const struct rtc_actor_options *o, rtc_actor *ret_actor)
+int rtci_local_create(struct rtc *rtc, const struct rtc_actor_def *def, const struct rtc_args *args,
+                      const struct rtc_actor_options *o, rtc_actor *ret_actor)
 {
     struct run *run = rtci_running();
     (void)rtc;
@@ -470,11 +374,11 @@ static int create(struct rtc *rtc, const struct rtc_actor_def *def, const struct
         return RTC_E_NOMEM;
     bool plainly = write_few(args, &few);
     if (!plainly)
-        RTCI_TRY(packet_of(&kind->init, args, 1, 0, &spec));
+        RTCI_TRY(rtci_packet_of(&kind->init, args, 1, 0, &spec));
     int rc = rtci_light_make(run->ctx, kind, o->mailbox_fail ? KIND_FAILS : 0, &id);
     if (rc < 0) {
         if (spec)
-            packet_drop(spec);
+            rtci_packet_drop(spec);
         return rc;
     }
     if (o->mailbox)
@@ -485,107 +389,9 @@ static int create(struct rtc *rtc, const struct rtc_actor_def *def, const struct
         rc = spec ? send_packet(run, id, TAG_INIT, spec, NULL)
                   : send_few(run, id, TAG_INIT, &few, NULL);
     else if (spec)
-        packet_drop(spec);
+        rtci_packet_drop(spec);
     if (rc < 0)
         RTCI_IGNORE(rtci_light_kill(run->ctx, id));
     *ret_actor = rtci_light_handle(rtci_lights.id, rtci_light_number(id));
     return rc;
 }
-
-static int then(struct rtc *rtc, rtc_ref ref, void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg),
-                void *arg)
-{
-    struct run *run = rtci_running();
-    (void)rtc;
-    if (!run)
-        return RTCI_ELSEWHERE;
-    return ref.client == RTCI_LIGHT_CLIENT ? rtci_future_then(run, ref, fn, arg)
-                                           : rtci_far_then(run, ref, fn, arg);
-}
-
-static int order(struct rtc *rtc, rtc_actor actor, const char *op)
-{
-    struct run *run = rtci_running();
-    (void)rtc;
-    if (!run || !rtci_light_here(actor))
-        return RTCI_ELSEWHERE;
-    rtci_light_id id = rtci_light_id_of_handle(actor);
-    bool retain = strcmp(op, "rtc.retain") == 0;
-    int rc = retain                           ? rtci_light_retain(run->ctx, id)
-             : strcmp(op, "rtc.release") == 0 ? rtci_light_release(run->ctx, id)
-             : strcmp(op, "rtc.stop") == 0    ? rtci_light_stop(run->ctx, id)
-                                              : rtci_light_kill(run->ctx, id);
-    if (rc == RTC_E_RELEASED)
-        return rtci_error(rc, "the handle of the light actor was released before");
-    if (rc == RTC_E_NOT_FOUND && retain)
-        return rtci_light_is_dead(id);
-    return 0; /* dead already, or done */
-}
-
-static int info(struct rtc *rtc, rtc_actor actor, struct rtc_actor_info *ret_info)
-{
-    (void)rtc;
-    if (!rtci_running() || !rtci_light_here(actor))
-        return RTCI_ELSEWHERE;
-    rtci_light_info_here(rtci_light_id_of_handle(actor), ret_info);
-    return 0;
-}
-
-static int monitor(struct rtc *rtc, rtc_actor actor,
-                   void (*fn)(struct rtc *rtc, const struct rtc_down *down, void *arg), void *arg,
-                   uint64_t *ret_monitor)
-{
-    struct run *run = rtci_running();
-    (void)rtc;
-    if (!run || run->plainly)
-        return RTCI_ELSEWHERE;
-    return actor.pad && rtci_light_here(actor) ? rtci_cell_monitor(run, actor, fn, arg, ret_monitor)
-                                               : rtci_far_monitor(run, actor, fn, arg, ret_monitor);
-}
-
-static int demonitor(struct rtc *rtc, uint64_t number)
-{
-    struct run *run = rtci_running();
-    (void)rtc;
-    if (!run || run->plainly)
-        return RTCI_ELSEWHERE;
-    return number >> 62 == 3 ? rtci_cell_demonitor(run, (uint32_t)number)
-                             : rtci_far_demonitor(run, number);
-}
-
-static int link(struct rtc *rtc, rtc_actor a, rtc_actor b, bool on)
-{
-    struct run *run = rtci_running();
-    (void)rtc;
-    if (!run || !rtci_light_here(a))
-        return RTCI_ELSEWHERE;
-    rtci_light_id x = rtci_light_id_of_handle(a), y = rtci_light_id_of_handle(b);
-    if (y.index == run->cell->id.index && y.gen == run->cell->id.gen) {
-        y = x;
-        x = run->cell->id;
-    }
-    if (x.index != run->cell->id.index || x.gen != run->cell->id.gen)
-        return refused(x, rtci_light_tell(run->ctx, x, on ? TAG_LINK : TAG_UNLINK, &y, sizeof(y)));
-    int rc = on ? rtci_light_link(run->ctx, y) : rtci_light_unlink(run->ctx, y);
-    return rc ? refused(y, rc) : 0;
-}
-
-static void given(struct rtc *rtc, uint64_t light)
-{
-    (void)rtc;
-    RTCI_IGNORE(rtci_light_retain(rtci_light_ctx_now(), rtci_light_id_at(light)));
-}
-
-const struct rtci_light_ops rtci_light_ops = {.inside = inside,
-                                              .create = create,
-                                              .call = call,
-                                              .get = rtci_future_get,
-                                              .failure = rtci_future_failure,
-                                              .count = rtci_future_count,
-                                              .then = then,
-                                              .order = order,
-                                              .info = info,
-                                              .monitor = monitor,
-                                              .demonitor = demonitor,
-                                              .link = link,
-                                              .given = given};

@@ -199,10 +199,24 @@ void rtci_promise_keep(struct rtc_promise *promise, struct cell *cell);
 void rtci_promise_forget(struct rtc_promise *promise);
 
 /* ---- light_call.c: calls between two here ---- */
-extern const struct rtci_light_ops rtci_light_ops;
+int rtci_local_call(struct rtc *rtc, rtc_actor actor, const char *method,
+                    const struct rtc_args *args, const struct rtc_call_options *options,
+                    rtc_ref *ret_refs);
+int rtci_local_create(struct rtc *rtc, const struct rtc_actor_def *def, const struct rtc_args *args,
+                      const struct rtc_actor_options *o, rtc_actor *ret_actor);
+/* The sentence for an error of the engine. */
+int rtci_light_refused(rtci_light_id to, int rc);
 int rtci_local_run(struct run *run, const struct rtc_task_def *def, struct rtci_light_msg *msg);
 int rtci_cell_later(struct cell *cell, int64_t delay, const char *method,
                     const struct rtc_args *args);
+
+/* ---- light_packet.c ---- */
+int rtci_packet_of(const struct rtc_task_def *def, const struct rtc_args *args, uint32_t returns,
+                   uint64_t deadline_ns, struct rtci_spec **ret_spec) RTCI_MUST_USE;
+void rtci_packet_drop(void *packet);
+
+/* ---- light_ops.c ---- */
+extern const struct rtci_light_ops rtci_light_ops;
 
 /* ---- light_future.c ---- */
 int rtci_future_new(struct run *run, uint32_t returns, uint32_t *ret_slot, rtc_ref *ret_refs);
