@@ -115,6 +115,8 @@ const struct rtc_actor_def *rtci_actor_def_by_name(const char *name)
     for (uint32_t i = 0; i < n_classes; i++) {
         if (strcmp(classes[i]->def->name, name) == 0)
             return classes[i]->def;
+    }
+    for (uint32_t i = 0; i < n_classes; i++) {
         if (strncmp(classes[i]->def->name, "rtc.", 4) == 0)
             continue; /* the runtime's own */
         n++;
