@@ -205,10 +205,13 @@ static int impatient(struct rtc_call *call)
              strstr(rtc_last_error(), "rtc_then") != NULL;
     score += rtc_get(rtc, task, RTC_S(5), &v) == RTC_E_UNSUPPORTED;
     score += rtc_wait(rtc, &task, 1, 1, RTC_S(5), &ready, &n) == RTC_E_UNSUPPORTED;
+    RTC_TRY(rtc_release(rtc, task));
     score += rtc_get_many(rtc, &ref, 1, RTC_S(5), &v) == RTC_E_UNSUPPORTED;
     score += rtc_actor_ready(rtc, self->friend, RTC_S(5)) == RTC_E_UNSUPPORTED;
     score += rtc_poll(rtc, RTC_S(5)) == RTC_E_UNSUPPORTED;
-    RTC_TRY(rtc_release(rtc, task));
+    score += rtc_flush(rtc, RTC_S(5)) == RTC_E_UNSUPPORTED;
+    score += rtc_actor_find(rtc, NULL, "nobody", RTC_S(5), &(rtc_actor){0}) == RTC_E_UNSUPPORTED;
+    score += rtc_newest(rtc, "nothing", 0, RTC_S(5), &task, NULL) == RTC_E_UNSUPPORTED;
     RTC_TRY(rtc_then(rtc, ref, pass_on, self));
     RTC_TRY(rtc_release(rtc, ref));
     self->total = score;
