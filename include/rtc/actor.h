@@ -1,4 +1,5 @@
-/* rtc/actor.h: actors, state with methods, in a process of their own. Conventions as in rtc/rtc.h.
+/* rtc/actor.h: actors, state with methods, in a process of their own, or many in one. Conventions as
+ * in rtc/rtc.h.
  *
  * An actor runs one call at a time (or as many as its options say). The calls of one caller process
  * to one actor run in the order they were made, whatever happens in between. A handle is a small
@@ -14,7 +15,31 @@
  * the 4,096 that called last.
  *
  * What happened to a call whose actor died is told by its failure: RTC_E_ACTOR_DEAD with
- * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN. */
+ * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN.
+ *
+ * Light actors (options.isolation = RTC_LIGHT) are the same classes, and many share a host: a process
+ * with a thread for each core, one for each job and kind of needs. One costs some 200 bytes beside its
+ * state, a call between two of one host less than a microsecond. What is different:
+ *   - A method does not wait. rtc_get(), rtc_wait(), rtc_next(), rtc_actor_ready() and the like of
+ *     what is not there yet are RTC_E_UNSUPPORTED at once; rtc_then() goes on in a turn of this actor,
+ *     never beside its methods. A method that computes for long holds up others of its host.
+ *   - The reference of a call to another light actor of its host is for this actor alone, with
+ *     rtc_then() (once), rtc_get(), rtc_failure_of(), rtc_retain() and rtc_release(): it is no
+ *     argument. References as arguments of such a call have to be there already.
+ *   - Those that a light actor creates live in its own host.
+ *   - A crash ends the host and all actors in it: their calls fail and their monitors are told with
+ *     that cause. rtc_actor_create() then makes another host.
+ *   - One with a name has a host of its own, which those that it creates share. The head knows it as a
+ *     process actor: get_if_exists, detached, max_restarts, call_retries, links and counted handles are
+ *     as there. The next three points are about those without a name.
+ *   - They do not start again by themselves, and are linked only with others of their host.
+ *   - Their handles are counted where the actor was created, in its host, and where rtc_actor_retain()
+ *     was called, which waits for the host. One that went to another process by an argument, a result
+ *     or an object lives until it is stopped or killed, or its job ends. A process that dies takes back
+ *     no handles; a second release of one is found only in the host.
+ *   - mailbox: messages that wait in it, from all callers of its host; 0 = 1,024. Who sends to a full
+ *     one is not run until it is half empty, or is refused (mailbox_fail).
+ *   - None has threads, groups of methods, save and load, or options.stream: RTC_E_UNSUPPORTED. */
 #ifndef RTC_ACTOR_H
 #define RTC_ACTOR_H
 
@@ -87,7 +112,10 @@ typedef struct rtc_actor {
     uint32_t pad;
 } rtc_actor;
 
-enum rtc_isolation { RTC_PROCESS, RTC_LIGHT };
+enum rtc_isolation {
+    RTC_PROCESS, /* a process of its own */
+    RTC_LIGHT    /* shares one: see above */
+};
 
 /* All zero is the default. */
 struct rtc_actor_options {
@@ -99,7 +127,7 @@ struct rtc_actor_options {
     int max_restarts;    /* after crashes; 0 = none, RTC_RETRY_FOREVER */
     int call_retries;    /* of calls in flight at a crash: 0 = at most once, n = at
                             least once, with `save` exactly once */
-    uint32_t mailbox;    /* calls waiting at most, of each caller; 0 = 65,536 */
+    uint32_t mailbox;    /* calls waiting at most, of each caller; 0 = 65,536 (light: above) */
     bool mailbox_fail;   /* a full one refuses with RTC_E_AGAIN; else callers wait */
     uint32_t threads;    /* calls at a time; 0 = 1 */
     uint32_t save_every; /* calls; 0 = 1 where the class has `save` */
@@ -109,7 +137,9 @@ struct rtc_actor_options {
 };
 /* Creates an actor and gives its handle at once; its constructor runs when there is room for it.
  * args are those of `init`. Blocks, errors: as rtc_submit(); RTC_E_UNKNOWN_ACTOR. A constructor
- * that fails, or a name that is taken, is told by rtc_actor_ready() and by every call. */
+ * that fails, or a name that is taken, is told by rtc_actor_ready() and by every call.
+ * The first light actor waits for the process of its host, and now and then one for an answer of it.
+ * Errors: RTC_E_UNSUPPORTED an option that a light actor cannot have. */
 int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *args,
                      const struct rtc_actor_options *options, rtc_actor *ret_actor);
 /* Waits until the constructor is done.

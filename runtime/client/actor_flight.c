@@ -279,8 +279,10 @@ static void on_gone(struct rtc *rtc, const struct rtci_done *done)
         for (struct call *call = actor->flight.first; call; call = call->next) {
             if ((uint16_t)call->incarnation != fail->attempts || call->lost)
                 continue;
+            /* A light actor may have had it in its mailbox. */
+            uint8_t begun = call->spec->slot || actor->light ? RTC_RAN_UNKNOWN : RTC_RAN_YES;
             call->lost = true;
-            call->ran = call->order > done->seq ? RTC_RAN_NO : RTC_RAN_YES;
+            call->ran = call->order > done->seq ? RTC_RAN_NO : begun;
         }
         rtci_actor_watch(rtc, actor);
     }

@@ -232,6 +232,8 @@ static int next_locked(struct rtc *rtc, rtc_ref ref, uint64_t deadline_ns,
         return rtci_error(RTC_E_INVALID, "the reference is not that of a call with options.stream");
     slot->pins++;
     rc = rtci_drain(rtc);
+    if (rtc->light && rtc->light->inside() && !(s->first && rtci_slot_here(&s->first->slot)))
+        rc = rtci_lights_waits(rtc, "rtc_next()");
     while (rc == 0 && !(s->first ? rtci_slot_here(&s->first->slot) : rtci_slot_done(slot)))
         rc = rtci_block(rtc, 0, deadline_ns);
     struct chunk *chunk = s->first;

@@ -112,6 +112,9 @@ struct host;
 struct rtci_actor_end;
 struct rtci_actor_is;
 struct rtci_actor_down;
+struct rtci_light_hosts;
+struct rtci_light_news;
+struct rtci_light_ops;
 struct rtci_routes;
 struct stream;
 
@@ -193,6 +196,9 @@ struct rtc {
     bool downs_ready;      /* monitors' callbacks are due */
     bool deadlock;         /* the wait was found to end never: see struct actors.cycle */
     struct host *host;     /* the actor that this process is */
+    const struct rtci_light_ops *light; /* … when it is a host of light actors */
+    struct rtci_light_news *light_news;
+    struct rtci_light_hosts *light_hosts; /* where this process creates light actors */
     struct rtci_id self;   /* … its id; client 0 = none */
     bool self_single;      /* … and runs one call at a time */
     struct rtci_id early_end; /* told to end before it began */
@@ -296,6 +302,9 @@ int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadlin
 int rtci_slot_value(struct rtc *rtc, const struct slot *slot, struct rtc_value *ret_value);
 /* Sets the sentence of a failed slot and returns its code. */
 int rtci_slot_failure(const struct slot *slot);
+/* The same of a failure as such; `what`: "task", "method". */
+int rtci_fail_error(const struct rtci_fail *fail, const char *what);
+void rtci_fail_read(const struct rtci_fail *fail, uint8_t ran, struct rtc_failure *ret_failure);
 /* Done, and its value (or failure) is on this host. */
 static inline bool rtci_slot_here(const struct slot *slot)
 {
@@ -404,5 +413,7 @@ void rtci_on_notice(struct rtc *rtc, const struct rtci_notice *notice);
 void rtci_on_progress(struct rtc *rtc, const struct rtci_progress *progress);
 void rtci_thens_end(struct rtc *rtc);
 void rtci_on_done_slot(struct rtc *rtc, rtc_ref ref);
+int rtci_then_locked(struct rtc *rtc, rtc_ref ref,
+                     void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg), void *arg) RTCI_MUST_USE;
 
 #endif

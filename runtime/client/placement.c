@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/light.h"
 #include "runtime/client/submit.h"
 #include "runtime/core/core.h"
 #include "runtime/wire/actor.h"
@@ -321,6 +322,8 @@ static int wait_locked(struct rtc *rtc, rtc_placement placement, int64_t timeout
 
 int rtc_placement_wait(struct rtc *rtc, rtc_placement placement, int64_t timeout)
 {
+    if (timeout != 0 && rtc && rtc->light && rtc->light->inside())
+        return rtci_lights_waits(rtc, "rtc_placement_wait() with a timeout");
     RTCI_TRY(rtci_enter(rtc));
     const struct rtci_id none = {0};
     int rc = rtci_drain(rtc);

@@ -149,6 +149,14 @@ static void put_aside(struct from *from, struct message *message)
     *at = message;
 }
 
+static bool has_ended(const struct from *from, uint64_t order)
+{
+    const struct ended *e = from->ended;
+    while (e && e->order < order)
+        e = e->next;
+    return order <= from->finished || (e && e->order == order);
+}
+
 void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
 {
     struct host *host = rtc->host;
@@ -165,7 +173,7 @@ void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
         return;
     }
     if (call->order <= from->last) {
-        if (call->order <= from->finished && !rtci_host_withheld(host, from, spec->seq))
+        if (has_ended(from, call->order) && !rtci_host_withheld(host, from, spec->seq))
             refuse(host, message, RTC_E_LOST,
                    "the call ran, and its answer was lost when the daemon was killed");
         else
@@ -204,6 +212,28 @@ struct message *rtci_host_next(struct host *host, struct group *group)
     return message;
 }
 
+/* With several at a time an earlier one may still run. */
+static void ended(struct from *from, uint64_t order, uint64_t after)
+{
+    struct ended **at = &from->ended, *e;
+    if (after > from->finished) {
+        while (*at && (*at)->order < order)
+            at = &(*at)->next;
+        e = malloc(sizeof(*e));
+        if (!e)
+            return; /* then it is taken to run still */
+        *e = (struct ended){*at, order, after};
+        *at = e;
+        return;
+    }
+    from->finished = order > from->finished ? order : from->finished;
+    while ((e = from->ended) && e->after <= from->finished) {
+        from->finished = e->order;
+        from->ended = e->next;
+        free(e);
+    }
+}
+
 void rtci_host_finished(struct host *host, const struct message *message)
 {
     group_of(host, message)->running--;
@@ -211,9 +241,10 @@ void rtci_host_finished(struct host *host, const struct message *message)
     if (!message->from)
         return;
     const struct rtci_call *call = rtci_spec_call(message->spec);
-    /* With several at a time an earlier one may still run: what is not sure is not said. */
-    if (host->rtc->self_single || call->after == message->from->finished)
+    if (host->rtc->self_single)
         message->from->finished = call->order;
+    else
+        ended(message->from, call->order, call->after);
 }
 
 /* ---- The actor's own calls, later ---- */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/light.h"
 #include "runtime/collective/collective.h"
 
 #define NAME_MAX_BYTES 200
@@ -227,6 +228,8 @@ int rtc_group_join(struct rtc *rtc, const char *name, uint32_t rank, uint32_t si
                    struct rtc_group **ret_group)
 {
     RTCI_TRY(check_join(name, rank, size, ret_group));
+    if (rtc && rtc->light && rtc->light->inside())
+        return rtci_lights_waits(rtc, "rtc_group_join()");
     RTCI_TRY(rtci_enter(rtc));
     rtci_leave(rtc);
     struct joining j = {.rtc = rtc,

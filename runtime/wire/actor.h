@@ -25,7 +25,7 @@
 enum rtci_actor_flags {
     RTCI_ACTOR_DETACHED = 1u,      /* outlives its driver and its handles */
     RTCI_ACTOR_GET_IF_EXISTS = 2u, /* when the name is taken, ACTOR_WHERE tells of who has it */
-    RTCI_ACTOR_LIGHT = 4u,         /* shares a process; known to its host only unless named */
+    RTCI_ACTOR_LIGHT = 4u,         /* it has a name, and is the first one of a host of light actors */
     RTCI_ACTOR_MAILBOX_FAIL = 8u,  /* a full mailbox refuses calls; else callers wait */
     RTCI_ACTOR_SAVES = 16u,        /* it has save and load */
 };

@@ -12,22 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What happened is counted where the test can see it: a file that both map. */
-#define TALLY_MAX 4096
-struct tally {
-    int64_t count[TALLY_MAX];
-};
-static struct tally *tally_map(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CREAT, 0600);
-    if (fd < 0 || ftruncate(fd, sizeof(struct tally)))
-        abort();
-    void *at = mmap(NULL, sizeof(struct tally), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    if (at == MAP_FAILED)
-        abort();
-    return at;
-}
+#include "tests/api/tally.h"
 
 struct counter {
     int64_t total;
@@ -338,8 +323,8 @@ RTC_ACTOR(counter, struct counter, .init = counter_init, .drop = counter_drop,
                       RTC_METHOD(tick),
                       RTC_METHOD(fired)});
 
-/* Several calls at a time: `meet` returns when as many as it says are inside; `apart` has a group of
- * its own, in which it runs while all of the others are busy. */
+/* Several calls at a time: `meet` returns when as many as it says are inside; `apart` has a group
+ * of its own, in which it runs while all of the others are busy. */
 struct crowd {
     int inside;
     bool open;

@@ -484,6 +484,10 @@ static const struct row rows[] = {
     {"light_count", "1/s", bench_light_count, NULL, false},
     {"light_create", "1/s", bench_light_create, NULL, false},
     {"light_memory", "B", bench_light_memory, NULL, false},
+    {"engine_pingpong", "ns", bench_engine_pingpong, NULL, false},
+    {"engine_count", "1/s", bench_engine_count, NULL, false},
+    {"engine_create", "1/s", bench_engine_create, NULL, false},
+    {"engine_memory", "B", bench_engine_memory, NULL, false},
     {"placement_group", "1/s", bench_placement_group, NULL, false},
     {"allreduce_64m", "GB/s", bench_allreduce_64m, "memcpy_warm", false},
 #if RTC_PPO

@@ -48,7 +48,7 @@ double bench_actor_async(struct rtc *rtc);  /* 1/s */
 double bench_actor_nn(struct rtc *rtc);     /* 1/s */
 double bench_actor_arg(struct rtc *rtc);    /* 1/s */
 double bench_actor_create(struct rtc *rtc); /* 1/s */
-/* light.c: light actors in this process. */
+/* light.c: light actors, by the public API. */
 double bench_light_pingpong(void); /* ns */
 double bench_light_count(void);    /* 1/s */
 double bench_light_create(void);   /* 1/s */
@@ -63,6 +63,11 @@ double bench_sumo_reset_b(void);
 double bench_sumo_bare(void);    /* 1/s: bare loops on libsumo that take the same actions */
 double bench_sumo_bare_all(void);
 double bench_sumo_bare01(void);
+/* engine.c: their engine alone, in this process. */
+double bench_engine_pingpong(void); /* ns */
+double bench_engine_count(void);    /* 1/s */
+double bench_engine_create(void);   /* 1/s */
+double bench_engine_memory(void);   /* B */
 /* groups.c */
 double bench_placement_group(void); /* 1/s */
 double bench_allreduce_64m(void);   /* GB/s */

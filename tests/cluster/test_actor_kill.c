@@ -205,7 +205,7 @@ static void judge(struct rtc *rtc, rtc_ref ref, int i, bool retries, struct outc
     }
 }
 
-static struct outcomes run(void (*strike)(struct rtc *rtc), int retries)
+static struct outcomes run_as(void (*strike)(struct rtc *rtc), int retries, bool light)
 {
     struct rtc *rtc = start();
     struct outcomes out = {0};
@@ -214,6 +214,9 @@ static struct outcomes run(void (*strike)(struct rtc *rtc), int retries)
         .max_restarts = RTC_RETRY_FOREVER, .call_retries = retries, .needs = &none};
     rtc_actor actor;
     rtc_ref refs[FLIGHT];
+    if (light)
+        options.name = "marker";
+    options.isolation = light ? RTC_LIGHT : RTC_PROCESS;
     assert_int_equal(rtc_actor_create(rtc, "marker", RTC_ARGS(rtc_str(path)), &options, &actor), 0);
     for (int i = 0; i < CALLS + FLIGHT; i++) {
         if (i >= FLIGHT) {
@@ -232,6 +235,11 @@ static struct outcomes run(void (*strike)(struct rtc *rtc), int retries)
     print_message("%ld done, failed: %ld did not run, %ld ran, %ld unknown; %ld incarnations\n",
                   out.ok, out.no, out.yes, out.unknown, (long)tally->incarnations);
     return out;
+}
+
+static struct outcomes run(void (*strike)(struct rtc *rtc), int retries)
+{
+    return run_as(strike, retries, false);
 }
 
 /* What had not begun is done by the next one; of what had, at most one is lost with each. */
@@ -267,6 +275,61 @@ static void both_killed(void **state)
     (void)state;
     run(kill_both, 0);
     assert_int_equal(tally->disorder, 0);
+}
+
+/* The same with a light actor. What was in its mailbox is not known to have begun. */
+static void lights_killed(void **state)
+{
+    (void)state;
+    struct outcomes out = run_as(kill_actor, 0, true);
+    assert_int_equal(tally->disorder, 0);
+    assert_in_range(tally->incarnations, 2, KILLS + 1);
+    assert_int_equal(out.no + out.yes, 0);
+    out = run_as(kill_actor, RTC_RETRY_FOREVER, true);
+    assert_int_equal(out.ok, CALLS);
+}
+
+static void lights_daemon_killed(void **state)
+{
+    (void)state;
+    struct outcomes out = run_as(kill_daemon, 0, true);
+    assert_int_equal(out.ok, CALLS);
+    assert_int_equal(tally->incarnations, 1);
+    assert_int_equal(tally->disorder, 0);
+    run_as(kill_both, 0, true);
+    assert_int_equal(tally->disorder, 0);
+}
+
+/* Without a name: many of them, in a host that outlives the daemon. */
+static void lights_many(void **state)
+{
+    (void)state;
+    enum { LIGHTS = 100 };
+    struct rtc *rtc = start();
+    struct outcomes out = {0};
+    static rtc_actor lights[LIGHTS];
+    rtc_ref refs[FLIGHT];
+    for (int i = 0; i < LIGHTS; i++)
+        assert_int_equal(rtc_actor_create(rtc, "marker", RTC_ARGS(rtc_str(path)),
+                                          RTC_ACTOR_OPTIONS(.isolation = RTC_LIGHT), &lights[i]),
+                         0);
+    for (int i = 0; i < CALLS + FLIGHT; i++) {
+        if (i >= FLIGHT) {
+            judge(rtc, refs[i % FLIGHT], i - FLIGHT, false, &out);
+            assert_int_equal(rtc_release(rtc, refs[i % FLIGHT]), 0);
+        }
+        if (i < CALLS)
+            assert_int_equal(rtc_actor_call(rtc, lights[i % LIGHTS], "mark",
+                                            RTC_ARGS(rtc_i64(i), rtc_i64(0)), NULL,
+                                            &refs[i % FLIGHT]),
+                             0);
+        if (i >= FLIGHT && i % (CALLS / KILLS) == CALLS / KILLS / 2)
+            kill_daemon(rtc);
+    }
+    assert_int_equal(out.ok, CALLS);
+    for (int i = 0; i < LIGHTS; i++)
+        assert_int_equal(rtc_actor_release(rtc, lights[i]), 0);
+    assert_int_equal(rtc_shutdown(&rtc), 0);
 }
 
 #define BOOKED 4000
@@ -363,7 +426,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(actors_killed), cmocka_unit_test(actors_killed_at_least_once),
         cmocka_unit_test(daemon_killed), cmocka_unit_test(both_killed),
-        cmocka_unit_test(exactly_once),  cmocka_unit_test(answer_withheld),
+        cmocka_unit_test(lights_killed), cmocka_unit_test(lights_daemon_killed),
+        cmocka_unit_test(lights_many),   cmocka_unit_test(exactly_once),
+        cmocka_unit_test(answer_withheld),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
