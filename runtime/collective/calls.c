@@ -1,8 +1,9 @@
 /* The calls of a group on several hosts.
  *
- * Elements are reduced in the order of ranks here as well: from run to run of neighbouring ranks that
- * are on one host, what was reduced so far is handed on in the type of the computation; the last one has
- * the result, which goes round from host to host. While one round is reduced, others are on their way.
+ * Elements are reduced in the order of ranks here as well: from run to run of neighbouring ranks
+ * that are on one host, what was reduced so far is handed on in the type of the computation; the
+ * last one has the result, which goes round from host to host. While one round is reduced, others
+ * are on their way.
  *
  * What is small goes along with the letter that says that all of a host are there: then each leader
  * has it all. */
@@ -10,17 +11,17 @@
 
 #include "runtime/collective/hosts.h"
 
-#define AHEAD  (SLOTS - 1)  /* rounds between staging one and taking what came of it */
-#define POSTED (2 * SLOTS)  /* parcels on their way */
+#define AHEAD    (SLOTS - 1) /* rounds between staging one and taking what came of it */
+#define POSTED   (2 * SLOTS) /* parcels on their way */
 #define CHECK_NS (10 * RTCI_NS_PER_MS)
 
 struct flow { /* a call, at a leader */
     struct rtci_collective *c;
     const struct job *job;
     enum call_kind kind;
-    size_t opened, finished;  /* rounds */
-    uint32_t left[SLOTS];     /* what is still to be done of a round here */
-    uint32_t entered;         /* hosts of which all have come */
+    size_t opened, finished; /* rounds */
+    uint32_t left[SLOTS];    /* what is still to be done of a round here */
+    uint32_t entered;        /* hosts of which all have come */
 };
 
 /* ---- What lies where ---- */
@@ -77,8 +78,8 @@ static const char *gift(const struct rtci_collective *c, const struct job *job, 
 static void open_slot(struct rtci_collective *c, const struct job *job, enum call_kind kind,
                       size_t k)
 {
-    bool own = leads(c) ? kind == CALL_SCATTER
-                        : kind != CALL_BROADCAST || c->hosts->self == job->root;
+    bool own =
+        leads(c) ? kind == CALL_SCATTER : kind != CALL_BROADCAST || c->hosts->self == job->root;
     if (own)
         pack(c, job, kind, span_of(job, k), slot_at(c, c->rank, job->base + (uint32_t)k));
     counter_add(c, STAGED);
@@ -292,8 +293,8 @@ static int step(struct flow *f, size_t k, uint32_t at, const void *partial)
     int rc = hosts_parcel(c, n * element, &parcel);
     if (rc < 0)
         return rc;
-    c->kernels->chain(job->dtype, job->op, partial, gifts, run->n, last ? h->size : 0,
-                      parcel->data, n);
+    c->kernels->chain(job->dtype, job->op, partial, gifts, run->n, last ? h->size : 0, parcel->data,
+                      n);
     if (last)
         rc = hosts_send(c, next_host(h), LETTER_RESULT, k, 0, parcel);
     else
@@ -304,7 +305,8 @@ static int step(struct flow *f, size_t k, uint32_t at, const void *partial)
     return rc;
 }
 
-/* What the members of this host give goes on its way round; in an all-gather, to be put together. */
+/* What the members of this host give goes on its way round; in an all-gather, to be put together.
+ */
 static int give(struct flow *f, size_t k)
 {
     struct rtci_collective *c = f->c;
@@ -375,8 +377,8 @@ static int on_piece(struct flow *f, const struct rtci_letter *letter)
     }
     for (uint32_t rank = 0; rank < h->size; rank++) {
         if (h->config.members[rank].host == host)
-            memcpy(all + rank * bytes,
-                   (const char *)letter->parcel->data + bytes * h->locals[rank], bytes);
+            memcpy(all + rank * bytes, (const char *)letter->parcel->data + bytes * h->locals[rank],
+                   bytes);
     }
     if (f->left[k & (SLOTS - 1)] == 0)
         take_out(c, f->job, f->kind, span_of(f->job, k), all);
@@ -413,8 +415,7 @@ static int on_partial(struct flow *f, const struct rtci_letter *letter)
     size_t element = f->job->element > sizeof(float) ? f->job->element : sizeof(float);
     if (letter->index == 0 || letter->index >= h->n_runs || h->runs[letter->index].host != h->own)
         return hosts_failed(c, RTC_E_PROTOCOL);
-    int rc = expect(f, letter,
-                    given(c, f->kind, span_of(f->job, letter->round).n) * element);
+    int rc = expect(f, letter, given(c, f->kind, span_of(f->job, letter->round).n) * element);
     return rc == 0 ? step(f, letter->round, letter->index, letter->parcel->data) : rc;
 }
 
@@ -442,7 +443,8 @@ static struct rtci_letter *usable(const struct flow *f)
     for (uint32_t i = 0; i < h->n_letters; i++) {
         struct rtci_letter *l = &h->letters[i];
         bool entry = l->kind == LETTER_ENTER;
-        if (l->call != f->c->n_calls || (!entry && (l->round >= f->opened || l->round < f->finished)))
+        if (l->call != f->c->n_calls ||
+            (!entry && (l->round >= f->opened || l->round < f->finished)))
             continue;
         if (f->opened && (!best || l->round < best->round))
             best = l;

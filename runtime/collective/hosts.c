@@ -1,4 +1,5 @@
-/* Groups on several hosts: who is where, letters, who is still there. What the calls do is in calls.c. */
+/* Groups on several hosts: who is where, letters, who is still there. What the calls do is in
+ * calls.c. */
 #include "runtime/collective/hosts.h"
 
 #include <stdio.h>
@@ -236,8 +237,8 @@ static void probe(struct rtci_collective *c, uint64_t now)
     }
 }
 
-/* A member of another host is needed until all of that host are in the call; its leader is until the end
- * of the call, unless it has left since. */
+/* A member of another host is needed until all of that host are in the call; its leader is until
+ * the end of the call, unless it has left since. */
 static int judge(struct rtci_collective *c, uint32_t rank, const char *why)
 {
     const struct hosts *h = c->hosts;

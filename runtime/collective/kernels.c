@@ -174,20 +174,20 @@ static void store_tile_f16(uint16_t *restrict to, const float *restrict from, si
 DEFINE_FOLD(float)
 DEFINE_FOLD(double)
 
-#define DEFINE_CHAIN(T)                                                                            \
-    static void chain_##T(enum rtci_reduction op, const T *partial, const void *const *srcs,       \
-                          uint32_t n_srcs, uint32_t of, T *dst, size_t n)                          \
-    {                                                                                              \
-        T acc[TILE];                                                                               \
-        for (size_t at = 0; at < n; at += TILE) {                                                  \
-            size_t m = n - at < TILE ? n - at : TILE;                                              \
-            memcpy(acc, (partial ? partial : (const T *)srcs[0]) + at, m * sizeof(T));             \
-            for (uint32_t s = partial ? 0 : 1; s < n_srcs; s++)                                    \
-                fold_##T(op, acc, (const T *)srcs[s] + at, m);                                     \
-            if (of && op == RTCI_REDUCE_MEAN)                                                      \
-                mean_##T(acc, of, m);                                                              \
-            memcpy(dst + at, acc, m * sizeof(T));                                                  \
-        }                                                                                          \
+#define DEFINE_CHAIN(T)                                                                      \
+    static void chain_##T(enum rtci_reduction op, const T *partial, const void *const *srcs, \
+                          uint32_t n_srcs, uint32_t of, T *dst, size_t n)                    \
+    {                                                                                        \
+        T acc[TILE];                                                                         \
+        for (size_t at = 0; at < n; at += TILE) {                                            \
+            size_t m = n - at < TILE ? n - at : TILE;                                        \
+            memcpy(acc, (partial ? partial : (const T *)srcs[0]) + at, m * sizeof(T));       \
+            for (uint32_t s = partial ? 0 : 1; s < n_srcs; s++)                              \
+                fold_##T(op, acc, (const T *)srcs[s] + at, m);                               \
+            if (of && op == RTCI_REDUCE_MEAN)                                                \
+                mean_##T(acc, of, m);                                                        \
+            memcpy(dst + at, acc, m * sizeof(T));                                            \
+        }                                                                                    \
     }
 DEFINE_CHAIN(float)
 DEFINE_CHAIN(double)

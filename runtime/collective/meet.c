@@ -1,6 +1,7 @@
-/* How the members of a group that are on one host find each other: one listens at an abstract address
- * that nobody can guess, the others come with their rank and the group's token, and are given the
- * segment and a descriptor of each member's process. After that no connection is needed any more. */
+/* How the members of a group that are on one host find each other: one listens at an abstract
+ * address that nobody can guess, the others come with their rank and the group's token, and are
+ * given the segment and a descriptor of each member's process. After that no connection is needed
+ * any more. */
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -14,7 +15,7 @@
 #include "runtime/collective/segment.h"
 
 #define GUESTS_MAX (2 * RTCI_COLLECTIVE_RANKS_MAX) /* with those who have not said who they are */
-#define TICK_MS    10 /* one of another host may have come */
+#define TICK_MS    10                              /* one of another host may have come */
 #define UNKNOWN    UINT32_MAX
 
 struct hello {

@@ -292,9 +292,8 @@ int rtci_collective_reduce_scatter(struct rtci_collective *c, const void *send, 
 {
     struct job job = {.send = send, .recv = recv, .count = count, .dtype = dtype, .op = op};
     size_t bytes = count * size_of(dtype);
-    if (!can_reduce(dtype, op) ||
-        (recv != (const char *)send + rank_of(c, c->rank) * bytes &&
-         overlap(send, size_of_group(c) * bytes, recv, bytes)))
+    if (!can_reduce(dtype, op) || (recv != (const char *)send + rank_of(c, c->rank) * bytes &&
+                                   overlap(send, size_of_group(c) * bytes, recv, bytes)))
         return RTC_E_INVALID;
     if (c->hosts)
         return call_hosts(c, CALL_SCATTER, &job, deadline_ns);

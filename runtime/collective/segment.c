@@ -232,8 +232,7 @@ static int sleep_for(struct rtci_collective *c, enum counter_kind kind, struct c
     return 0;
 }
 
-int wait_one(struct rtci_collective *c, uint32_t rank, enum counter_kind kind,
-                    uint32_t target)
+int wait_one(struct rtci_collective *c, uint32_t rank, enum counter_kind kind, uint32_t target)
 {
     struct counter *counter = &c->segment->members[rank].counters[kind];
     if (RTCI_LIKELY(has_counted(counter, target)))

@@ -7,8 +7,8 @@
 
 #include "runtime/client/actor.h"
 
-#define FLIGHT_BYTES RTCI_FLIGHT_BYTES /* to one member, that it has not read */
-#define ROUNDS       4u                /* of notes that it may not have read */
+#define FLIGHT_BYTES RTCI_FLIGHT_BYTES   /* to one member, that it has not read */
+#define ROUNDS       4u                  /* of notes that it may not have read */
 #define LOST_NS      (2 * RTCI_NS_PER_S) /* then what became of the sender should be known */
 
 /* In a note's data; what it brings follows. */
@@ -24,9 +24,9 @@ struct envelope {
 struct parcel {
     struct rtci_parcel told;
     uint32_t refs;
-    rtc_ref ref;     /* client 0: it is in `inside` */
-    bool writing;    /* made here, not sealed yet */
-    bool foreign;    /* … of another process, to which `post` is to be answered */
+    rtc_ref ref;  /* client 0: it is in `inside` */
+    bool writing; /* made here, not sealed yet */
+    bool foreign; /* … of another process, to which `post` is to be answered */
     uint32_t from;
     uint64_t post;
     _Alignas(16) char inside[];
@@ -284,8 +284,8 @@ static void keep_mail(struct bridge *b, const struct rtci_spec *note, const stru
     if (by_ref ? note->n_refs != 1 : env->size > note->data_size - sizeof(*env))
         return;
     struct mail *mail = calloc(1, sizeof(*mail));
-    struct parcel *p = inside((const char *)rtci_spec_data(note) + sizeof(*env),
-                              by_ref ? 0 : env->size);
+    struct parcel *p =
+        inside((const char *)rtci_spec_data(note) + sizeof(*env), by_ref ? 0 : env->size);
     if (!mail || !p) { /* the sender's numbers tell that it is missing */
         b->at[env->from].lost = true;
         free(mail);
@@ -372,12 +372,12 @@ static int complete(struct bridge *b, struct mail *mail)
     if (!rtci_slot_here(slot))
         return 0;
     struct rtc_value value;
+    struct rtc_array array;
     rc = rtci_slot_value(b->rtc, slot, &value);
-    if (rc == 0 && value.type != RTC_ARRAY)
-        rc = rtci_error(RTC_E_PROTOCOL, "another member sent something else than it should");
+    rc = rc == 0 ? rtc_value_array(&value, &array) : rc;
     if (rc == 0) {
-        p->told.data = (void *)(uintptr_t)value.as.array->data;
-        p->told.size = value.as.array->size;
+        p->told.data = (void *)(uintptr_t)array.data;
+        p->told.size = array.size;
         return 1;
     }
     uint64_t now = rtci_now_ns();

@@ -1,7 +1,7 @@
-/* How the members of a group find each other, by a name: rank 0 publishes where it is, and the others
- * come to it; those of its host at an address there, those of other hosts by a note. When all have
- * come, rank 0 tells who is where. The members of each other host then meet at an address of the
- * lowest rank among them. */
+/* How the members of a group find each other, by a name: rank 0 publishes where it is, and the
+ * others come to it; those of its host at an address there, those of other hosts by a note. When
+ * all have come, rank 0 tells who is where. The members of each other host then meet at an address
+ * of the lowest rank among them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -59,7 +59,7 @@ struct joining {
     struct guest {
         uint32_t pid, gone;
         char host[128];
-    } *guests;
+    } * guests;
 };
 
 /* ---- What a host is ---- */
@@ -454,10 +454,8 @@ static int visit_far(struct joining *j, struct rtci_meeting *meeting, struct rtc
 
 static int visit_place(struct joining *j, const struct place *place, struct rtci_collective **ret)
 {
-    struct rtci_meeting meeting = {.rank = j->rank,
-                                   .size = j->size,
-                                   .number = j->rtc->client,
-                                   .deadline_ns = j->deadline_ns};
+    struct rtci_meeting meeting = {
+        .rank = j->rank, .size = j->size, .number = j->rtc->client, .deadline_ns = j->deadline_ns};
     memcpy(meeting.token, place->token, sizeof(meeting.token));
     j->bridge = rtci_bridge_open(j->rtc, place->token, j->rank, j->size);
     if (!j->bridge)
@@ -499,8 +497,7 @@ static int visit(struct joining *j, uint64_t *seen, struct rtci_collective **ret
         j->bridge = NULL;
     }
     if (rc < 0 && rc != RTC_E_AGAIN)
-        return rtci_error(rc, "group \"%s\": %s", j->name,
-                          j->why[0] ? j->why : rtc_error_text(rc));
+        return rtci_error(rc, "group \"%s\": %s", j->name, j->why[0] ? j->why : rtc_error_text(rc));
     return rc;
 }
 
