@@ -1,5 +1,4 @@
-/* Groups on several hosts: who is where, letters, who is still there. What the calls do is in
- * calls.c. */
+/* Groups on several hosts: who is where, letters, who is still there. */
 #include "runtime/collective/hosts.h"
 
 #include <stdio.h>
@@ -9,10 +8,10 @@
 #define SLOT_BYTES_MAX   (1 * RTCI_MIB)
 #define SLOT_BYTES_TOTAL (32 * RTCI_MIB)
 #define SLICE_NS         (20 * RTCI_NS_PER_MS)
-#define BESIDE_NS        200000u /* between looks at both, members of this host and letters */
+#define BESIDE_NS        200000u /* between looks at both: members here, and letters */
 #define PROBE_NS         (200 * RTCI_NS_PER_MS)
 #define LATE_NS          (100 * RTCI_NS_PER_MS) /* then others are told for whom one waits */
-#define GONE             2u /* answers: a process that has just ended may have said something before */
+#define GONE             2u /* answers: what a process said before its end may come behind one */
 
 uint64_t rtci_collective_hosts_slot(uint32_t members)
 {

@@ -93,7 +93,28 @@ int hosts_parcel(struct rtci_collective *c, size_t size, struct rtci_parcel **re
 int hosts_failed(struct rtci_collective *c, int rc);
 
 /* ---- calls.c: calls of a group on several hosts ---- */
+struct span hosts_span_of(const struct job *job, size_t k); /* of what each has, in a round */
+/* Elements that a member gives in a round. */
+size_t hosts_given(const struct rtci_collective *c, enum call_kind kind, size_t n);
+/* What came of a round, out of the leader's slot or whatever has the same. */
+void hosts_take_out(const struct rtci_collective *c, const struct job *job, enum call_kind kind,
+                    struct span span, const char *from);
+/* What a member of this host gives in a round. */
+const char *hosts_gift(const struct rtci_collective *c, const struct job *job, enum call_kind kind,
+                       size_t k, uint32_t rank);
+/* This member has staged its part of a round. */
+void hosts_open_slot(struct rtci_collective *c, const struct job *job, enum call_kind kind, size_t k);
+/* All of this host are there: told to the others; small: with what they give. */
+int hosts_enter_call(struct rtci_collective *c, const struct job *job, enum call_kind kind,
+                     bool small) RTCI_MUST_USE;
+/* All of that host are there, and give so many bytes each: in the same call? */
+int hosts_compare_entry(struct rtci_collective *c, const struct rtci_letter *letter, size_t bytes,
+                        uint32_t host) RTCI_MUST_USE;
 int hosts_call(struct rtci_collective *c, enum call_kind kind, struct job *job,
                uint64_t deadline_ns) RTCI_MUST_USE;
+
+/* ---- flow.c ---- */
+int hosts_lead_large(struct rtci_collective *c, const struct job *job,
+                     enum call_kind kind) RTCI_MUST_USE;
 
 #endif

@@ -53,11 +53,13 @@ struct breakage { /* first comes, all stays: `state` is set last */
     char text[192];
 };
 
-/* What the members of one host know of those of others; all of them may write it. Calls by numbers. */
+/* What the members of one host know of those of others; all of them may write it. */
 struct elsewhere {
-    _Atomic uint64_t entered[RTCI_COLLECTIVE_RANKS_MAX]; /* by host: the last call that all its members are in */
-    _Atomic uint64_t left[RTCI_COLLECTIVE_RANKS_MAX];    /* by rank: … before which it left; 0: it has not */
-    _Atomic uint32_t gone[RTCI_COLLECTIVE_RANKS_MAX];    /* by rank: how often its node said so */
+    /* By host: the last call that all its members are in. */
+    _Atomic uint64_t entered[RTCI_COLLECTIVE_RANKS_MAX];
+    /* By rank: the call before which it left, 0: it has not; how often it was said to be gone. */
+    _Atomic uint64_t left[RTCI_COLLECTIVE_RANKS_MAX];
+    _Atomic uint32_t gone[RTCI_COLLECTIVE_RANKS_MAX];
     _Atomic uint64_t probed_ns;
     _Atomic uint32_t awaited; /* the rank that the leader waits for, and one more */
 };

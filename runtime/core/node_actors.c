@@ -164,7 +164,7 @@ void node_actor_gone(struct rtci_node_core *core, const struct slot *slot,
     }
 }
 
-/* Is that process there? Its node says so; for one that is lost, who asked is answered by his own. */
+/* Is that process there? Its node says so; for one that is lost, the node of who asked does. */
 static void route_probe(struct rtci_node_core *core, const struct rtci_spec *spec, bool ours,
                         struct rtci_node_actions *actions)
 {

@@ -1,5 +1,5 @@
 /* See bridge.h. All state is guarded by the lock of the handle. */
-#include "runtime/exec/bridge.h"
+#include "runtime/exec/bridge_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,35 +7,8 @@
 
 #include "runtime/client/actor.h"
 
-#define FLIGHT_BYTES RTCI_FLIGHT_BYTES   /* to one member, that it has not read */
-#define ROUNDS       4u                  /* of notes that it may not have read */
-#define LOST_NS      (2 * RTCI_NS_PER_S) /* then what became of the sender should be known */
-
-/* In a note's data; what it brings follows. */
-struct envelope {
-    uint8_t token[16];
-    uint64_t number; /* 0: of a kind that is not numbered */
-    uint32_t kind, from, index, pad;
-    uint64_t call, round;
-    uint64_t post; /* answered with NOTE_DONE; 0: what it brings is inside */
-    uint64_t size;
-};
-
-struct parcel {
-    struct rtci_parcel told;
-    uint32_t refs;
-    rtc_ref ref;  /* client 0: it is in `inside` */
-    bool writing; /* made here, not sealed yet */
-    bool foreign; /* … of another process, to which `post` is to be answered */
-    uint32_t from;
-    uint64_t post;
-    _Alignas(16) char inside[];
-};
-struct post {
-    struct post *next;
-    uint64_t number;
-    struct parcel *parcel;
-};
+#define FLIGHT_BYTES RTCI_FLIGHT_BYTES /* to one member, that it has not read */
+#define ROUNDS       4u                /* of notes that it may not have read */
 
 /* ---- Notes go out ---- */
 /* last: the number of the last one to that member; NULL: this one has none. */
@@ -84,7 +57,7 @@ static int send_to(struct bridge *b, uint32_t rank, struct envelope *env, const 
                      ref);
 }
 
-static int enter(struct bridge *b)
+int rtci_bridge_enter(struct bridge *b)
 {
     if (!b->rtc)
         return rtci_error(RTC_E_CLOSED, "its handle was shut down");
@@ -95,7 +68,7 @@ int rtci_bridge_note_to(struct bridge *b, uint32_t node, uint32_t client, uint32
                         const void *data, size_t size)
 {
     struct envelope env = {.kind = kind, .size = size};
-    RTCI_TRY(enter(b));
+    RTCI_TRY(rtci_bridge_enter(b));
     int rc = send_note(b, node, client, NULL, &env, data, size, NULL);
     rtci_leave(b->rtc);
     return rc;
@@ -121,7 +94,16 @@ static void drop(struct bridge *b, struct parcel *p)
     free(p);
 }
 
-static struct parcel *inside(const void *data, size_t size)
+/* dead: nothing can be said any more. */
+void rtci_parcel_discard(struct bridge *b, struct parcel *p, bool dead)
+{
+    if (!dead)
+        drop(b, p);
+    else if (--p->refs == 0)
+        free(p);
+}
+
+struct parcel *rtci_parcel_inside(const void *data, size_t size)
 {
     struct parcel *p = malloc(sizeof(*p) + (size ? size : 1));
     if (!p)
@@ -135,7 +117,7 @@ static struct parcel *inside(const void *data, size_t size)
 static int make(void *arg, size_t size, struct rtci_parcel **ret)
 {
     struct bridge *b = arg;
-    struct parcel *p = inside(NULL, size <= b->inline_max ? size : 0);
+    struct parcel *p = rtci_parcel_inside(NULL, size <= b->inline_max ? size : 0);
     if (!p)
         return rtci_error(RTC_E_NOMEM, "out of memory for a group");
     if (size > b->inline_max) {
@@ -179,6 +161,12 @@ static void release(void *arg, struct rtci_parcel *parcel)
     rtci_leave(b->rtc);
 }
 
+void rtci_bridge_free(struct bridge *b, struct mail *mail)
+{
+    release(b, &mail->parcel->told);
+    free(mail);
+}
+
 static int post(struct bridge *b, uint32_t rank, struct envelope *env, struct parcel *p)
 {
     int rc = 0;
@@ -215,7 +203,7 @@ static int send_letter(void *arg, uint32_t rank, const struct rtci_letter *lette
                            .size = p ? p->told.size : 0};
     if (p && p->writing && b->rtc)
         RTCI_TRY(seal(b, p));
-    RTCI_TRY(enter(b));
+    RTCI_TRY(rtci_bridge_enter(b));
     int rc = p && p->ref.client
                  ? post(b, rank, &env, p)
                  : send_to(b, rank, &env, p ? p->told.data : NULL, p ? p->told.size : 0, NULL);
@@ -229,217 +217,10 @@ static size_t unanswered(void *arg)
     return __atomic_load_n(&b->n_posts, __ATOMIC_RELAXED);
 }
 
-/* ---- Notes come in ---- */
-static void answered(struct bridge *b, uint64_t number)
-{
-    struct post **at = &b->posts;
-    while (*at && (*at)->number != number)
-        at = &(*at)->next;
-    struct post *post = *at;
-    if (!post)
-        return;
-    *at = post->next;
-    __atomic_store_n(&b->n_posts, b->n_posts - 1, __ATOMIC_RELAXED);
-    post->number = 0; /* its parcel is dropped outside of the reading: that may write */
-    post->next = b->answered;
-    b->answered = post;
-}
-
-/* dead: nothing can be said any more. */
-static void discard(struct bridge *b, struct parcel *p, bool dead)
-{
-    if (!dead)
-        drop(b, p);
-    else if (--p->refs == 0)
-        free(p);
-}
-
-static void drop_answered(struct bridge *b, bool dead)
-{
-    while (b->answered) {
-        struct post *post = b->answered;
-        b->answered = post->next;
-        discard(b, post->parcel, dead);
-        free(post);
-    }
-}
-
-static bool is_fresh(struct bridge *b, const struct envelope *env, uint32_t client)
-{
-    if (env->number == 0)
-        return env->kind >= NOTE_ALONE;
-    if (b->at[env->from].client && b->at[env->from].client != client)
-        return false;
-    if (env->number <= b->at[env->from].seen)
-        return false;
-    if (env->number != b->at[env->from].seen + 1)
-        b->at[env->from].lost = true;
-    b->at[env->from].seen = env->number;
-    return true;
-}
-
-static void keep_mail(struct bridge *b, const struct rtci_spec *note, const struct envelope *env)
-{
-    bool by_ref = env->post != 0;
-    if (by_ref ? note->n_refs != 1 : env->size > note->data_size - sizeof(*env))
-        return;
-    struct mail *mail = calloc(1, sizeof(*mail));
-    struct parcel *p =
-        inside((const char *)rtci_spec_data(note) + sizeof(*env), by_ref ? 0 : env->size);
-    if (!mail || !p) { /* the sender's numbers tell that it is missing */
-        b->at[env->from].lost = true;
-        free(mail);
-        free(p);
-        return;
-    }
-    if (by_ref) {
-        p->ref = rtci_ref_of(rtci_spec_refs(note)[0]);
-        p->post = env->post;
-        p->from = env->from;
-    }
-    *mail = (struct mail){.letter = {.kind = env->kind,
-                                     .from = env->from,
-                                     .index = env->index,
-                                     .call = env->call,
-                                     .round = env->round,
-                                     .parcel = env->size ? &p->told : NULL},
-                          .node = rtci_spec_call(note)->caller_node,
-                          .client = note->client,
-                          .parcel = p};
-    *b->mails_end = mail;
-    b->mails_end = &mail->next;
-}
-
-static struct bridge *bridge_of(struct rtc *rtc, const uint8_t *token)
-{
-    struct bridge *b = rtc->bridges;
-    while (b && memcmp(b->token, token, sizeof(b->token)) != 0)
-        b = b->next;
-    return b;
-}
-
-static void on_probed(struct rtc *rtc, const struct rtci_done *done)
-{
-    uint32_t number = (uint32_t)(done->seq >> 8), rank = (uint32_t)(done->seq & 0xff);
-    struct bridge *b = rtc->bridges;
-    while (b && b->number != number)
-        b = b->next;
-    if (!b || rank >= b->size || !(done->rec.flags & (RTCI_REPLY_NEVER_RAN | RTCI_REPLY_UNKNOWN)))
-        return;
-    const struct rtci_fail *fail =
-        (const struct rtci_fail *)((const char *)done + rtci_done_returns(done)->offset);
-    size_t len = fail->text_len < sizeof(b->why) - 1 ? fail->text_len : sizeof(b->why) - 1;
-    memcpy(b->why, (const char *)(fail + 1) + fail->function_len, len);
-    b->why[len] = 0;
-    b->at[rank].gone++;
-}
-
-static void on_group(struct rtc *rtc, const struct rtci_rec *rec)
-{
-    if (rec->type == RTCI_R_ACTOR_REPLY) {
-        on_probed(rtc, (const struct rtci_done *)rec);
-        return;
-    }
-    const struct rtci_spec *note = (const struct rtci_spec *)rec;
-    struct envelope env;
-    if (note->data_size < sizeof(env))
-        return;
-    memcpy(&env, rtci_spec_data(note), sizeof(env));
-    struct bridge *b = bridge_of(rtc, env.token);
-    if (!b || env.from >= b->size || !is_fresh(b, &env, note->client))
-        return;
-    b->n_new++;
-    if (env.kind == NOTE_DONE)
-        answered(b, env.call);
-    else
-        keep_mail(b, note, &env);
-}
-
-/* Is all of it here? Asks for what is not. */
-static int complete(struct bridge *b, struct mail *mail)
-{
-    struct parcel *p = mail->parcel;
-    int rc = 0;
-    if (!p->ref.client)
-        return 1;
-    if (!mail->asked) {
-        RTCI_TRY(rtci_retain_locked(b->rtc, p->ref));
-        mail->asked = p->foreign = true;
-    }
-    struct slot *slot = rtci_find(b->rtc, p->ref, true, &rc);
-    if (!slot)
-        return rc;
-    if (!rtci_slot_here(slot))
-        return 0;
-    struct rtc_value value;
-    struct rtc_array array;
-    rc = rtci_slot_value(b->rtc, slot, &value);
-    rc = rc == 0 ? rtc_value_array(&value, &array) : rc;
-    if (rc == 0) {
-        p->told.data = (void *)(uintptr_t)array.data;
-        p->told.size = array.size;
-        return 1;
-    }
-    uint64_t now = rtci_now_ns();
-    mail->failed_ns = mail->failed_ns ? mail->failed_ns : now;
-    return now - mail->failed_ns < LOST_NS ? 0 : rc;
-}
-
-static void unlink_mail(struct bridge *b, struct mail **at)
-{
-    struct mail *mail = *at;
-    *at = mail->next;
-    if (b->mails_end == &mail->next)
-        b->mails_end = at;
-}
-
-static int receive(void *arg, struct rtci_letter *ret)
-{
-    struct bridge *b = arg;
-    RTCI_TRY(enter(b));
-    int rc = rtci_drain(b->rtc);
-    b->n_new = 0;
-    drop_answered(b, false);
-    for (struct mail **at = &b->mails; rc >= 0 && *at; at = &(*at)->next) {
-        struct mail *mail = *at;
-        if (mail->letter.kind >= NOTE_DONE)
-            continue;
-        rc = complete(b, mail);
-        if (rc <= 0)
-            continue;
-        unlink_mail(b, at);
-        *ret = mail->letter;
-        ret->parcel = &mail->parcel->told;
-        free(mail);
-        break;
-    }
-    rtci_leave(b->rtc);
-    return rc;
-}
-
-struct mail *rtci_bridge_take(struct bridge *b, uint32_t kind)
-{
-    if (enter(b) < 0)
-        return NULL;
-    struct mail **at = &b->mails, *mail;
-    while ((mail = *at) && mail->letter.kind != kind)
-        at = &mail->next;
-    if (mail)
-        unlink_mail(b, at);
-    rtci_leave(b->rtc);
-    return mail;
-}
-
-void rtci_bridge_free(struct bridge *b, struct mail *mail)
-{
-    release(b, &mail->parcel->told);
-    free(mail);
-}
-
 /* ---- Waiting, probing ---- */
 int rtci_bridge_read(struct bridge *b)
 {
-    RTCI_TRY(enter(b));
+    RTCI_TRY(rtci_bridge_enter(b));
     int rc = rtci_drain(b->rtc);
     rtci_leave(b->rtc);
     return rc;
@@ -447,7 +228,7 @@ int rtci_bridge_read(struct bridge *b)
 
 int rtci_bridge_wait(struct bridge *b, uint64_t until_ns)
 {
-    RTCI_TRY(enter(b));
+    RTCI_TRY(rtci_bridge_enter(b));
     int rc = b->n_new ? 0 : rtci_block(b->rtc, 0, until_ns);
     b->n_new = 0;
     rtci_leave(b->rtc);
@@ -469,7 +250,7 @@ static void probe(void *arg, uint32_t rank)
                       .n_returns = 1,
                       .flags = RTCI_SPEC_CALL,
                       .name_len = sizeof(struct rtci_call)}};
-    if (enter(b) < 0)
+    if (rtci_bridge_enter(b) < 0)
         return;
     out.spec.seq = RTCI_PROBE | (uint64_t)b->number << 8 | rank;
     out.spec.client = b->rtc->client;
@@ -484,7 +265,7 @@ static void probe(void *arg, uint32_t rank)
 static bool gone(void *arg, uint32_t rank, char *why, size_t size)
 {
     struct bridge *b = arg;
-    if (enter(b) < 0)
+    if (rtci_bridge_enter(b) < 0)
         return false;
     bool lost = b->at[rank].lost, is = b->at[rank].gone || lost;
     if (is)
@@ -503,7 +284,7 @@ static const char *why(void *arg)
 const struct rtci_bridge rtci_bridge = {.parcel = make,
                                         .release = release,
                                         .send = send_letter,
-                                        .receive = receive,
+                                        .receive = rtci_bridge_receive,
                                         .unanswered = unanswered,
                                         .wait = wait_for_mail,
                                         .probe = probe,
@@ -531,7 +312,7 @@ struct bridge *rtci_bridge_open(struct rtc *rtc, const uint8_t token[16], uint32
     }
     b->next = rtc->bridges;
     rtc->bridges = b;
-    rtc->on_group = on_group;
+    rtc->on_group = rtci_bridge_on_record;
     rtci_leave(rtc);
     return b;
 }
@@ -540,17 +321,17 @@ static void empty(struct bridge *b, bool dead)
 {
     struct mail *mail;
     struct post *post;
-    drop_answered(b, dead);
+    rtci_bridge_drop_answered(b, dead);
     while ((post = b->posts)) {
         b->posts = post->next;
-        discard(b, post->parcel, dead);
+        rtci_parcel_discard(b, post->parcel, dead);
         free(post);
     }
     while ((mail = b->mails)) {
         b->mails = mail->next;
         if (!mail->asked)
             mail->parcel->ref.client = 0; /* it holds nothing */
-        discard(b, mail->parcel, dead);
+        rtci_parcel_discard(b, mail->parcel, dead);
         free(mail);
     }
     b->mails_end = &b->mails;

@@ -41,8 +41,8 @@ struct rtci_actor_options {
 };
 
 /* ACTOR_CALL: client and seq name the call's result, function = hash of the method. One whose order is
- * 0 is a note between two processes, and has no answer: function says which. One to the actor "none" is a
- * probe, which the node of the process that it is for answers: is it there (RTCI_REPLY_NEVER_RAN,
+ * 0 is a note between two processes, and has no answer: function says which. One to the actor "none"
+ * is a probe, answered by the node of the process that it is for: is that there (RTCI_REPLY_NEVER_RAN,
  * RTCI_REPLY_UNKNOWN: it is not)? Routed by nodes from the caller's process to that of the actor; the
  * head's core never sees one. */
 struct rtci_call {
