@@ -123,6 +123,11 @@ static void divide(const struct rtci_collective *c, struct job *job, size_t tota
 }
 
 /* ---- All-reduce ---- */
+/* What of the elements sent a member reduces in a round. */
+typedef struct span piece_fn(const struct rtci_collective *c, const struct job *job, size_t k,
+                             uint32_t rank);
+
+/* The block of a member in a round, as elements of the whole. */
 static struct span block_of(const struct rtci_collective *c, const struct job *job, size_t k,
                             uint32_t rank)
 {
@@ -141,14 +146,15 @@ static char *block_at(const struct rtci_collective *c, const struct job *job, ui
     return slot_at(c, owner, round) + block * job->block * job->element;
 }
 
-static int stage_blocks(struct rtci_collective *c, const struct job *job, size_t k)
+/* Stages what each of the others reduces. */
+static int stage_pieces(struct rtci_collective *c, const struct job *job, size_t k, piece_fn *piece)
 {
     uint32_t round = job->base + (uint32_t)k;
     int rc = wait_slot(c, round);
     if (rc < 0)
         return rc;
     for (uint32_t i = 0; i < c->size; i++) {
-        struct span span = block_of(c, job, k, i);
+        struct span span = piece(c, job, k, i);
         if (i != c->rank && span.n)
             memcpy(block_at(c, job, c->rank, round, i), job->send + span.begin * job->element,
                    span.n * job->element);
@@ -157,18 +163,27 @@ static int stage_blocks(struct rtci_collective *c, const struct job *job, size_t
     return 0;
 }
 
-static int reduce_block(struct rtci_collective *c, const struct job *job, size_t k)
+/* When all have staged: what this member reduces of them. */
+static int await_pieces(struct rtci_collective *c, const struct job *job, size_t k, piece_fn *piece,
+                        const void **srcs)
 {
-    const void *srcs[RTCI_COLLECTIVE_RANKS_MAX];
     uint32_t round = job->base + (uint32_t)k;
     int rc = wait_staged(c, job, round);
-    if (rc < 0)
-        return rc;
-    struct span span = block_of(c, job, k, c->rank);
+    struct span span = piece(c, job, k, c->rank);
     for (uint32_t i = 0; i < c->size; i++)
         srcs[i] = i == c->rank ? job->send + span.begin * job->element
                                : block_at(c, job, i, round, c->rank);
-    char *result = block_at(c, job, c->rank, round, c->rank);
+    return rc;
+}
+
+static int reduce_block(struct rtci_collective *c, const struct job *job, size_t k)
+{
+    const void *srcs[RTCI_COLLECTIVE_RANKS_MAX];
+    int rc = await_pieces(c, job, k, block_of, srcs);
+    if (rc < 0)
+        return rc;
+    struct span span = block_of(c, job, k, c->rank);
+    char *result = block_at(c, job, c->rank, job->base + (uint32_t)k, c->rank);
     char *to = job->recv + span.begin * job->element;
     if (span.n && job->streams) {
         c->kernels->reduce(job->dtype, job->op, srcs, c->size, result, NULL, span.n);
@@ -234,7 +249,7 @@ int rtci_collective_all_reduce(struct rtci_collective *c, const void *send, void
         return all_reduce_whole(c, &job);
     for (size_t t = 0; rc == 0 && t < job.n_rounds + 2; t++) {
         if (t < job.n_rounds)
-            rc = stage_blocks(c, &job, t);
+            rc = stage_pieces(c, &job, t, block_of);
         if (rc == 0 && t >= 1 && t - 1 < job.n_rounds)
             rc = reduce_block(c, &job, t - 1);
         if (rc == 0 && t >= 2)
@@ -251,33 +266,21 @@ static struct span part_of(const struct job *job, size_t k)
     return (struct span){begin, left < job->block ? left : job->block};
 }
 
-static int stage_parts(struct rtci_collective *c, const struct job *job, size_t k)
+static struct span part_for(const struct rtci_collective *c, const struct job *job, size_t k,
+                            uint32_t rank)
 {
-    uint32_t round = job->base + (uint32_t)k;
-    int rc = wait_slot(c, round);
-    if (rc < 0)
-        return rc;
     struct span span = part_of(job, k);
-    for (uint32_t i = 0; i < c->size; i++) {
-        if (i != c->rank && span.n)
-            memcpy(block_at(c, job, c->rank, round, i),
-                   job->send + (i * job->count + span.begin) * job->element, span.n * job->element);
-    }
-    counter_add(c, STAGED);
-    return 0;
+    (void)c;
+    return (struct span){rank * job->count + span.begin, span.n};
 }
 
 static int reduce_part(struct rtci_collective *c, const struct job *job, size_t k)
 {
     const void *srcs[RTCI_COLLECTIVE_RANKS_MAX];
-    uint32_t round = job->base + (uint32_t)k;
-    int rc = wait_staged(c, job, round);
+    int rc = await_pieces(c, job, k, part_for, srcs);
     if (rc < 0)
         return rc;
     struct span span = part_of(job, k);
-    for (uint32_t i = 0; i < c->size; i++)
-        srcs[i] = i == c->rank ? job->send + (i * job->count + span.begin) * job->element
-                               : block_at(c, job, i, round, c->rank);
     if (span.n)
         c->kernels->reduce(job->dtype, job->op, srcs, c->size,
                            job->recv + span.begin * job->element, NULL, span.n);
@@ -301,7 +304,7 @@ int rtci_collective_reduce_scatter(struct rtci_collective *c, const void *send, 
     int rc = begin_call(c, CALL_SCATTER, &job, deadline_ns);
     for (size_t t = 0; rc == 0 && t < job.n_rounds + 1; t++) {
         if (t < job.n_rounds)
-            rc = stage_parts(c, &job, t);
+            rc = stage_pieces(c, &job, t, part_for);
         if (rc == 0 && t >= 1)
             rc = reduce_part(c, &job, t - 1);
     }
