@@ -195,6 +195,10 @@ static int do_it(struct rtc_group *group, const char *what, int64_t n, const cha
         return 0;
     if (!strcmp(what, "go on"))
         return go_on(group, path, (size_t)n);
+    while (!strcmp(what, "fall")) { /* the keeper, and with it all processes of the host */
+        kill(getppid(), SIGKILL);
+        pause();
+    }
     if (!strcmp(what, "abort"))
         return rtc_group_abort(group, "no more data");
     if (!strcmp(what, "barrier"))
@@ -475,6 +479,20 @@ static void test_worker_killed(void **state)
     all_say(&again, "");
 }
 
+/* Nothing is heard of a host; its lease ends later than the timeout of the call. */
+static void test_worker_silent(void **state)
+{
+    (void)state;
+    struct crew crew = new_crew(2);
+    send_member(&crew, 0, '1', "hurry", 0);
+    send_member(&crew, 1, '2', "fall", 0);
+    expect(&crew, 0, "did not come before the timeout of rank 0");
+    waitpid(workers[2], NULL, 0);
+    assert_true(rtc_get(rtc, crew.refs[1], RTC_S(60), NULL) < 0);
+    assert_int_equal(rtc_release(rtc, crew.refs[1]), 0);
+    start_worker(2);
+}
+
 static void test_abort(void **state)
 {
     (void)state;
@@ -550,9 +568,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),       cmocka_unit_test(test_large),
         cmocka_unit_test(test_driver),        cmocka_unit_test(test_deaths),
-        cmocka_unit_test(test_worker_killed), cmocka_unit_test(test_abort),
-        cmocka_unit_test(test_leave),         cmocka_unit_test(test_differ),
-        cmocka_unit_test(test_late),          cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_worker_killed), cmocka_unit_test(test_worker_silent),
+        cmocka_unit_test(test_abort),         cmocka_unit_test(test_leave),
+        cmocka_unit_test(test_differ),        cmocka_unit_test(test_late),
+        cmocka_unit_test(test_joins),
     };
     /* In executors this never returns. */
     struct rtc *none = NULL;
