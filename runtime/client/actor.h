@@ -216,6 +216,7 @@ enum rtci_note {
     RTCI_NOTE_READ,     /* of the stream of call refs[0], some values were read */
     RTCI_NOTE_WAITS,    /* whoever made call refs[0] waits for it, through those that are named */
     RTCI_NOTE_STUCK,    /* … of whom none stops waiting by himself */
+    RTCI_NOTE_GROUP,    /* between two members of a group (exec/bridge.h) */
 };
 
 /* ---- circle.c ---- */
