@@ -641,19 +641,17 @@ static void test_saved_for_the_dead(void **state)
     rtc_actor a;
     OK(rtc_actor_create(rtc, "diary", NULL,
                         RTC_ACTOR_OPTIONS(NEEDS, .max_restarts = 3, .call_retries = 1), &a));
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 6; i++) {
         rtc_actor reader = counter(0);
         assert_int_equal(got(CALL(reader, "befriend", rtc_of_actor(a))), 1);
-        rtc_ref ref = CALL(reader, "ask_friend", rtc_str("essay"));
-        FAILS(outcome(ref), RTC_E_TASK_FAILED, "is of type bytes"); /* but it has the answer */
-        OK(rtc_release(rtc, ref));
+        assert_int_equal(ASK(reader, "read_friend"), 30);
         OK(rtc_actor_kill(rtc, reader, 0));
         OK(rtc_actor_release(rtc, reader));
         assert_int_equal(got(CALL(a, "note", rtc_i64(1))), i + 1);
     }
     assert_int_equal(ASK(a, "loads"), 0);
     OK(rtc_actor_kill(rtc, a, RTC_KILL_RESTART));
-    assert_int_equal(got(CALL(a, "note", rtc_i64(1))), 13);
+    assert_int_equal(got(CALL(a, "note", rtc_i64(1))), 7);
     OK(rtc_actor_release(rtc, a));
 }
 
