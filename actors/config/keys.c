@@ -114,7 +114,8 @@ static const struct config_key keys[] = {
     KEY("stop_seconds", "time_total_s", NUMBER, stop_seconds, NONE, RANGE(0, 1e12), SAME("null"),
         IS("of training, after which it ends")),
     KEY("stop_reward",
-        "stop.sampler_results/episode_reward_mean stop.episode_reward_mean stop.episode_return_mean "
+        "stop.sampler_results/episode_reward_mean stop.episode_reward_mean "
+        "stop.episode_return_mean "
         "stop.env_runners/episode_return_mean",
         NUMBER, stop_reward, NONE, RANGE(-INF, INF), SAME("null"),
         IS("mean return at which it ends")),

@@ -14,6 +14,9 @@ struct report_tb {
     size_t capacity, at; /* what is put stands at `at` */
 };
 
+/* report_crc32c_more() on a processor without the instruction. */
+uint32_t report_crc32c_plain(uint32_t sum, const void *data, size_t size);
+
 /* Room for a record with `payload` bytes of the caller's; with a tag, which is checked. */
 int tb_begin(struct report_tb *tb, size_t payload);
 int tb_begin_value(struct report_tb *tb, const char *tag, size_t payload);

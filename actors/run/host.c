@@ -103,30 +103,50 @@ static bool group_folder(const char *cgroup, char *out, size_t size, bool *ret_v
     return false;
 }
 
-static void read_memory(struct run_host *host, char (*texts)[TEXT_MAX], bool *ret_known)
+/* The group or the one above it that is fullest, or the host where no group has a limit. */
+static void read_groups(struct run_host *host, const char *meminfo, char *folder, bool v2,
+                        char (*texts)[TEXT_MAX])
 {
     static const char *const names[2][3] = {
         {"memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"},
         {"memory.max", "memory.current", "memory.stat"}};
-    char folder[2048], path[2200];
-    const char *group[3] = {0}, *meminfo = slurp("/proc/meminfo", texts[0]);
-    bool v2 = false, found;
-    found =
-        slurp("/proc/self/cgroup", texts[1]) && group_folder(texts[1], folder, sizeof(folder), &v2);
-    for (int i = 0; found && i < 3; i++) {
-        snprintf(path, sizeof(path), "%s/%s", folder, names[v2][i]);
-        group[i] = slurp(path, texts[1 + i]);
+    size_t top = strlen(v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
+    char path[2200];
+    while (strlen(folder) >= top) {
+        const char *group[3];
+        struct run_host one = {0};
+        for (int i = 0; i < 3; i++) {
+            snprintf(path, sizeof(path), "%s/%s", folder, names[v2][i]);
+            group[i] = slurp(path, texts[i]);
+        }
+        run_host_memory(&one, meminfo, group[0], group[1], group[2]);
+        if (one.group && (!host->group || (double)one.used / (double)one.total >
+                                              (double)host->used / (double)host->total)) {
+            host->used = one.used;
+            host->total = one.total;
+            host->group = true;
+        }
+        *strrchr(folder, '/') = 0;
     }
-    *ret_known = run_host_memory(host, meminfo, group[0], group[1], group[2]);
+}
+
+static bool read_memory(struct run_host *host, char (*texts)[TEXT_MAX])
+{
+    char folder[2048];
+    bool v2 = false;
+    const char *meminfo = slurp("/proc/meminfo", texts[0]);
+    bool known = run_host_memory(host, meminfo, NULL, NULL, NULL);
+    if (slurp("/proc/self/cgroup", texts[1]) && group_folder(texts[1], folder, sizeof(folder), &v2))
+        read_groups(host, meminfo, folder, v2, texts + 1);
+    return known || host->group;
 }
 
 bool run_host_read(struct run_host *host)
 {
-    bool known = false;
     char(*texts)[TEXT_MAX] = malloc(4 * TEXT_MAX);
     if (!texts)
         return false;
-    read_memory(host, texts, &known);
+    bool known = read_memory(host, texts);
     run_host_cpu(host, slurp("/proc/stat", texts[0]));
     free(texts);
     return known;

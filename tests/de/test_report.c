@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "actors/report/record.h"
 #include "actors/report/tensorboard.h"
 #include "actors/report/text.h"
 #include "tests/de/report_files.h"
@@ -192,6 +193,18 @@ static void sums(void **state)
     assert_int_equal(masked("123456789", 9), 0xc78ab0e5);
     assert_int_equal(report_crc32c(zeros, 32), 0x8a9136aa);
     assert_int_equal(report_crc32c("", 0), 0);
+    uint8_t bytes[100];
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 37 + 11);
+    for (size_t from = 0; from < 9; from++) {
+        for (size_t size = 0; from + size <= sizeof(bytes); size++) {
+            uint32_t sum = report_crc32c(bytes + from, size);
+            assert_int_equal(sum, report_crc32c_plain(0, bytes + from, size));
+            uint32_t first = report_crc32c(bytes + from, size / 3);
+            assert_int_equal(sum,
+                             report_crc32c_more(first, bytes + from + size / 3, size - size / 3));
+        }
+    }
 }
 
 static void first_record(void **state)
