@@ -276,17 +276,16 @@ static int begin(struct collector *c, struct group *group)
     uint32_t at = group->from;
     group->final.n = 0;
     group->final.used = 0;
-    group->step =
-        (struct rtc_env_step){.first = group->first,
-                              .n = group->n,
-                              .actions = within_bounds(c, group),
-                              .rewards = f->rewards + at,
-                              .ends = f->ends + at,
-                              .next = f->next + at,
-                              .finals = group->finals,
-                              .rows = &c->rows,
-                              .final = &group->final,
-                              .episodes = &c->ended};
+    group->step = (struct rtc_env_step){.first = group->first,
+                                        .n = group->n,
+                                        .actions = within_bounds(c, group),
+                                        .rewards = f->rewards + at,
+                                        .ends = f->ends + at,
+                                        .next = f->next + at,
+                                        .finals = group->finals,
+                                        .rows = &c->rows,
+                                        .final = &group->final,
+                                        .episodes = &c->ended};
     int rc = grow_ended(c);
     if (rc < 0)
         return rc;

@@ -26,7 +26,7 @@ static void usage(FILE *out)
         "  drain NODE           it ends what it runs, takes nothing new, and leaves\n"
         "  stop [--now]         stop the daemon; running tasks are waited for, or not\n"
         "  bench [NAME…]        benchmarks\n"
-        "  ppo                  train a policy by PPO: on traffic signals of SUMO, on CartPole-v1, ...\n"
+        "  ppo                  train a policy by PPO: on traffic signals, on CartPole-v1, ...\n"
         "  de --config FILE     calibrate a model by differential evolution\n"
         "  sumo eval            traffic signals on SUMO under fixed times, MaxPressure, ...\n"
         "  attach FOLDER        follow a driver that was started with --detach\n\n"

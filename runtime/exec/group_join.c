@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/exec/group.h"
 #include "runtime/client/light.h"
+#include "runtime/exec/group.h"
 
 #define SLICE_NS (100 * RTCI_NS_PER_MS)
 

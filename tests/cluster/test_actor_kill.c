@@ -424,10 +424,10 @@ int main(int argc, char **argv)
     close(mkstemp(path));
     tally = map(path);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(actors_killed), cmocka_unit_test(actors_killed_at_least_once),
-        cmocka_unit_test(daemon_killed), cmocka_unit_test(both_killed),
-        cmocka_unit_test(lights_killed), cmocka_unit_test(lights_daemon_killed),
-        cmocka_unit_test(lights_many),   cmocka_unit_test(exactly_once),
+        cmocka_unit_test(actors_killed),   cmocka_unit_test(actors_killed_at_least_once),
+        cmocka_unit_test(daemon_killed),   cmocka_unit_test(both_killed),
+        cmocka_unit_test(lights_killed),   cmocka_unit_test(lights_daemon_killed),
+        cmocka_unit_test(lights_many),     cmocka_unit_test(exactly_once),
         cmocka_unit_test(answer_withheld),
     };
     if (argc > 1)

@@ -237,7 +237,8 @@ static void has_defaults_by_semantics(void **state)
 {
     (void)state;
     const struct ppo_settings *c = good("env: CartPole-v1\n");
-    assert_true(c->semantics == PPO_LIKE_RLLIB && c->lr == 5e-5 && c->lambda == 1 && c->kl_coeff == 0.2);
+    assert_true(c->semantics == PPO_LIKE_RLLIB && c->lr == 5e-5 && c->lambda == 1 &&
+                c->kl_coeff == 0.2);
     assert_true(c->num_epochs == 30 && c->train_batch_size == 4000 && isnan(c->grad_clip));
     assert_int_equal(c->rollout_fragment_length, CONFIG_NONE);
     assert_true(c->bootstrap_truncated && !c->lr_anneal);
@@ -261,7 +262,8 @@ static void has_layers(void **state)
     assert_true(loaded->config.num_env_runners == 3 && loaded->config.num_epochs == 15);
     assert_string_equal(loaded->config.preset, "max");
     good("config: {env: CartPole-v1, model: {semantics: cleanrl}}\ntraining: {preset: max}\n");
-    assert_true(loaded->config.num_env_runners == 8 && loaded->config.semantics == PPO_LIKE_CLEANRL);
+    assert_true(loaded->config.num_env_runners == 8 &&
+                loaded->config.semantics == PPO_LIKE_CLEANRL);
     assert_true(loaded->config.kl_coeff == 0);
     c = &loaded->config;
     assert_int_equal(load(NULL, NULL, "lr=[[0, 1e-3], [1e6, 0]]"), 0);
