@@ -164,6 +164,22 @@ void node_actor_gone(struct rtci_node_core *core, const struct slot *slot,
     }
 }
 
+/* Is that process there? Its node says so; for one that is lost, the node of who asked does. */
+static void route_probe(struct rtci_node_core *core, const struct rtci_spec *spec, bool ours,
+                        struct rtci_node_actions *actions)
+{
+    const struct rtci_call *call = rtci_spec_call(spec);
+    bool here = node_proc_number(core, call->client) != 0;
+    if (ours && !here && call->node && call->node != core->config.number) {
+        struct rtci_spec *out = to_node(core, call->node, &spec->rec, actions);
+        ((struct rtci_call *)rtci_spec_call(out))->caller_node = core->config.number;
+        return;
+    }
+    struct rtci_call_answer answer;
+    rtci_call_answer(&answer, spec->seq, spec->client, call, here ? 0 : RTCI_REPLY_NEVER_RAN, "");
+    deliver(core, ours ? 0 : call->caller_node, spec->client, &answer.done.rec, actions);
+}
+
 static void route_call(struct rtci_node_core *core, const struct rtci_spec *spec, bool ours,
                        struct rtci_node_actions *actions)
 {
@@ -172,6 +188,10 @@ static void route_call(struct rtci_node_core *core, const struct rtci_spec *spec
     const struct proc *proc = token ? &core->procs[token] : NULL;
     bool here = proc && proc->slot && proc->state == PROC_READY &&
                 is_it(&core->slots[proc->slot], call->actor, call->incarnation);
+    if (call->order && !call->actor.client) {
+        route_probe(core, spec, ours, actions);
+        return;
+    }
     if (!call->order) { /* a note: to whoever has that number, or to nobody */
         struct rtci_spec *note = deliver(core, call->node, call->client, &spec->rec, actions);
         if (note && ours)

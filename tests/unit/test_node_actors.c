@@ -229,6 +229,41 @@ static void notes(void **state)
     stop(&node);
 }
 
+/* Is a process there? Its node says so, to one here or elsewhere. */
+static void probes(void **state)
+{
+    (void)state;
+    struct node node;
+    begin(&node);
+    up(&node);
+    struct call_record probe = call_of(RTCI_PROBE | 5, 2, EXEC, 0);
+    probe.call.actor = (struct rtci_id){0};
+    probe.call.order = 1;
+    said(&node, 1, &probe);
+    const struct rtci_done *answer = told(&node, 1, RTCI_R_ACTOR_REPLY);
+    assert_true(answer->seq == (RTCI_PROBE | 5) && answer->rec.flags == 0);
+    assert_null(told(&node, node.token, RTCI_R_ACTOR_CALL)); /* it is not asked */
+    rtci_node_actions_clear(&node.actions);
+    probe.call.client = 4711;
+    said(&node, 1, &probe);
+    answer = told(&node, 1, RTCI_R_ACTOR_REPLY);
+    assert_int_equal(answer->rec.flags, RTCI_REPLY_NEVER_RAN);
+    rtci_node_actions_clear(&node.actions);
+    probe.call.node = 9; /* that one is to say it */
+    said(&node, 1, &probe);
+    assert_int_equal(node.actions.n_to_nodes, 1);
+    const struct rtci_spec *out = find(&node.actions.to_nodes[0].buf, RTCI_R_ACTOR_CALL);
+    assert_int_equal(rtci_spec_call(out)->caller_node, 2);
+    rtci_node_actions_clear(&node.actions);
+    probe.call.node = 2;
+    probe.spec.client = 60;
+    rtci_node_core_node_span(node.core, node.now_ns, 77, &probe, sizeof(probe), &node.actions);
+    assert_int_equal(node.actions.to_nodes[0].node, 77);
+    answer = find(&node.actions.to_nodes[0].buf, RTCI_R_ACTOR_REPLY);
+    assert_true(answer->client == 60 && answer->rec.flags == RTCI_REPLY_NEVER_RAN);
+    stop(&node);
+}
+
 /* Its callers hear which of their calls were begun; those of other nodes too. */
 static void callers_hear(void **state)
 {
@@ -359,7 +394,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_here),   cmocka_unit_test(calls_elsewhere), cmocka_unit_test(notes),
         cmocka_unit_test(callers_hear), cmocka_unit_test(executor_ends),   cmocka_unit_test(orders),
-        cmocka_unit_test(killed_early), cmocka_unit_test(told_again),
+        cmocka_unit_test(killed_early), cmocka_unit_test(told_again),      cmocka_unit_test(probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
