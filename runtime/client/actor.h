@@ -202,6 +202,7 @@ enum rtci_note {
     RTCI_NOTE_HELD = 1, /* refs[0] is held now */
     RTCI_NOTE_READ,     /* of the stream of call refs[0], some values were read */
     RTCI_NOTE_WAITS,    /* whoever made call refs[0] waits for it, through those that are named */
+    RTCI_NOTE_GROUP,    /* between two members of a group (exec/bridge.h) */
 };
 
 static inline struct actor *rtci_actor_meant(struct actor *actor)

@@ -339,6 +339,8 @@ static void on_waits(struct rtc *rtc, const struct rtci_spec *note, struct rtci_
 
 void rtci_on_note(struct rtc *rtc, const struct rtci_spec *note)
 {
+    if (note->function == RTCI_NOTE_GROUP && rtc->on_group)
+        rtc->on_group(rtc, &note->rec);
     if (note->n_refs != 1)
         return;
     struct rtci_id id = rtci_spec_refs(note)[0];

@@ -108,6 +108,7 @@ struct queued {
 };
 
 struct actors;
+struct bridge;
 struct host;
 struct rtci_actor_end;
 struct rtci_actor_is;
@@ -189,6 +190,8 @@ struct rtc {
     void (*on_end)(struct rtc *rtc, const struct rtci_actor_end *end);
     void (*on_read)(struct rtc *rtc, struct rtci_id call, uint32_t n);
     void (*on_held)(struct rtc *rtc, struct rtci_id id);
+    void (*on_group)(struct rtc *rtc, const struct rtci_rec *rec); /* a note, or a probe's answer */
+    struct bridge *bridges; /* of groups whose members are on several hosts */
 
     uint64_t host_seen_ns; /* when the keeper was last seen alive */
     uint32_t client, job, node;
