@@ -461,6 +461,8 @@ static const struct row rows[] = {
     {"actor_remote_sync", "us", bench_actor_remote_sync, "zmq_curve_rtt", false},
     {"actor_remote_async", "1/s", bench_actor_remote_async, NULL, false},
     {"transfer_256m", "GB/s", bench_transfer_256m, "zmq_curve", false},
+    {"allreduce_hosts_64m", "GB/s", bench_allreduce_hosts_64m, "zmq_curve", false},
+    {"allreduce_hosts_sync", "us", bench_allreduce_hosts_sync, "zmq_curve_rtt", false},
     {"worker_join", "ms", bench_worker_join, NULL, false},
     {"worker_program", "ms", bench_worker_program, NULL, false},
     {"worker_memory", "MB", bench_worker_memory, NULL, false},

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 struct rtc;
+struct rtc_options;
 
 /* Also for the baselines, which are a library of their own. */
 #pragma GCC visibility push(default)
@@ -37,6 +38,8 @@ double bench_task_remote_sync(void); /* us */
 double bench_actor_remote_sync(void);  /* us */
 double bench_actor_remote_async(void); /* 1/s */
 double bench_transfer_256m(void);    /* GB/s */
+double bench_allreduce_hosts_64m(void);  /* GB/s */
+double bench_allreduce_hosts_sync(void); /* us */
 double bench_worker_join(void);      /* ms */
 double bench_worker_program(void);   /* ms: a driver of 5 MB, to a node that has not seen it */
 double bench_worker_memory(void);    /* MB: keeper and daemon of a worker without executors */
@@ -56,6 +59,9 @@ double bench_light_memory(void);   /* B */
 /* groups.c */
 double bench_placement_group(void); /* 1/s */
 double bench_allreduce_64m(void);   /* GB/s */
+#define BENCH_64M ((size_t)16 << 20) /* floats */
+/* How many a second two members make, each where it is said. */
+double bench_all_reduces(struct rtc *rtc, const struct rtc_options *where, size_t elements);
 struct rtc *bench_rtc(void);        /* what this program is connected to */
 int bench_as_stranger(struct rtc *rtc);
 /* The programs that these rows start: `rtc-bench --as first|client|idle|stranger`. */
