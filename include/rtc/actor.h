@@ -21,8 +21,9 @@
  * with a thread for each core, one for each job and kind of needs. One costs some 200 bytes beside its
  * state, a call between two of one host less than a microsecond. What is different:
  *   - A method does not wait. rtc_get(), rtc_wait(), rtc_next(), rtc_actor_ready() and the like of
- *     what is not there yet are RTC_E_UNSUPPORTED at once; rtc_then() goes on in a turn of this actor,
- *     never beside its methods. A method that computes for long holds up others of its host.
+ *     what is not there yet are RTC_E_UNSUPPORTED at once (rtc_get() and rtc_wait() with timeout 0 are
+ *     RTC_E_TIMEOUT, as ever); rtc_then() goes on in a turn of this actor, never beside its methods.
+ *     A method that computes for long holds up others of its host.
  *   - The reference of a call to another light actor of its host is for this actor alone, with
  *     rtc_then() (once), rtc_get(), rtc_failure_of(), rtc_retain() and rtc_release(): it is no
  *     argument. References as arguments of such a call have to be there already.

@@ -138,7 +138,8 @@ int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadlin
     if (rc < 0 || rtci_slot_here(slot))
         return rc;
     if (RTCI_UNLIKELY(rtc->light && rtc->light->inside()))
-        return rtci_lights_waits(rtc, "waiting for a result");
+        return rtci_now_ns() < deadline_ns ? rtci_lights_waits(rtc, "waiting for a result")
+                                           : timed_out(0, 1);
     slot->pins++;
     rc = wait_briefly(rtc, slot, deadline_ns);
     if (rc == 0 && !rtci_slot_here(slot))
@@ -168,8 +169,10 @@ static int get_locked(struct rtc *rtc, rtc_ref ref, uint64_t deadline_ns,
 int rtc_get(struct rtc *rtc, rtc_ref ref, int64_t timeout, struct rtc_value *ret_value)
 {
     struct rtc_value unused;
-    if (RTCI_UNLIKELY(ref.client == RTCI_LIGHT_CLIENT && rtc && rtc->light))
-        return rtc->light->get(rtc, ref, ret_value ? ret_value : &unused);
+    if (RTCI_UNLIKELY(ref.client == RTCI_LIGHT_CLIENT && rtc && rtc->light)) {
+        int got = rtc->light->get(rtc, ref, ret_value ? ret_value : &unused);
+        return got == RTC_E_UNSUPPORTED && timeout == 0 ? timed_out(0, 1) : got;
+    }
     RTCI_TRY(rtci_enter(rtc));
     int rc = 0;
     struct slot *slot = rtci_find(rtc, ref, true, &rc);
@@ -373,7 +376,8 @@ static int wait_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t nu
     size_t found = 0;
     RTCI_TRY(rtci_drain(rtc));
     RTCI_TRY(scan(rtc, refs, n, num_ready, next_stamp(rtc), ret_ready, &found));
-    if (RTCI_UNLIKELY(found < num_ready && rtc->light && rtc->light->inside()))
+    if (RTCI_UNLIKELY(found < num_ready && rtc->light && rtc->light->inside() &&
+                      rtci_now_ns() < deadline_ns))
         return rtci_lights_waits(rtc, "rtc_wait()");
     if (found < num_ready) {
         struct rtci_id ids[BLOCKED_IDS_MAX];

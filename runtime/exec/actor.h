@@ -21,7 +21,8 @@ struct from {
     struct rtci_peer *peer;
     uint64_t last;         /* order of the call that came last in its turn */
     uint64_t finished;     /* those up to it have ended … */
-    struct ended *ended;   /* … and these, before others that were called before them */
+    struct ended *ended;   /* … and these, before others that were called before them … */
+    struct ended *ended_last;
     struct message *ahead; /* came before their turn, by their order */
     struct saved *replies; /* with save: answers that it may not have */
     uint64_t ran;          /* … when: so many calls of all had run */
@@ -115,6 +116,8 @@ struct message *rtci_host_next(struct host *host, struct group *group);
 struct message *rtci_message_new(const struct rtci_spec *spec, size_t size);
 void rtci_host_enqueue(struct host *host, struct message *message);
 void rtci_host_finished(struct host *host, const struct message *message);
+/* The call has ended, or never runs: it may be told twice. */
+void rtci_host_passed(struct host *host, struct from *from, const struct rtci_call *call);
 /* Own calls whose time has come go to the mailbox. Returns the time of the next. */
 uint64_t rtci_host_timers(struct host *host);
 

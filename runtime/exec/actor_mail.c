@@ -212,23 +212,37 @@ struct message *rtci_host_next(struct host *host, struct group *group)
     return message;
 }
 
-/* With several at a time an earlier one may still run. */
-static void ended(struct from *from, uint64_t order, uint64_t after)
+/* Put aside until those before it have ended, which are few: at most what is in flight. */
+static void put_ended(struct from *from, uint64_t order, uint64_t after)
 {
-    struct ended **at = &from->ended, *e;
-    if (after > from->finished) {
-        while (*at && (*at)->order < order)
-            at = &(*at)->next;
-        e = malloc(sizeof(*e));
-        if (!e)
-            return; /* then it is taken to run still */
-        *e = (struct ended){*at, order, after};
-        *at = e;
+    bool last = !from->ended || from->ended_last->order < order;
+    struct ended **at = last && from->ended ? &from->ended_last->next : &from->ended;
+    while (*at && (*at)->order < order)
+        at = &(*at)->next;
+    if (*at && (*at)->order == order)
+        return;
+    struct ended *e = malloc(sizeof(*e));
+    if (!e)
+        return; /* then it is taken to run still */
+    *e = (struct ended){*at, order, after};
+    *at = e;
+    if (last)
+        from->ended_last = e;
+}
+
+void rtci_host_passed(struct host *host, struct from *from, const struct rtci_call *call)
+{
+    struct ended *e;
+    if (call->order <= from->finished)
+        return;
+    /* With several at a time an earlier one may still run. */
+    if (!host->rtc->self_single && call->after > from->finished) {
+        put_ended(from, call->order, call->after);
         return;
     }
-    from->finished = order > from->finished ? order : from->finished;
+    from->finished = call->order;
     while ((e = from->ended) && e->after <= from->finished) {
-        from->finished = e->order;
+        from->finished = e->order > from->finished ? e->order : from->finished;
         from->ended = e->next;
         free(e);
     }
@@ -238,13 +252,8 @@ void rtci_host_finished(struct host *host, const struct message *message)
 {
     group_of(host, message)->running--;
     host->n_running--;
-    if (!message->from)
-        return;
-    const struct rtci_call *call = rtci_spec_call(message->spec);
-    if (host->rtc->self_single)
-        message->from->finished = call->order;
-    else
-        ended(message->from, call->order, call->after);
+    if (message->from)
+        rtci_host_passed(host, message->from, rtci_spec_call(message->spec));
 }
 
 /* ---- The actor's own calls, later ---- */

@@ -197,9 +197,10 @@ void rtci_host_refuse(struct host *host, struct message *message)
     if (rtci_call_end(&call, rc, 0) < 0)
         rtci_host_exit(host, rtc_last_error());
     /* A call that was refused for want of room has had its turn. */
+    const struct rtci_call *said = rtci_spec_call(message->spec);
     if (message->refuse == RTC_E_AGAIN &&
-        message->from->finished == rtci_spec_call(message->spec)->after)
-        message->from->finished = rtci_spec_call(message->spec)->order;
+        (!host->rtc->self_single || message->from->finished == said->after))
+        rtci_host_passed(host, message->from, said);
     rtci_call_fini(&call);
     free(message);
 }

@@ -47,7 +47,9 @@ struct rtci_actor_options {
  * 0 is a note between two processes, and has no answer: function says which. One to the actor "none"
  * is a probe, answered by the node of the process that it is for: is that there (RTCI_REPLY_NEVER_RAN,
  * RTCI_REPLY_UNKNOWN: it is not)? Routed by nodes from the caller's process to that of the actor; the
- * head's core never sees one. */
+ * head's core never sees one. To a host of light actors `slot` and `job` of the spec say which of them
+ * is meant, 0 the host itself; when it is made, `priority` is its mailbox and `depth` 1 when that
+ * refuses what is too much. */
 struct rtci_call {
     struct rtci_id actor;
     uint64_t order;       /* rises with each call that this caller sends */

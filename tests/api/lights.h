@@ -204,6 +204,7 @@ static int impatient(struct rtc_call *call)
     score += rtc_get(rtc, ref, RTC_S(5), &v) == RTC_E_UNSUPPORTED &&
              strstr(rtc_last_error(), "rtc_then") != NULL;
     score += rtc_get(rtc, task, RTC_S(5), &v) == RTC_E_UNSUPPORTED;
+    score += rtc_get(rtc, ref, 0, &v) == RTC_E_TIMEOUT;
     score += rtc_wait(rtc, &task, 1, 1, RTC_S(5), &ready, &n) == RTC_E_UNSUPPORTED;
     RTC_TRY(rtc_release(rtc, task));
     score += rtc_get_many(rtc, &ref, 1, RTC_S(5), &v) == RTC_E_UNSUPPORTED;
