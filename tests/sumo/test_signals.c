@@ -35,8 +35,7 @@ static void step_or_fail(struct gym *gym)
 
 struct trace {
     uint64_t digests[64];
-    double rewards;
-    uint64_t next_seed;
+    double rewards, sums[7]; /* of the episode that ended: up to "changes" */
 };
 
 static void trace(const char *const *options, uint64_t seed, uint32_t steps, struct trace *t)
@@ -52,6 +51,8 @@ static void trace(const char *const *options, uint64_t seed, uint32_t steps, str
         step_or_fail(&gym);
         for (uint32_t k = 0; k < gym.n_rows; k++)
             t->rewards += (double)gym.rewards[k];
+        if (gym.episodes.n)
+            memcpy(t->sums, gym.sums, sizeof(t->sums));
     }
     gym_close(&gym);
 }
