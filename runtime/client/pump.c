@@ -127,14 +127,17 @@ static void check_daemon(struct rtc *rtc)
     }
 }
 
-/* EOF on the socket is the end of the host's keeper: nobody will restart the daemon any more. */
+/* EOF on the socket is the end of the host's keeper: nobody will restart the daemon any more.
+ * Unless the daemon closed it, which it says before: then check_daemon() knows why. */
 static void check_host(struct rtc *rtc)
 {
     if (rtc->sock < 0)
         return;
     char byte;
     ssize_t n = recv(rtc->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR && errno != EWOULDBLOCK))
+    bool ended = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR && errno != EWOULDBLOCK);
+    volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
+    if (ended && info->closed == 0)
         rtci_die(
             rtc, RTC_E_DISCONNECTED,
             "the cluster's process on this host is gone (stopped or killed): start it again and "

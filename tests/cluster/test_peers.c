@@ -93,6 +93,13 @@ RTC_TASK(scribbles)
     return rtc_return_i64(call, 1);
 }
 
+RTC_TASK(waits)
+{
+    while (!rtc_cancelled(call))
+        pause();
+    return 0;
+}
+
 /* ---- Heads ---- */
 
 struct head {
@@ -192,10 +199,11 @@ static int bad_driver(int how, uint64_t seed)
     int rc = RTC_E_TIMEOUT;
     for (int i = 0; i < 30 && rc == RTC_E_TIMEOUT; i++)
         rc = rtc_poll(rtc, RTC_MS(10));
+    /* The first answers may be among what was overwritten; then one has to come. */
     for (int i = 0; i < 2000; i++) {
         rc = rtc_submit(rtc, "add", RTC_ARGS(rtc_i64(i), rtc_i64(1)), NULL, &ref);
         if (rc == 0)
-            rc = rtc_get(rtc, ref, RTC_MS(100), NULL);
+            rc = rtc_get(rtc, ref, i <= 20 ? RTC_MS(100) : RTC_S(30), NULL);
         if (rc && rc != RTC_E_TIMEOUT) {
             verdict = strstr(rtc_last_error(), "writes where it must not") ? WAS_TOLD : COULD_NOT;
             if (verdict == COULD_NOT)
@@ -372,6 +380,40 @@ static void the_disk_is_full(void **state)
     umount2(small, MNT_DETACH);
 }
 
+static void note_loss(struct rtc *rtc, rtc_ref ref, void *arg)
+{
+    assert_true(rtc_get(rtc, ref, 0, NULL) < 0);
+    ++*(int *)arg;
+}
+
+/* Nobody waits for ever for what nobody will bring: callbacks run, once, in the call that finds
+ * out. */
+static void the_cluster_is_lost(void **state)
+{
+    (void)state;
+    struct head head;
+    rtc_ref ref;
+    int told = 0, rc = 0, status;
+    start_head(&head, "lost");
+    struct rtc *rtc = join();
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(rtc_submit(rtc, "waits", NULL, NULL, &ref), 0);
+        assert_int_equal(rtc_then(rtc, ref, note_loss, &told), 0);
+        if (i % 2)
+            assert_int_equal(rtc_release(rtc, ref), 0);
+    }
+    assert_int_equal(rtc_flush(rtc, RTC_S(30)), 0);
+    kill(head.pid, SIGKILL);
+    assert_int_equal(waitpid(head.pid, &status, 0), head.pid);
+    while (rc == 0 || rc == RTC_E_TIMEOUT) {
+        assert_int_equal(told, 0);
+        rc = rtc_poll(rtc, RTC_S(30));
+    }
+    assert_int_equal(told, 20);
+    (void)!rtc_shutdown(&rtc);
+    assert_int_equal(told, 20);
+}
+
 /* Objects do not live there: containers often give it 64 MiB or less. */
 static void dev_shm_is_small(void **state)
 {
@@ -419,7 +461,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reference_of_another_job), cmocka_unit_test(a_task_sees_what_it_holds),
         cmocka_unit_test(an_executor_writes_garbage), cmocka_unit_test(a_driver_writes_garbage),
-        cmocka_unit_test(the_disk_is_full),           cmocka_unit_test(dev_shm_is_small),
+        cmocka_unit_test(the_cluster_is_lost),        cmocka_unit_test(the_disk_is_full),
+        cmocka_unit_test(dev_shm_is_small),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stop_head(&head);
