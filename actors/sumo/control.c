@@ -96,6 +96,7 @@ static int begin(struct control *c)
 int control_begin(struct control *c, double seconds)
 {
     c->until = sumo_sim_time(c->sim) + seconds;
+    c->counters = (struct sumo_counters){0};
     for (;;) { /* what ends on the way is sent along, where the simulator takes it */
         double end = first_end(c, c->until);
         if (end > c->until - NEAR || end < sumo_sim_time(c->sim) + NEAR)
@@ -109,12 +110,27 @@ int control_begin(struct control *c, double seconds)
     return begin(c);
 }
 
+static void count(struct control *c)
+{
+    const struct sumo_counters *more = &sumo_sim_view(c->sim)->counters;
+    struct sumo_counters *sum = &c->counters;
+    sum->loaded += more->loaded;
+    sum->departed += more->departed;
+    sum->arrived += more->arrived;
+    sum->teleports_begun += more->teleports_begun;
+    sum->teleports_ended += more->teleports_ended;
+    sum->collisions += more->collisions;
+    sum->min_expected = more->min_expected;
+}
+
 int control_next(struct control *c)
 {
     int rc = sumo_sim_step_end(c->sim);
     double now = sumo_sim_time(c->sim);
-    if (rc == 0)
+    if (rc == 0) {
+        count(c);
         rc = end_yellows(c, now);
+    }
     if (rc || now > c->until - NEAR)
         return rc;
     rc = begin(c);

@@ -24,7 +24,8 @@ struct control {
     const struct sumo_plan *plan;
     struct control_rules rules;
     struct control_light *lights; /* of the plan's signals */
-    double until;                 /* of the stretch that is simulated */
+    double until;                  /* of the stretch that is simulated */
+    struct sumo_counters counters; /* of all of it, when it is done */
 };
 
 /* Of an open simulation and a plan that live longer. False: no memory. */

@@ -219,11 +219,15 @@ int controller_run(struct controller *c, double until)
     int rc = 0;
     if (seconds > c->delta)
         seconds = c->delta;
-    if (is_by_sumo(c->kind))
-        return sumo_sim_step(c->sim, now + seconds);
+    if (is_by_sumo(c->kind)) {
+        rc = sumo_sim_step(c->sim, now + seconds);
+        c->counters = sumo_sim_view(c->sim)->counters;
+        return rc;
+    }
     rc = decide(c, &seconds);
     if (rc == 0)
         rc = control_run(&c->control, seconds);
+    c->counters = c->control.counters;
     if (rc == 0 && !sense_look(&c->sense, sumo_sim_view(c->sim), sumo_sim_time(c->sim) - now))
         rc = RTC_E_NOMEM;
     return rc;

@@ -28,6 +28,7 @@ struct controller {
     struct control control;
     struct sense sense;
     double delta; /* s between decisions */
+    struct sumo_counters counters;
     uint64_t random;
     uint32_t *numbers; /* of the plan's signals */
     struct controller_lights *lights;
@@ -49,7 +50,7 @@ struct sumo_wants controller_wants(const struct controller *c);
 /* At the beginning of an episode. Errors here and below: RTC_E_NOMEM, those of the simulation
  * (sumo_sim_error()). */
 int controller_begin(struct controller *c);
-/* Decides and simulates, until `until` (s), a decision's time at most. */
+/* Decides and simulates, until `until` (s), a decision's time at most; counts in c->counters. */
 int controller_run(struct controller *c, double until);
 
 /* webster.c */

@@ -87,7 +87,7 @@ static int simulate(struct episode *ep)
         while (sumo_sim_time(ep->sim) < look_at - 1e-6 && !rc) {
             if ((rc = controller_run(c, look_at)) != 0)
                 break;
-            const struct sumo_counters *counters = &sumo_sim_view(ep->sim)->counters;
+            const struct sumo_counters *counters = &c->counters;
             ep->outcome->departed += (uint32_t)counters->departed;
             ep->outcome->teleports += (uint32_t)counters->teleports_begun;
             ep->outcome->collisions += (uint32_t)counters->collisions;

@@ -153,7 +153,7 @@ int signals_begin(void *self, struct rtc_env_step *step)
 
 static void count(struct signals_slot *s)
 {
-    const struct sumo_counters *c = &sumo_sim_view(s->sim)->counters;
+    const struct sumo_counters *c = &s->control.counters;
     s->sums[INFO_DEPARTED] += c->departed;
     s->sums[INFO_ARRIVED] += c->arrived;
     s->sums[INFO_TELEPORTS] += c->teleports_begun;
@@ -174,8 +174,9 @@ static void simulate(struct signals_env *e, uint32_t first, uint32_t n)
                 lose(s);
                 continue;
             }
-            count(s);
             s->stepping = rc;
+            if (rc == 0)
+                count(s);
             any |= rc > 0;
         }
     }

@@ -221,6 +221,8 @@ static bool start_bare(struct bare *b, const char *const *argv)
         dup2(out[1], 1);
         close(in[1]);
         close(out[0]);
+        if (!freopen("/dev/null", "w", stderr)) /* SUMO's warnings of the traffic */
+            _exit(126);
         setenv("OPENBLAS_NUM_THREADS", "1", 1);
         execv(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "actors/sumo/trips.h"
 #include "tests/sumo/gym.h"
 #include "tests/sumo/nets.h"
 
@@ -35,8 +36,7 @@ static void step_or_fail(struct gym *gym)
 
 struct trace {
     uint64_t digests[64];
-    double rewards;
-    uint64_t next_seed;
+    double rewards, sums[7]; /* of the episode that ended: up to "changes" */
 };
 
 static void trace(const char *const *options, uint64_t seed, uint32_t steps, struct trace *t)
@@ -52,6 +52,8 @@ static void trace(const char *const *options, uint64_t seed, uint32_t steps, str
         step_or_fail(&gym);
         for (uint32_t k = 0; k < gym.n_rows; k++)
             t->rewards += (double)gym.rewards[k];
+        if (gym.episodes.n)
+            memcpy(t->sums, gym.sums, sizeof(t->sums));
     }
     gym_close(&gym);
 }
@@ -119,6 +121,34 @@ static void test_new_episode(void **state)
     assert_int_equal(gym_reset(&gym, again), 0);
     assert_int_equal(gym_digest(&gym), digest);
     gym_close(&gym);
+}
+
+/* How often the light of cross changed in 100 s of choices that go round among n. */
+static double changes(const char *rule, int32_t n)
+{
+    const char *const options[] = {"scenario=cross", SHORT, rule, backend, NULL};
+    struct gym gym;
+    uint64_t seed = 1;
+    open_or_fail(&gym, 1, options);
+    assert_int_equal(gym_reset(&gym, &seed), 0);
+    for (int32_t i = 0; i < 20; i++) {
+        gym.actions[0] = 2 * (i % n);
+        step_or_fail(&gym);
+    }
+    double made = gym.sums[6];
+    gym_close(&gym);
+    return made;
+}
+
+/* Decisions are at 0, 5, 10, … s; what is chosen too early is not done, and is no error. */
+static void test_green_times(void **state)
+{
+    (void)state;
+    assert_true(changes("min_green=5", 2) == 6); /* at 15, 30, 45, 60, 75, 90 */
+    assert_true(changes("definition=resco", 1) == 0);
+    assert_true(changes("min_green=0", 2) == 19); /* at all but the first */
+    assert_true(changes("min_green=30", 2) == 2); /* at 35, 70 */
+    assert_true(changes("max_green=10", 1) >= 6); /* on at 15, back at 25, … */
 }
 
 /* Slots do not know of each other. */
@@ -406,16 +436,48 @@ static void test_missing_sumo(void **state)
     free(kept);
 }
 
+/* ---- Trips ---- */
+
+#define TRIP(depart, arrival, delay, lost, duration, wait)                                  \
+    "<tripinfo id=\"v\" depart=\"" depart "\" departDelay=\"" delay "\" arrival=\"" arrival \
+    "\" duration=\"" duration "\" waitingTime=\"" wait "\" timeLoss=\"" lost "\"/>\n"
+
+static void test_trips(void **state)
+{
+    static const char good[] =
+        "<tripinfos>\n" TRIP("1.00", "31.00", "1.00", "9.00", "30.00", "4.00")
+            TRIP("2.00", "-1.00", "0.00", "5.00", "10.00", "2.00")
+                TRIP("-1", "-1.00", "45.00", "0.00", "0.00", "0.00") "</tripinfos>\n";
+    static const char lacking[] =
+        "<tripinfos>\n<tripinfo id=\"v\" depart=\"1.00\"/>\n</tripinfos>\n";
+    static const char cut[] =
+        "<tripinfos>\n" TRIP("1.00", "31.00", "1.00", "9.00", "30.00", "4.00");
+    struct trips t;
+    char why[SUMO_WHY_MAX];
+    (void)state;
+    const char *path = test_file("trips.xml", good);
+    assert_int_equal(trips_read(path, &t, why), 0);
+    assert_true(t.finished == 1 && t.unfinished == 1 && t.never_departed == 1);
+    assert_true(t.delay == 20 && t.duration == 20 && t.wait == 3);
+    assert_int_equal(trips_read(path, &t, why), RTC_E_OS); /* it was removed */
+    assert_non_null(strstr(why, "trips.xml"));
+    assert_int_equal(trips_read(test_file("a.xml", lacking), &t, why), RTC_E_PROTOCOL);
+    assert_non_null(strstr(why, "lacks an attribute"));
+    assert_int_equal(trips_read(test_file("b.xml", cut), &t, why), RTC_E_PROTOCOL);
+    assert_non_null(strstr(why, "its end is missing"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_seed),     cmocka_unit_test(test_backends),
-        cmocka_unit_test(test_new_episode),   cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_one_agent),     cmocka_unit_test(test_shared_policy),
-        cmocka_unit_test(test_some_signals),  cmocka_unit_test(test_definitions),
-        cmocka_unit_test(test_death),         cmocka_unit_test(test_wrong_options),
-        cmocka_unit_test(test_wrong_nets),    cmocka_unit_test(test_wrong_program),
-        cmocka_unit_test(test_wrong_actions), cmocka_unit_test(test_missing_sumo),
+        cmocka_unit_test(test_new_episode),   cmocka_unit_test(test_green_times),
+        cmocka_unit_test(test_slots),         cmocka_unit_test(test_one_agent),
+        cmocka_unit_test(test_shared_policy), cmocka_unit_test(test_some_signals),
+        cmocka_unit_test(test_definitions),   cmocka_unit_test(test_death),
+        cmocka_unit_test(test_wrong_options), cmocka_unit_test(test_wrong_nets),
+        cmocka_unit_test(test_wrong_program), cmocka_unit_test(test_wrong_actions),
+        cmocka_unit_test(test_missing_sumo),  cmocka_unit_test(test_trips),
     };
     const char *missing = backend_missing(SUMO_AUTO);
     if (missing) {
