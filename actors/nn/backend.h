@@ -57,6 +57,8 @@ struct nn_backend {
     void (*free)(void *data);
     void (*upload)(void *to, const float *from, size_t n); /* from and to the caller's memory */
     void (*download)(float *to, const void *from, size_t n);
+    void (*write)(void *to, const void *from, size_t n); /* the same without a conversion: elements */
+    void (*read)(void *to, const void *from, size_t n);
     void (*fill)(void *to, double x, size_t n);
     /* to[i] = from[index[i]]: n rows of `width` floats of the caller's memory. index NULL: all. */
     void (*gather)(void *to, const float *from, size_t width, const uint32_t *index, size_t n);

@@ -158,6 +158,8 @@ static void blas(const struct nn_gemm *g)
 void NN(gemm)(const struct nn_gemm *g)
 {
     real panel[DEPTH * PANEL] __attribute__((aligned(64)));
+    if (NN(gemm_narrow)(g))
+        return;
     if (g->m * g->n * g->k >= LARGE) {
         blas(g);
         return;

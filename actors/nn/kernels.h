@@ -11,6 +11,8 @@ void NN(download)(float *to, const void *from, size_t n);
 void NN(fill)(void *to, double x, size_t n);
 void NN(gather)(void *to, const float *from, size_t width, const uint32_t *index, size_t n);
 void NN(gemm)(const struct nn_gemm *g);
+/* One side is up to four, and it was done; false: it is not for this. */
+bool NN(gemm_narrow)(const struct nn_gemm *g);
 void NN(activate)(enum nn_act act, size_t rows, size_t width, const void *bias, void *y, void *pre);
 void NN(activate_back)(enum nn_act act, size_t rows, size_t width, const void *y, const void *pre,
                        void *dy, void *dbias, bool add);

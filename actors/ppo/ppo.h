@@ -14,9 +14,15 @@
  * truncated episode goes on from the value of what was seen last; what is left behind the last
  * whole minibatch of an epoch is dropped (of RLlib's own versions: the older ones).
  *
+<<<<<<< HEAD
  * Advantages are those of a fragment: what comes behind its last step is the value of the
  * observation there. Rows are one agent at one time; agents that share the policy are rows of one
  * batch.
+=======
+ * Weights begin alike in both, orthogonal. Advantages are those of a fragment: what comes behind its
+ * last step is the value of the observation there. Rows are one agent at one time; agents that share
+ * the policy are rows of one batch.
+>>>>>>> nn
  *
  * The same seed, batches and instruction set give the same bits. Thread: one at a time on a
  * learner. Blocks: never. Errors: RTC_E_NOMEM; RTC_E_INVALID with a sentence in `why`. */
@@ -76,6 +82,13 @@ void ppo_destroy(struct ppo **ppo); /* NULL is fine */
 /* Its parameters, for checkpoints and broadcasts. */
 struct nn *ppo_net(struct ppo *ppo);
 struct nn_learner *ppo_learner(struct ppo *ppo);
+
+/* All that a learner is, to go on from: parameters, moments, penalty, chance. A learner of the same
+ * networks that loads it goes on to the bit. `to` and `from` are ppo_state_size() bytes.
+ * Errors: RTC_E_INVALID it is none, or of other networks; nothing has changed then. */
+size_t ppo_state_size(const struct ppo *ppo);
+void ppo_save(struct ppo *ppo, void *to);
+int ppo_load(struct ppo *ppo, const void *from, size_t size, char *why, size_t why_size);
 
 /* Draws actions (int32 × choices.n, or floats × n_numbers, a row) with their log-probabilities, and
  * estimates values. masks: bytes, choices.width a row; NULL: all is allowed. likeliest: no chance.

@@ -64,13 +64,21 @@ static void check_product(const struct nn_backend *b, size_t m, size_t n, size_t
 
 static void products(const struct nn_backend *b)
 {
-    static const size_t sizes[] = {1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 33, 64, 130};
+    static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 32, 33, 64, 130};
     for (int i = 0; i < 300; i++) {
-        size_t m = sizes[nn_below(&chance, 13)], n = sizes[nn_below(&chance, 13)];
+        size_t m = sizes[nn_below(&chance, 14)], n = sizes[nn_below(&chance, 14)];
         uint32_t kind = nn_below(&chance, 8);
-        check_product(b, m, n, sizes[nn_below(&chance, 13)], kind & 1, kind & 2, kind & 4);
+        check_product(b, m, n, sizes[nn_below(&chance, 14)], kind & 1, kind & 2, kind & 4);
     }
-    check_product(b, 128, 64, 4, false, false, false);
+    for (size_t narrow = 1; narrow <= 5; narrow++) {
+        for (uint32_t kind = 0; kind < 8; kind++) {
+            check_product(b, 128, narrow, 64, kind & 1, kind & 2, kind & 4);
+            check_product(b, 40, narrow, 37, kind & 1, kind & 2, kind & 4);
+            check_product(b, 19, 64, narrow, kind & 1, kind & 2, kind & 4);
+            check_product(b, 128, 24, narrow, kind & 1, kind & 2, kind & 4);
+            check_product(b, 19, narrow, narrow, kind & 1, kind & 2, kind & 4);
+        }
+    }
     check_product(b, 128, 256, 300, false, true, true);
     check_product(b, 320, 330, 320, true, false, true); /* OpenBLAS, whatever the instruction set */
     check_product(b, 320, 330, 320, false, true, false);

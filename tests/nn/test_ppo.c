@@ -194,6 +194,52 @@ static void test_repeats(void **state)
     }
 }
 
+/* What goes on from a saved state is what would have gone on. */
+static void test_state(void **state)
+{
+    (void)state;
+    struct ppo_config config;
+    struct drawn *d = calloc(3, sizeof(*d));
+    struct ppo *ppo[2];
+    struct ppo_stats stats[2];
+    char why[256] = "";
+    small(&config, PPO_RLLIB);
+    for (int k = 0; k < 2; k++)
+        ppo[k] = create(&config, nn_cpu_f32());
+    draw(&d[2], ppo[0], 4);
+    ppo_update(ppo[0], &d[2].batch, 0, &stats[0]);
+    size_t size = ppo_state_size(ppo[0]), n = nn_count(ppo_net(ppo[0])) * sizeof(float);
+    char *saved = malloc(size);
+    ppo_save(ppo[0], saved);
+    assert_int_equal(ppo_load(ppo[1], saved, size, why, sizeof(why)), 0);
+    for (int k = 0; k < 2; k++) {
+        draw(&d[k], ppo[k], 6);
+        ppo_update(ppo[k], &d[k].batch, 0, &stats[k]);
+    }
+    assert_memory_equal(d[0].actions, d[1].actions, sizeof(d[0].actions));
+    assert_memory_equal(nn_params(ppo_net(ppo[0])), nn_params(ppo_net(ppo[1])), n);
+    assert_memory_equal(&stats[0], &stats[1], sizeof(stats[0]));
+    assert_int_equal(ppo_load(ppo[1], saved, size - 1, why, sizeof(why)), RTC_E_INVALID);
+    assert_non_null(strstr(why, "bytes"));
+    saved[0] ^= 1;
+    assert_int_equal(ppo_load(ppo[1], saved, size, why, sizeof(why)), RTC_E_INVALID);
+    assert_non_null(strstr(why, "no state"));
+    saved[0] ^= 1;
+    ppo_destroy(&ppo[1]);
+    config.hidden[0] = 24;
+    config.hidden[1] = 43;
+    ppo[1] = create(&config, nn_cpu_f32());
+    assert_int_equal(ppo_load(ppo[1], saved, size, why, sizeof(why)), RTC_E_INVALID);
+    ppo_destroy(&ppo[1]);
+    ppo[1] = create(&config, nn_cpu_f64());
+    assert_int_equal(ppo_load(ppo[1], saved, size, why, sizeof(why)), RTC_E_INVALID);
+    assert_non_null(strstr(why, "networks"));
+    ppo_destroy(&ppo[0]);
+    ppo_destroy(&ppo[1]);
+    free(saved);
+    free(d);
+}
+
 /* The penalty's coefficient follows the divergence; an epoch beyond target_kl is the last. */
 static void test_divergence(void **state)
 {
@@ -292,8 +338,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_updates),    cmocka_unit_test(test_advantages),
-        cmocka_unit_test(test_repeats),    cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_repeats),    cmocka_unit_test(test_state),
+        cmocka_unit_test(test_divergence), cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_refusals),
     };
     folder = argc > 1 ? argv[1] : "golden";
     return cmocka_run_group_tests(tests, NULL, NULL);
