@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/ppo/arrays.h"
 #include "actors/ppo/run.h"
-#include "actors/ppo/state.h"
 #include "actors/run/checkpoint.h"
 
 enum { ITERATIONS, SAMPLES, EPISODES, SECONDS, BEST, STEPS, ACTING, SHUFFLING, KL_COEF, N_TEXTS };
@@ -20,8 +20,8 @@ static const char *in_folder(const struct ppo_run *run, char path[RUN_PATH_MAX])
     return run_folder_in(run->folder, "checkpoints", path);
 }
 
-int ppo_save(const struct ppo_run *run, struct train *train, const struct ppo_saved *saved,
-             double score, bool final, char *why)
+int ppo_checkpoint_save(const struct ppo_run *run, struct train *train,
+                        const struct ppo_saved *saved, double score, bool final, char *why)
 {
     struct ppo_state state;
     char values[N_TEXTS][32], path[RUN_PATH_MAX];
@@ -79,8 +79,8 @@ static int read_texts(const struct run_tensors *t, struct ppo_state *state, stru
     return 0;
 }
 
-int ppo_restore(const struct ppo_run *run, struct train *train, const char *wanted,
-                struct ppo_saved *ret_saved, char *why)
+int ppo_checkpoint_restore(const struct ppo_run *run, struct train *train, const char *wanted,
+                           struct ppo_saved *ret_saved, char *why)
 {
     char path[RUN_PATH_MAX], note[RUN_WHY_MAX];
     struct run_checkpoint *list = NULL, found;

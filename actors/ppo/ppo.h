@@ -14,15 +14,12 @@
  * truncated episode goes on from the value of what was seen last; what is left behind the last
  * whole minibatch of an epoch is dropped (of RLlib's own versions: the older ones).
  *
-<<<<<<< HEAD
  * Advantages are those of a fragment: what comes behind its last step is the value of the
  * observation there. Rows are one agent at one time; agents that share the policy are rows of one
  * batch.
-=======
- * Weights begin alike in both, orthogonal. Advantages are those of a fragment: what comes behind its
- * last step is the value of the observation there. Rows are one agent at one time; agents that share
- * the policy are rows of one batch.
->>>>>>> nn
+ * Weights begin alike in both, orthogonal. Advantages are those of a fragment: what comes behind
+ * its last step is the value of the observation there. Rows are one agent at one time; agents that
+ * share the policy are rows of one batch.
  *
  * The same seed, batches and instruction set give the same bits. Thread: one at a time on a
  * learner. Blocks: never. Errors: RTC_E_NOMEM; RTC_E_INVALID with a sentence in `why`. */

@@ -140,7 +140,8 @@ static int begin(struct loop *l)
     char why[RUN_WHY_MAX] = "";
     if (start(l) < 0)
         return -1;
-    int restored = l->run->resume ? ppo_restore(l->run, l->train, NULL, &l->saved, why) : 1;
+    int restored =
+        l->run->resume ? ppo_checkpoint_restore(l->run, l->train, NULL, &l->saved, why) : 1;
     if (restored == 0) {
         char text[128];
         train_go_on(l->train, &l->saved.counts);
@@ -246,7 +247,7 @@ static void save(struct loop *l, bool final)
     struct ppo_saved saved = l->saved;
     saved.counts = (struct train_counts){l->p.iteration, l->p.samples, l->p.episodes};
     saved.seconds += now() - l->began;
-    if (ppo_save(l->run, l->train, &saved, score_of(l), final, why))
+    if (ppo_checkpoint_save(l->run, l->train, &saved, score_of(l), final, why))
         say(l->run, why);
 }
 
@@ -349,7 +350,8 @@ int ppo_evaluate(struct ppo_run *run, const char *checkpoint, uint32_t episodes)
     char why[RUN_WHY_MAX] = "";
     struct train_evaluation e = {0};
     int rc = start(&l);
-    if (rc == 0 && ppo_restore(run, l.train, checkpoint ? checkpoint : "best", &l.saved, why)) {
+    if (rc == 0 &&
+        ppo_checkpoint_restore(run, l.train, checkpoint ? checkpoint : "best", &l.saved, why)) {
         say(run, why);
         rc = -1;
     } else if (rc == 0) {

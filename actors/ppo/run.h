@@ -38,10 +38,10 @@ struct ppo_saved {
     struct train_counts counts;
     double seconds, best;
 };
-int ppo_save(const struct ppo_run *run, struct train *train, const struct ppo_saved *saved,
-             double score, bool final, char *why);
+int ppo_checkpoint_save(const struct ppo_run *run, struct train *train,
+                        const struct ppo_saved *saved, double score, bool final, char *why);
 /* 1: there is none. -1: a sentence in `why`. */
-int ppo_restore(const struct ppo_run *run, struct train *train, const char *wanted,
-                struct ppo_saved *ret_saved, char *why);
+int ppo_checkpoint_restore(const struct ppo_run *run, struct train *train, const char *wanted,
+                           struct ppo_saved *ret_saved, char *why);
 
 #endif

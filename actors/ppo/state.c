@@ -1,5 +1,5 @@
 <<<<<<< HEAD
-#include "actors/ppo/state.h"
+#include "actors/ppo/arrays.h"
 
 #include <assert.h>
 #include <stdlib.h>

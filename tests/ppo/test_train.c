@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "actors/ppo/state.h"
+#include "actors/ppo/arrays.h"
 #include "actors/ppo/train.h"
 
 static struct rtc *rtc;

@@ -1,7 +1,7 @@
 /* All of a learner that an update changes: for checkpoints. Three arrays of floats, parameters and
  * Adam's moments, and a few numbers. */
-#ifndef ACTORS_PPO_STATE_H
-#define ACTORS_PPO_STATE_H
+#ifndef ACTORS_PPO_ARRAYS_H
+#define ACTORS_PPO_ARRAYS_H
 
 #include "actors/ppo/ppo.h"
 
