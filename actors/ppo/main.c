@@ -53,6 +53,28 @@ struct arguments {
     bool resume, dry_run, detach, keys, eval;
 };
 
+static bool set_episodes(struct arguments *a, const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (end != text && !*end && n >= 1 && n <= EPISODES_MAX) {
+        a->episodes = (uint32_t)n;
+        return true;
+    }
+    fprintf(stderr, "rtc ppo: --episodes is \"%s\"; 1 to %u are possible\n", text, EPISODES_MAX);
+    return false;
+}
+
+static bool add_set(struct arguments *a, const char *text)
+{
+    if (a->load.n_sets < SETS_MAX) {
+        a->sets[a->load.n_sets++] = text;
+        return true;
+    }
+    fprintf(stderr, "rtc ppo: --set is possible %u times; a file has room for more\n", SETS_MAX);
+    return false;
+}
+
 /* 0, or an exit status + 1. */
 static int parse(int argc, char **argv, struct arguments *a)
 {
@@ -91,12 +113,8 @@ static int parse(int argc, char **argv, struct arguments *a)
         case PRESET: a->load.preset = optarg; break;
         case SCENARIO: a->scenario = optarg; break;
         case SET:
-            if (a->load.n_sets == SETS_MAX) {
-                fprintf(stderr, "rtc ppo: --set is possible %u times; a file has room for more\n",
-                        SETS_MAX);
+            if (!add_set(a, optarg))
                 return 3;
-            }
-            a->sets[a->load.n_sets++] = optarg;
             break;
         case FOLDER: a->folder = optarg; break;
         case RESUME: a->resume = true; break;
@@ -105,12 +123,8 @@ static int parse(int argc, char **argv, struct arguments *a)
         case KEYS: a->keys = true; break;
         case CHECKPOINT: a->checkpoint = optarg; break;
         case EPISODES:
-            a->episodes = (uint32_t)strtoul(optarg, NULL, 10);
-            if (a->episodes == 0 || a->episodes > EPISODES_MAX) {
-                fprintf(stderr, "rtc ppo: --episodes is \"%s\"; 1 to %u are possible\n", optarg,
-                        EPISODES_MAX);
+            if (!set_episodes(a, optarg))
                 return 3;
-            }
             break;
         case HELP: usage(stdout); return 1;
         default: usage(stderr); return 3;

@@ -28,8 +28,8 @@ void run_folder_close(struct run_folder *folder);
 /* PATH/NAME; room for RUN_PATH_MAX bytes. */
 const char *run_folder_in(const struct run_folder *folder, const char *name, char *path);
 
-/* config.yaml: the settings with where they come from. Read again by ppo_settings_load(), it is the same
- * run. */
+/* config.yaml: the settings with where they come from. Read again by ppo_settings_load(), it is the
+ * same run. */
 int run_folder_write_config(const struct run_folder *folder, const struct ppo_loaded *loaded,
                             char *why);
 /* The settings as hparams, beside the scalars named in `metrics`. 0 or a negative errno. */
