@@ -106,6 +106,7 @@ static void sweep(struct de_pool *pool)
 int de_pool_clear(struct de_pool *pool)
 {
     bool waiting = true;
+    int rc = 0;
     pool->busy++;
     for (struct flight *f = pool->out; f; f = f->next)
         f->done = true; /* callbacks leave it alone */
@@ -119,9 +120,9 @@ int de_pool_clear(struct de_pool *pool)
         waiting = false;
         for (struct flight *f = pool->out; f; f = f->next)
             waiting |= waits(f);
-        int rc = waiting ? rtc_poll(pool->rtc, RTC_S(1)) : 0;
-        if (rc < 0 && rc != RTC_E_TIMEOUT)
-            return rc; /* the callbacks may still come: what they point to stays */
+        if (waiting && rc < 0 && rc != RTC_E_TIMEOUT)
+            return rc; /* the cluster is lost, and all would have come back in the call that told */
+        rc = waiting ? rtc_poll(pool->rtc, RTC_S(1)) : 0;
     }
     for (struct flight *f = pool->out, *next; f; f = next) {
         next = f->next;

@@ -320,7 +320,8 @@ enum rtc_cancel_flags { RTC_CANCEL_FORCE = 1, RTC_CANCEL_NO_CHILDREN = 2 };
 int rtc_cancel(struct rtc *rtc, rtc_ref ref, unsigned flags);
 
 /* fn runs once, inside some later rtc call of this process, when ref is done or failed; inside this
- * call when it is already. It runs also if ref is released meanwhile; inside fn ref may be got.
+ * call when it is already. It runs also if ref is released meanwhile, and when the cluster is lost: in
+ * the call that finds out; inside fn ref may be got. Not in rtc_shutdown().
  * Ownership: arg is the caller's, until fn ran. */
 int rtc_then(struct rtc *rtc, rtc_ref ref, void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg),
              void *arg);

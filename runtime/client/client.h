@@ -386,6 +386,7 @@ void rtci_stream_release(struct rtc *rtc, rtc_ref ref);
 /* ---- notices.c ---- */
 void rtci_on_notice(struct rtc *rtc, const struct rtci_notice *notice);
 void rtci_on_progress(struct rtc *rtc, const struct rtci_progress *progress);
+void rtci_thens_end(struct rtc *rtc);
 void rtci_on_done_slot(struct rtc *rtc, rtc_ref ref);
 
 #endif

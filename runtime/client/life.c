@@ -70,6 +70,7 @@ int rtci_die(struct rtc *rtc, int code, const char *fmt, ...)
         va_end(args);
         rtc->dead = code;
         rtc->changes++;
+        rtci_thens_end(rtc);
         if (rtc->waiters)
             pthread_cond_broadcast(&rtc->cond);
     }

@@ -61,6 +61,15 @@ void rtci_on_done_slot(struct rtc *rtc, rtc_ref ref)
     }
 }
 
+/* Nothing comes any more: those that wait are told in the call that finds out. */
+void rtci_thens_end(struct rtc *rtc)
+{
+    *rtc->thens_tail = rtc->thens;
+    while (*rtc->thens_tail)
+        rtc->thens_tail = &(*rtc->thens_tail)->next;
+    rtc->thens = NULL;
+}
+
 static bool run_then(struct rtc *rtc)
 {
     struct then *then = rtc->thens_ready;

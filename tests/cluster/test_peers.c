@@ -93,6 +93,13 @@ RTC_TASK(scribbles)
     return rtc_return_i64(call, 1);
 }
 
+RTC_TASK(waits)
+{
+    while (!rtc_cancelled(call))
+        pause();
+    return 0;
+}
+
 /* ---- Heads ---- */
 
 struct head {
@@ -373,6 +380,40 @@ static void the_disk_is_full(void **state)
     umount2(small, MNT_DETACH);
 }
 
+static void note_loss(struct rtc *rtc, rtc_ref ref, void *arg)
+{
+    assert_true(rtc_get(rtc, ref, 0, NULL) < 0);
+    ++*(int *)arg;
+}
+
+/* Nobody waits for ever for what nobody will bring: callbacks run, once, in the call that finds
+ * out. */
+static void the_cluster_is_lost(void **state)
+{
+    (void)state;
+    struct head head;
+    rtc_ref ref;
+    int told = 0, rc = 0, status;
+    start_head(&head, "lost");
+    struct rtc *rtc = join();
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(rtc_submit(rtc, "waits", NULL, NULL, &ref), 0);
+        assert_int_equal(rtc_then(rtc, ref, note_loss, &told), 0);
+        if (i % 2)
+            assert_int_equal(rtc_release(rtc, ref), 0);
+    }
+    assert_int_equal(rtc_flush(rtc, RTC_S(30)), 0);
+    kill(head.pid, SIGKILL);
+    assert_int_equal(waitpid(head.pid, &status, 0), head.pid);
+    while (rc == 0 || rc == RTC_E_TIMEOUT) {
+        assert_int_equal(told, 0);
+        rc = rtc_poll(rtc, RTC_S(30));
+    }
+    assert_int_equal(told, 20);
+    (void)!rtc_shutdown(&rtc);
+    assert_int_equal(told, 20);
+}
+
 /* Objects do not live there: containers often give it 64 MiB or less. */
 static void dev_shm_is_small(void **state)
 {
@@ -420,7 +461,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reference_of_another_job), cmocka_unit_test(a_task_sees_what_it_holds),
         cmocka_unit_test(an_executor_writes_garbage), cmocka_unit_test(a_driver_writes_garbage),
-        cmocka_unit_test(the_disk_is_full),           cmocka_unit_test(dev_shm_is_small),
+        cmocka_unit_test(the_cluster_is_lost),        cmocka_unit_test(the_disk_is_full),
+        cmocka_unit_test(dev_shm_is_small),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stop_head(&head);
