@@ -310,7 +310,10 @@ static void end(struct loop *l, int rc)
     if (tb)
         (void)!report_tb_hparams_end(tb, (double)time(NULL), rc == 0);
     if (settings(l)->plots && l->p.iteration > l->first) {
-        const char *error = run_rows_plot(l->run->folder->path, l->run->settings->train.env);
+        const struct rtc_env_option *what =
+            l->run->settings->options; /* the scenario is the first */
+        const char *error = run_rows_plot(l->run->folder->path,
+                                          l->run->settings->sumo ? what->value : settings(l)->env);
         if (error && error[0])
             say(l->run, error);
     }

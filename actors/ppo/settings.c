@@ -1,7 +1,6 @@
 #include "actors/ppo/settings.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,72 +8,41 @@
 
 /* ---- The environment ---- */
 
-static const char *option_of(const struct train_settings *t, const char *key)
+/* What was given already stays. */
+static void option(struct train_settings *t, const char *key, const char *value)
 {
     for (size_t i = 0; i < t->env_config.n_options; i++) {
         if (strcmp(t->options[i].key, key) == 0)
-            return t->options[i].value;
+            return;
     }
-    return NULL;
-}
-
-/* What was given already stays. */
-__attribute__((format(printf, 3, 4))) static void option(struct train_settings *t, const char *key,
-                                                         const char *fmt, ...)
-{
-    if (option_of(t, key) || t->env_config.n_options == TRAIN_OPTIONS_MAX ||
-        t->n_texts == sizeof(t->texts) / sizeof(t->texts[0]))
-        return;
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(t->texts[t->n_texts], sizeof(t->texts[0]), fmt, args);
-    va_end(args);
-    t->options[t->env_config.n_options++] =
-        (struct rtc_env_option){.key = key, .value = t->texts[t->n_texts++]};
-}
-
-static void option_text(struct train_settings *t, const char *key, const char *text)
-{
-    if (text[0])
-        option(t, key, "%s", text);
+    t->options[t->env_config.n_options++] = (struct rtc_env_option){.key = key, .value = value};
 }
 
 /* Of RESCO's definition, unless the user says otherwise: what the baselines are measured by. */
-static void describe_signals(struct train_settings *t, const struct ppo_settings *s,
-                             const char *scenario)
+static void describe_signals(struct train_settings *t, const char *scenario)
 {
-    static const char *const backends[] = {"auto", "libsumo", "traci"};
-    if (scenario)
-        option_text(t, "scenario", scenario);
-    option_text(t, "scenario", s->sumo.sumocfg_file);
-    option_text(t, "net_file", s->sumo.net_file);
-    option_text(t, "route_files", s->sumo.route_file);
-    option_text(t, "additional_files", s->sumo.additional_files);
-    if (!option_of(t, "scenario") && !option_of(t, "net_file"))
-        option(t, "scenario", "cross");
+    bool net = false;
+    for (uint32_t i = 0; i < t->given.n; i++)
+        net |= !strcmp(t->given.at[i].key, "scenario") || !strcmp(t->given.at[i].key, "net_file");
+    if (!net)
+        option(t, "scenario", scenario ? scenario : "cross");
     option(t, "definition", "resco");
     option(t, "policies", "shared");
     option(t, "trips", "true");
-    option(t, "gui", "%s", s->sumo.use_gui ? "true" : "false");
-    option(t, "backend", "%s", backends[s->sumo.backend]);
-    option(t, "step_timeout", "%g", s->sumo.env_timeout);
-    if (!isnan(s->sumo.time_step))
-        option(t, "step_length", "%g", s->sumo.time_step);
-    if (s->sumo.max_steps != CONFIG_NONE)
-        option(t, "num_seconds", "%g",
-               (double)s->sumo.max_steps * (isnan(s->sumo.time_step) ? 1 : s->sumo.time_step));
 }
 
 static void describe_environment(struct train_settings *t, const struct ppo_settings *s,
                                  const struct ppo_plan *plan, const char *scenario)
 {
     t->env_config = (struct rtc_env_config){.slots = plan->envs_per_runner, .options = t->options};
-    for (uint32_t i = 0; i < s->env_config.n; i++)
-        t->options[t->env_config.n_options++] = (struct rtc_env_option){
-            .key = s->env_config.at[i].key, .value = s->env_config.at[i].value};
     t->sumo = scenario || !s->env[0] || !strcmp(s->env, SIGNALS);
+    ppo_env_options(s, &t->given);
+    if (scenario)
+        option(t, "scenario", scenario);
+    for (uint32_t i = 0; i < t->given.n; i++)
+        option(t, t->given.at[i].key, t->given.at[i].value);
     if (t->sumo)
-        describe_signals(t, s, scenario);
+        describe_signals(t, scenario);
     t->train.env = t->sumo ? SIGNALS : s->env;
     t->train.env_config = &t->env_config;
 }

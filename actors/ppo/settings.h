@@ -5,16 +5,15 @@
 #include "actors/config/plan.h"
 #include "actors/ppo/train.h"
 
-#define TRAIN_OPTIONS_MAX (CONFIG_OPTIONS_MAX + 24u)
+#define TRAIN_OPTIONS_MAX (CONFIG_OPTIONS_MAX + 8u)
 
 /* A training's options, and what they point to. */
 struct train_settings {
     struct train_options train;
     struct rtc_env_config env_config;
     struct rtc_env_option options[TRAIN_OPTIONS_MAX];
-    char texts[24][CONFIG_TEXT_MAX]; /* values that are made here */
-    uint32_t n_texts;
-    bool sumo; /* the environment is that of traffic signals */
+    struct config_options given; /* what the user's of them are */
+    bool sumo;                   /* the environment is that of traffic signals */
 };
 
 /* The settings are borrowed as long as *ret is used. scenario: of traffic signals, over what the
