@@ -6,6 +6,14 @@
  * value to copy and to pass as an argument; each one that a function of this file hands out is
  * released once. With the last handle, wherever it is, the actor ends, unless it is detached.
  *
+ * An actor with `save` answers a call when the state that it made is saved, and a call that is made
+ * again after a crash changes the state once. That holds for its state and its answers. What its
+ * methods do to others (calls, submits, puts, files) leaves at once, and is done again when a method
+ * whose state was not saved runs again: let the answer say what is to be done, or give others a number
+ * by which they know it again, from the state or the arguments. An answer is kept until its caller
+ * has called again; of callers that fell silent as far as there is room: 512 KiB with the state, and
+ * the 4,096 that called last.
+ *
  * What happened to a call whose actor died is told by its failure: RTC_E_ACTOR_DEAD with
  * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN.
  *
@@ -209,7 +217,9 @@ struct rtc_call_options {
  * told). Blocks: while the mailbox is full (of this process's own calls), at most
  * options->submit_timeout. Errors: those of rtc_submit(); RTC_E_UNKNOWN_METHOD where the class is
  * known here; RTC_E_ACTOR_DEAD. An actor of one thread that gets the result of a call which waits
- * for itself, or for others that wait for it, is told RTC_E_DEADLOCK by rtc_get(), with the cycle.
+ * for itself, or for others that wait for it, is told RTC_E_DEADLOCK by rtc_get(), with the cycle;
+ * by rtc_wait() when that is certain: it has no timeout, of its references more are results of such
+ * actors than it can do without, and no wait or call of the cycle has a timeout or deadline.
  * A result that is passed to a task before it is there makes rtc_submit() wait for it. */
 int rtc_actor_call(struct rtc *rtc, rtc_actor actor, const char *method,
                    const struct rtc_args *args, const struct rtc_call_options *options,

@@ -73,6 +73,7 @@ struct actor {
     uint64_t order;        /* of the last call sent to this incarnation */
     uint64_t where, watch; /* requests under way; 0 = none */
     struct calls queue, flight;
+    uint32_t pass, n_awaited, stuck; /* circle.c: in which pass, how many; in which wait */
     struct actor *held_next, *crowd_next;
     struct rtci_cause cause; /* of the last end */
 };
@@ -199,7 +200,6 @@ void rtci_result_set(struct rtc *rtc, struct slot *slot, const struct rtci_done 
                      const struct rtci_resolved *row, rtc_ref ref, struct rtci_peer *peer);
 void rtci_stream_add(struct rtc *rtc, struct call *call, const struct rtci_done *done);
 
-void rtci_call_sent(struct rtc *rtc, const struct call *call);
 
 /* ---- actor_monitor.c ---- */
 void rtci_monitors_repeat(struct rtc *rtc);
@@ -215,7 +215,14 @@ enum rtci_note {
     RTCI_NOTE_HELD = 1, /* refs[0] is held now */
     RTCI_NOTE_READ,     /* of the stream of call refs[0], some values were read */
     RTCI_NOTE_WAITS,    /* whoever made call refs[0] waits for it, through those that are named */
+    RTCI_NOTE_STUCK,    /* … of whom none stops waiting by himself */
+    RTCI_NOTE_GROUP,    /* between two members of a group (exec/bridge.h) */
 };
+
+/* ---- circle.c ---- */
+void rtci_call_sent(struct rtc *rtc, const struct call *call);
+void rtci_circle_note(struct rtc *rtc, const struct rtci_spec *note, enum rtci_note kind,
+                      struct rtci_id first);
 
 static inline struct actor *rtci_actor_meant(struct actor *actor)
 {

@@ -294,6 +294,11 @@ void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
         on_gone(rtc, done);
         return;
     }
+    if (RTCI_UNLIKELY(done->seq & RTCI_PROBE)) {
+        if (rtc->on_group)
+            rtc->on_group(rtc, &done->rec);
+        return;
+    }
     struct call *call = done->client == rtc->client ? call_of(rtc, done->seq) : NULL;
     if (!call)
         return; /* answered before: what was sent again */

@@ -115,14 +115,14 @@ static int wait_blocked(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_
     int rc = 0;
     rtci_blocked_begin(rtc, &id, 1, 1);
     if (slot->flags & SLOT_CALL)
-        rc = rtci_call_awaited(rtc, slot, ref);
+        rc = rtci_circle_begin(rtc, &ref, 1, 0, deadline_ns == UINT64_MAX, false);
     while (rc == 0 && !rtci_slot_here(slot)) {
         rc = fetch(rtc, slot, id);
         rc = rc ? rc : rtci_block(rtc, 0, deadline_ns);
         if (RTCI_UNLIKELY(rtc->deadlock) && rc == 0 && !rtci_slot_here(slot))
-            rc = rtci_deadlock_found(rtc, slot);
+            rc = rtci_deadlock_found(rtc);
     }
-    rtc->waits.client = 0;
+    rtci_circle_end(rtc);
     rtci_blocked_end(rtc);
     return rc;
 }
@@ -344,6 +344,32 @@ static int scan(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready
     return 0;
 }
 
+/* An actor that waits for ever tells so after a moment: see circle.c. */
+static int wait_some(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready,
+                     uint64_t deadline_ns, size_t *ret_ready, size_t *ret_n)
+{
+    bool for_ever = deadline_ns == UINT64_MAX;
+    uint64_t until = rtc->self.client && for_ever ? rtci_now_ns() + BRIEFLY_NS : deadline_ns;
+    int rc = 0;
+    while (rc == 0 && *ret_n < num_ready) {
+        uint64_t changes = rtc->changes;
+        rc = rtci_block(rtc, 0, until);
+        if (rtc->changes != changes || rc < 0) {
+            int scanned = scan(rtc, refs, n, num_ready, 0, ret_ready, ret_n);
+            rc = scanned < 0 ? scanned : rc;
+        }
+        if (*ret_n >= num_ready)
+            break;
+        if (rc == RTC_E_TIMEOUT && until != deadline_ns) {
+            until = deadline_ns;
+            rc = rtci_circle_begin(rtc, refs, n, n - num_ready, true, true);
+        } else if (RTCI_UNLIKELY(rtc->deadlock) && rc == 0) {
+            rc = rtci_deadlock_found(rtc);
+        }
+    }
+    return rc;
+}
+
 static int wait_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready,
                        uint64_t deadline_ns, size_t *ret_ready, size_t *ret_n)
 {
@@ -359,15 +385,8 @@ static int wait_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t nu
         if (rtc->executor)
             RTCI_TRY(collect_pending(rtc, refs, n, false, ids, &n_ids));
         rtci_blocked_begin(rtc, ids, n_ids, (uint32_t)(num_ready - found));
-        int rc = 0;
-        while (rc == 0 && found < num_ready) {
-            uint64_t changes = rtc->changes;
-            rc = rtci_block(rtc, 0, deadline_ns);
-            if (rtc->changes != changes || rc < 0) {
-                int scanned = scan(rtc, refs, n, num_ready, 0, ret_ready, &found);
-                rc = scanned < 0 ? scanned : rc;
-            }
-        }
+        int rc = wait_some(rtc, refs, n, num_ready, deadline_ns, ret_ready, &found);
+        rtci_circle_end(rtc);
         rtci_blocked_end(rtc);
         if (rc < 0 && rc != RTC_E_TIMEOUT)
             return rc;

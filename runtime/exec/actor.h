@@ -25,6 +25,7 @@ struct from {
     struct ended *ended_last;
     struct message *ahead; /* came before their turn, by their order */
     struct saved *replies; /* with save: answers that it may not have */
+    uint64_t ran;          /* … when: so many calls of all had run */
     uint64_t seen;         /* … the last of its calls that the state has seen */
     uint64_t saved_seq;    /* … and that the state had seen with which this incarnation began */
 };
@@ -142,7 +143,9 @@ uint64_t rtci_host_keep(struct host *host, bool idle);
 bool rtci_host_saved(const struct host *host);
 /* Answers again what was answered before a crash; false: the answer is not kept any more. */
 bool rtci_host_replay(struct host *host, struct from *from, uint64_t seq);
-void rtci_host_answered(struct from *from, uint64_t seq);
+/* It ran, and is answered when the state has been saved. */
+bool rtci_host_withheld(const struct host *host, const struct from *from, uint64_t seq);
+void rtci_host_answered(struct host *host, struct from *from, uint64_t seq);
 
 void rtci_host_on_held(struct rtc *rtc, struct rtci_id id);
 void rtci_host_on_read(struct rtc *rtc, struct rtci_id call, uint32_t n);

@@ -123,7 +123,7 @@ void rtci_host_enqueue(struct host *host, struct message *message)
 static void accept_call(struct host *host, struct message *message)
 {
     if (host->keeping) {
-        rtci_host_answered(message->from, rtci_spec_call(message->spec)->answered);
+        rtci_host_answered(host, message->from, rtci_spec_call(message->spec)->answered);
         if (message->spec->seq <= message->from->saved_seq) {
             refuse(host, message, RTC_E_LOST, "the call ran, and its answer was not kept");
             return;
@@ -173,11 +173,11 @@ void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
         return;
     }
     if (call->order <= from->last) {
-        if (has_ended(from, call->order))
+        if (has_ended(from, call->order) && !rtci_host_withheld(host, from, spec->seq))
             refuse(host, message, RTC_E_LOST,
                    "the call ran, and its answer was lost when the daemon was killed");
         else
-            free(message); /* it is under way */
+            free(message); /* it is under way, or its answer is */
         return;
     }
     if (call->after && call->after != from->last) {

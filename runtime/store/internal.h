@@ -69,6 +69,8 @@ struct rtci_file_walk {
 };
 
 /* All return 0, an errno or an MDB_* code. */
+/* mend.c: before a file is opened. */
+int rtci_file_mend(const char *path);
 int rtci_file_open(struct rtci_file *file, const char *path, uint64_t map_bytes,
                    enum rtci_file_mode mode);
 void rtci_file_close(struct rtci_file *file);

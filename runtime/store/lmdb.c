@@ -110,7 +110,8 @@ int rtci_file_open(struct rtci_file *file, const char *path, uint64_t map_bytes,
     /* A map smaller than the file would be refused. One in place is as long as its map was. */
     if (stat(path, &st) == 0 && (uint64_t)st.st_size > file->map_bytes)
         file->map_bytes = (uint64_t)st.st_size * (file->in_place ? 1 : 2);
-    int rc = open_env(file, mode);
+    int rc = rtci_file_mend(path);
+    rc = rc ? rc : open_env(file, mode);
     if (rc == ENOMEM && map_bytes == 0) {
         file->map_bytes = MAP_BYTES_LOW;
         rc = open_env(file, mode);

@@ -1,0 +1,31 @@
+/* What the parts of a learner share. */
+#ifndef ACTORS_PPO_INNER_H
+#define ACTORS_PPO_INNER_H
+
+#include "actors/ppo/loss.h"
+
+struct ppo {
+    struct ppo_config config;
+    const struct nn_backend *backend;
+    struct nn *nn;
+    struct nn_learner learner;
+    int seen, policy, value, log_sigma; /* nodes; log_sigma: -1 where actions are choices */
+    uint32_t width;                     /* of the policy's output */
+    size_t rows;                        /* of a pass, at most */
+    double kl_coef;                     /* now */
+    uint64_t act_state, shuffle_state;
+    /* Of a pass: `rows` each. */
+    void *all, *old, *numbers; /* × width */
+    void *logp, *entropy, *kl, *dlogp, *dentropy, *dkl;
+    int32_t *chosen;
+    uint8_t *masks;
+    double *draws;
+    float *row_floats;
+    /* Of an update: batch_max each. */
+    void *old_all; /* × width, where there is a penalty */
+    void *old_log_sigma;
+    float *advantages;
+    uint32_t *order;
+};
+
+#endif
