@@ -36,8 +36,8 @@
  *   - They do not start again by themselves, and are linked only with others of their host.
  *   - Their handles are counted where the actor was created, in its host, and where rtc_actor_retain()
  *     was called, which waits for the host. One that went to another process by an argument, a result
- *     or an object lives until it is stopped or killed, or its job ends. A process that dies takes back
- *     no handles; a second release of one is found only in the host.
+ *     or an object lives until it is stopped or killed, or its job ends. A process that dies, and a
+ *     light actor that is killed, take back no handles; a second release is found only in the host.
  *   - mailbox: messages that wait in it, from all callers of its host; 0 = 1,024. Who sends to a full
  *     one is not run until it is half empty, or is refused (mailbox_fail).
  *   - None has threads, groups of methods, save and load, or options.stream: RTC_E_UNSUPPORTED. */

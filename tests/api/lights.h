@@ -146,10 +146,8 @@ static int unfriend(struct rtc_call *call)
 /* What the friend answers is the answer. */
 static void pass_on(struct rtc *rtc, rtc_ref ref, void *arg)
 {
-    struct lamp *self = arg;
-    struct rtc_promise *promise = self->promise;
+    struct rtc_promise *promise = arg;
     struct rtc_value v;
-    self->promise = NULL;
     int rc = rtc_get(rtc, ref, 0, &v);
     if (rc < 0)
         rtc_promise_fail(promise, rc, rtc_last_error());
@@ -161,6 +159,7 @@ static void pass_on(struct rtc *rtc, rtc_ref ref, void *arg)
 static int ask_friend(struct rtc_call *call)
 {
     struct lamp *self = rtc_self(call);
+    struct rtc_promise *promise;
     const char *method;
     struct rtc_value args[8];
     size_t n = rtc_arg_count(call) - 1;
@@ -170,29 +169,31 @@ static int ask_friend(struct rtc_call *call)
         RTC_TRY(rtc_arg(call, i + 1, &args[i]));
     struct rtc_args list = {args, n};
     RTC_TRY(rtc_actor_call(self->rtc, self->friend, method, &list, NULL, &ref));
-    RTC_TRY(rtc_then(self->rtc, ref, pass_on, self));
-    RTC_TRY(rtc_release(self->rtc, ref));
-    return rtc_defer(call, &self->promise);
+    RTC_TRY(rtc_defer(call, &promise));
+    RTC_TRY(rtc_then(self->rtc, ref, pass_on, promise));
+    return rtc_release(self->rtc, ref);
 }
 
 /* The same for a task. */
 static int ask_task(struct rtc_call *call)
 {
     struct lamp *self = rtc_self(call);
+    struct rtc_promise *promise;
     static const struct rtc_options no_cpus = {.cpus = RTC_NONE};
     rtc_ref ref;
     int64_t x;
     RTC_TRY(rtc_arg_i64(call, 0, &x));
     RTC_TRY(rtc_submit(self->rtc, "light_square", RTC_ARGS(rtc_i64(x)), &no_cpus, &ref));
-    RTC_TRY(rtc_then(self->rtc, ref, pass_on, self));
-    RTC_TRY(rtc_release(self->rtc, ref));
-    return rtc_defer(call, &self->promise);
+    RTC_TRY(rtc_defer(call, &promise));
+    RTC_TRY(rtc_then(self->rtc, ref, pass_on, promise));
+    return rtc_release(self->rtc, ref);
 }
 
 /* Everything that would wait is refused, and nothing is lost by that. */
 static int impatient(struct rtc_call *call)
 {
     struct lamp *self = rtc_self(call);
+    struct rtc_promise *promise;
     struct rtc *rtc = self->rtc;
     static const struct rtc_options no_cpus = {.cpus = RTC_NONE};
     rtc_ref ref, task;
@@ -213,10 +214,10 @@ static int impatient(struct rtc_call *call)
     score += rtc_flush(rtc, RTC_S(5)) == RTC_E_UNSUPPORTED;
     score += rtc_actor_find(rtc, NULL, "nobody", RTC_S(5), &(rtc_actor){0}) == RTC_E_UNSUPPORTED;
     score += rtc_newest(rtc, "nothing", 0, RTC_S(5), &task, NULL) == RTC_E_UNSUPPORTED;
-    RTC_TRY(rtc_then(rtc, ref, pass_on, self));
-    RTC_TRY(rtc_release(rtc, ref));
+    RTC_TRY(rtc_defer(call, &promise));
+    RTC_TRY(rtc_then(rtc, ref, pass_on, promise));
     self->total = score;
-    return rtc_defer(call, &self->promise);
+    return rtc_release(rtc, ref);
 }
 
 static int misuse(struct rtc_call *call)
@@ -253,6 +254,8 @@ static int declared(struct rtc_call *call)
 static int later(struct rtc_call *call)
 {
     struct lamp *self = rtc_self(call);
+    if (self->promise)
+        return rtc_fail(call, -4, "one call waits already");
     return rtc_defer(call, &self->promise);
 }
 
@@ -306,7 +309,7 @@ static int bear(struct rtc_call *call)
 
 /* Others of its kind in its host: n of them, all asked, summed when all have answered. */
 struct sum {
-    struct lamp *self;
+    struct rtc_promise *promise;
     int64_t left, sum;
 };
 static void sum_up(struct rtc *rtc, rtc_ref ref, void *arg)
@@ -318,7 +321,7 @@ static void sum_up(struct rtc *rtc, rtc_ref ref, void *arg)
     if (--sum->left)
         return;
     struct rtc_value v = rtc_i64(sum->sum);
-    rtc_promise_return(sum->self->promise, &v);
+    rtc_promise_return(sum->promise, &v);
     free(sum);
 }
 static int children(struct rtc_call *call)
@@ -328,8 +331,8 @@ static int children(struct rtc_call *call)
     int64_t n;
     RTC_TRY(rtc_arg_i64(call, 0, &n));
     struct sum *sum = malloc(sizeof(*sum));
-    *sum = (struct sum){self, n, 0};
-    RTC_TRY(rtc_defer(call, &self->promise));
+    *sum = (struct sum){NULL, n, 0};
+    RTC_TRY(rtc_defer(call, &sum->promise));
     for (int64_t i = 0; i < n; i++) {
         rtc_actor child;
         rtc_ref ref;
@@ -395,12 +398,13 @@ static int link_friend(struct rtc_call *call)
 static int hurry(struct rtc_call *call)
 {
     struct lamp *self = rtc_self(call);
+    struct rtc_promise *promise;
     rtc_ref ref;
     RTC_TRY(rtc_actor_call(self->rtc, self->friend, "later", NULL,
                            RTC_CALL_OPTIONS(.deadline = RTC_MS(20)), &ref));
-    RTC_TRY(rtc_then(self->rtc, ref, pass_on, self));
-    RTC_TRY(rtc_release(self->rtc, ref));
-    return rtc_defer(call, &self->promise);
+    RTC_TRY(rtc_defer(call, &promise));
+    RTC_TRY(rtc_then(self->rtc, ref, pass_on, promise));
+    return rtc_release(self->rtc, ref);
 }
 
 static int crash(struct rtc_call *call)

@@ -573,6 +573,51 @@ static void test_host_killed(void **state)
     OK(rtc_actor_release(rtc, third));
 }
 
+/* Everything at once, drawn from a seed: each call has its one outcome. */
+static void test_storm(void **state)
+{
+    (void)state;
+    enum { N = 50, STEPS = 4000 };
+    static const char *const methods[] = {"total", "later", "now", "unfriend", "leave", "three"};
+    static rtc_ref refs[STEPS];
+    rtc_actor lamps[N];
+    uint64_t seed = 7;
+    int n = 0, outcomes[3] = {0};
+    for (int i = 0; i < N; i++)
+        lamps[i] = LAMP(i);
+    for (int i = 0; i < STEPS; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        rtc_actor *a = &lamps[(seed >> 33) % N], b = lamps[(seed >> 40) % N];
+        switch ((seed >> 50) % 8) {
+        case 0: refs[n++] = CALL(*a, "befriend", rtc_of_actor(b)); break;
+        case 1: refs[n++] = CALL(*a, "ask_friend", rtc_str("add"), rtc_i64(i)); break;
+        case 2: refs[n++] = CALL(*a, "ask_friend", rtc_str("echo"), rtc_str("a word")); break;
+        case 3: refs[n++] = CALL(*a, "ask_friend", rtc_str("later")); break;
+        case 4: refs[n++] = CALL(*a, "children", rtc_i64(5)); break;
+        case 5: OK(rtc_link(rtc, *a, a == &lamps[0] ? lamps[1] : lamps[0])); break;
+        case 6: refs[n++] = call(*a, methods[(seed >> 20) % 6], NULL); break;
+        default:
+            OK(rtc_actor_kill(rtc, *a, 0)); /* somebody killed may hold it, and would for good */
+            OK(rtc_actor_release(rtc, *a));
+            *a = LAMP(i);
+        }
+    }
+    for (int i = 0; i < N; i++) {
+        OK(rtc_actor_kill(rtc, lamps[i], 0));
+        OK(rtc_actor_release(rtc, lamps[i]));
+    }
+    for (int i = 0; i < n; i++) {
+        int rc = outcome(refs[i]);
+        if (rc < 0 && rc != RTC_E_ACTOR_DEAD && rc != RTC_E_TASK_FAILED && rc != RTC_E_RETURNS)
+            print_message("%s: %s\n", rtc_error_name(rc), rtc_last_error());
+        assert_true(rc == 0 || rc == RTC_E_ACTOR_DEAD || rc == RTC_E_TASK_FAILED ||
+                    rc == RTC_E_RETURNS);
+        outcomes[rc == 0 ? 0 : rc == RTC_E_ACTOR_DEAD ? 1 : 2]++;
+        OK(rtc_release(rtc, refs[i]));
+    }
+    assert_true(outcomes[0] > 0 && outcomes[1] > 0 && outcomes[2] > 0);
+}
+
 /* ---- Bad input ---- */
 static void test_bad_input(void **state)
 {
@@ -643,6 +688,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_monitors), cmocka_unit_test(test_links),
         cmocka_unit_test(test_mailbox),  cmocka_unit_test(test_host_killed),
         cmocka_unit_test(test_names),    cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_storm),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
