@@ -207,6 +207,23 @@ static int run(const struct arguments *a, struct ppo_loaded *loaded, struct ppo_
     return rc;
 }
 
+/* As an option of the environment, so that it stands in the run's settings. */
+static void set_scenario(const char *scenario, struct config_options *o)
+{
+    char path[RUN_PATH_MAX];
+    uint32_t i = 0;
+    while (i < o->n && strcmp(o->at[i].key, "scenario") != 0)
+        i++;
+    if (i == CONFIG_OPTIONS_MAX)
+        return;
+    o->n = i == o->n ? o->n + 1 : o->n;
+    snprintf(o->at[i].key, sizeof(o->at[i].key), "scenario");
+    const char *absolute = strchr(scenario, '/') ? realpath(scenario, path) : NULL;
+    size_t n = strlen(absolute ? absolute : scenario);
+    if (n < sizeof(o->at[i].value)) /* a longer one is not found, by its own name */
+        memcpy(o->at[i].value, absolute ? absolute : scenario, n + 1);
+}
+
 static int load(struct arguments *a, struct ppo_loaded **loaded, struct ppo_plan *plan,
                 struct train_settings *settings)
 {
@@ -216,11 +233,13 @@ static int load(struct arguments *a, struct ppo_loaded **loaded, struct ppo_plan
         fprintf(stderr, "rtc ppo: %s\n", *loaded ? (*loaded)->why : "out of memory");
         return -1;
     }
+    if (a->scenario)
+        set_scenario(a->scenario, &(*loaded)->config.env_config);
     (void)run_host_read(&host);
     struct ppo_resources have = {.cpus = (double)sysconf(_SC_NPROCESSORS_ONLN),
                                  .memory = host.total};
     ppo_plan_make(&(*loaded)->config, &have, NULL, plan);
-    if (train_settings(&(*loaded)->config, plan, a->scenario, settings, why, sizeof(why)) < 0) {
+    if (train_settings(&(*loaded)->config, plan, settings, why, sizeof(why)) < 0) {
         fprintf(stderr, "rtc ppo: %s\n", why);
         return -1;
     }

@@ -289,6 +289,16 @@ static int go(struct loop *l)
 
 /* ---- End ---- */
 
+static const char *name_of(const struct train_settings *settings)
+{
+    const struct rtc_env_config *config = &settings->env_config;
+    for (size_t i = 0; settings->sumo && i < config->n_options; i++) {
+        if (strcmp(config->options[i].key, "scenario") == 0)
+            return config->options[i].value;
+    }
+    return settings->train.env;
+}
+
 static void end(struct loop *l, int rc)
 {
     struct run_progress line = {.iteration = l->p.iteration,
@@ -310,10 +320,7 @@ static void end(struct loop *l, int rc)
     if (tb)
         (void)!report_tb_hparams_end(tb, (double)time(NULL), rc == 0);
     if (settings(l)->plots && l->p.iteration > l->first) {
-        const struct rtc_env_option *what =
-            l->run->settings->options; /* the scenario is the first */
-        const char *error = run_rows_plot(l->run->folder->path,
-                                          l->run->settings->sumo ? what->value : settings(l)->env);
+        const char *error = run_rows_plot(l->run->folder->path, name_of(l->run->settings));
         if (error && error[0])
             say(l->run, error);
     }

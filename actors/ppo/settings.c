@@ -19,30 +19,28 @@ static void option(struct train_settings *t, const char *key, const char *value)
 }
 
 /* Of RESCO's definition, unless the user says otherwise: what the baselines are measured by. */
-static void describe_signals(struct train_settings *t, const char *scenario)
+static void describe_signals(struct train_settings *t)
 {
     bool net = false;
     for (uint32_t i = 0; i < t->given.n; i++)
         net |= !strcmp(t->given.at[i].key, "scenario") || !strcmp(t->given.at[i].key, "net_file");
     if (!net)
-        option(t, "scenario", scenario ? scenario : "cross");
+        option(t, "scenario", "cross");
     option(t, "definition", "resco");
     option(t, "policies", "shared");
     option(t, "trips", "true");
 }
 
 static void describe_environment(struct train_settings *t, const struct ppo_settings *s,
-                                 const struct ppo_plan *plan, const char *scenario)
+                                 const struct ppo_plan *plan)
 {
     t->env_config = (struct rtc_env_config){.slots = plan->envs_per_runner, .options = t->options};
-    t->sumo = scenario || !s->env[0] || !strcmp(s->env, SIGNALS);
+    t->sumo = !s->env[0] || !strcmp(s->env, SIGNALS);
     ppo_env_options(s, &t->given);
-    if (scenario)
-        option(t, "scenario", scenario);
     for (uint32_t i = 0; i < t->given.n; i++)
         option(t, t->given.at[i].key, t->given.at[i].value);
     if (t->sumo)
-        describe_signals(t, scenario);
+        describe_signals(t);
     t->train.env = t->sumo ? SIGNALS : s->env;
     t->train.env_config = &t->env_config;
 }
@@ -115,11 +113,11 @@ static int describe_learner(const struct ppo_settings *s, const struct ppo_plan 
     return rc;
 }
 
-int train_settings(const struct ppo_settings *s, const struct ppo_plan *plan, const char *scenario,
+int train_settings(const struct ppo_settings *s, const struct ppo_plan *plan,
                    struct train_settings *ret, char *why, size_t why_size)
 {
     memset(ret, 0, sizeof(*ret));
-    describe_environment(ret, s, plan, scenario);
+    describe_environment(ret, s, plan);
     struct train_options *o = &ret->train;
     o->actors = plan->runners;
     /* While the policy acts for some, the simulations of the others run. */

@@ -16,9 +16,9 @@ struct train_settings {
     bool sumo;                   /* the environment is that of traffic signals */
 };
 
-/* The settings are borrowed as long as *ret is used. scenario: of traffic signals, over what the
- * settings say; NULL: none. Errors: RTC_E_INVALID, with a sentence in `why`. */
+/* The settings are borrowed as long as *ret is used. Without an environment it is traffic signals,
+ * and without a scenario SUMO's crossing. Errors: RTC_E_INVALID, with a sentence in `why`. */
 int train_settings(const struct ppo_settings *settings, const struct ppo_plan *plan,
-                   const char *scenario, struct train_settings *ret, char *why, size_t why_size);
+                   struct train_settings *ret, char *why, size_t why_size);
 
 #endif
