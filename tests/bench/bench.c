@@ -496,6 +496,10 @@ static const struct row rows[] = {
     {"ppo_update_64", "us", bench_ppo_update_64, "ppo_products_64", false},
     {"ppo_update_256", "us", bench_ppo_update_256, "ppo_products_256", false},
     {"ppo_cartpole_64", "1/s", bench_ppo_cartpole_64, NULL, false},
+    {"ppo_cartpole_256", "1/s", bench_ppo_cartpole_256, NULL, false},
+    {"ppo_sumo", "1/s", bench_ppo_sumo, NULL, false},
+    {"ppo_memory", "MB", bench_ppo_memory, NULL, false},
+    {"ppo_memory_6x2", "MB", bench_ppo_memory_6x2, NULL, false},
 #endif
     {"sumo_one_a", "1/s", bench_sumo_one_a, "sumo_bare", false},
     {"sumo_one_b", "1/s", bench_sumo_one_b, "sumo_bare", false},

@@ -10,6 +10,12 @@ double bench_ppo_products_64(void);  /* us, the baselines of these */
 double bench_ppo_products_256(void); /* us */
 double bench_ppo_cartpole_64(void);  /* 1/s */
 
+/* train.c: `rtc ppo` itself; NAN without SUMO, or the network cologne1. */
+double bench_ppo_cartpole_256(void); /* 1/s */
+double bench_ppo_sumo(void);         /* 1/s */
+double bench_ppo_memory(void);       /* MB, during ppo_sumo */
+double bench_ppo_memory_6x2(void);   /* MB */
+
 /* The same, in the library that ppo_load.c loads. */
 #pragma GCC visibility push(default)
 double load_ppo_update_64(void);
