@@ -66,12 +66,11 @@ int ppo_load(struct ppo *ppo, const void *from, size_t size, char *why, size_t w
         return RTC_E_INVALID;
     }
     if (head.shape != shape_of(ppo) || head.element != ppo->backend->element || head.count != n) {
-        snprintf(
-            why, why_size,
-            "PPO: this is the state of other networks: %llu parameters of %llu bytes, where here are "
-            "%zu of %zu, or other layers",
-            (unsigned long long)head.count, (unsigned long long)head.element, n,
-            ppo->backend->element);
+        snprintf(why, why_size,
+                 "PPO: this is the state of other networks: %llu parameters of %llu bytes; here "
+                 "are %zu of %zu, or other layers",
+                 (unsigned long long)head.count, (unsigned long long)head.element, n,
+                 ppo->backend->element);
         return RTC_E_INVALID;
     }
     if (size != ppo_state_size(ppo)) {
