@@ -29,6 +29,10 @@ if /usr/bin/python3 -c 'import scipy, sys; sys.exit(not scipy.__version__.starts
     done
 fi
 
+say "controllers of traffic signals against RESCO's delays (RTC_SUMO_DATA)"
+tests/sumo/check_eval.py build/release/runtime/cli/rtc nightly
+delays=$?
+[ "$delays" -eq 0 ] || [ "$delays" -eq 77 ] || rc=1
 if [ -x build/release/tests/nn/learn ]; then
     say "learning curves: 20 seeds of CartPole and of Acrobot with CleanRL's settings"
     build/release/tests/nn/learn CartPole-v1 20 500000 480 || rc=1
@@ -39,6 +43,11 @@ say "hosts in network namespaces: what takes longer than a lease, a slow link, m
 tests/cluster/check_hosts.py build/release nightly
 hosts=$?
 [ "$hosts" -eq 0 ] || [ "$hosts" -eq 77 ] || rc=1
+
+say "1,000 kills of actors, hosts and nodes amid a million calls: is every outcome true?"
+tests/cluster/check_kills.py build/release 1000
+kills=$?
+[ "$kills" -eq 0 ] || [ "$kills" -eq 77 ] || rc=1
 
 say "simulator, $seeds seeds"
 for ((seed = 1; seed <= seeds; seed++)); do

@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "actors/config/text.h"
 #include "actors/de/objective.h"
 
 struct load {
@@ -412,23 +413,6 @@ static int take_settings(struct load *l)
 
 /* ---- The rest ---- */
 
-/* "512M", "4 GiB", "2e9" */
-static int take_memory(struct load *l, const char *text)
-{
-    char *end;
-    double bytes = strtod(text, &end);
-    end += strspn(end, " ");
-    static const char letters[] = "kmgt";
-    const char *at = *end ? strchr(letters, tolower((unsigned char)*end)) : NULL;
-    bool binary = at && (end[1] == 'i' || !end[1]);
-    for (long i = at ? at - letters + 1 : 0; i > 0; i--)
-        bytes *= binary ? 1024 : 1000;
-    if (end == text || !(bytes >= 1 && bytes < 1e18) || (*end && !at && tolower(*end) != 'b'))
-        return bad(l, "evaluation.mem: \"%s\" is not an amount of memory, as 800M or 4GiB", text);
-    l->o->mem = (uint64_t)bytes;
-    return 0;
-}
-
 static int take_evaluation(struct load *l)
 {
     static const char *const policies[] = {"penalise", "retry", "fatal", "penalize", NULL};
@@ -447,7 +431,9 @@ static int take_evaluation(struct load *l)
     l->o->retries = !e->retries ? 0 : *e->retries ? (int)*e->retries : RTC_NO_RETRY;
     l->o->penalty = e->penalty;
     l->o->no_affinity = e->affinity && !*e->affinity;
-    return e->mem ? take_memory(l, e->mem) : 0;
+    if (e->mem && !config_bytes(e->mem, &l->o->mem))
+        return bad(l, "evaluation.mem: \"%s\" is not an amount of memory, as 800M or 4GiB", e->mem);
+    return 0;
 }
 
 static void find_folder(struct de_config *c, const char *path)

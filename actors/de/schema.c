@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actors/config/text.h"
 #include "actors/de/config.h"
 
 #define OPTIONAL CYAML_FLAG_OPTIONAL
@@ -140,46 +141,19 @@ struct log { /* what cyaml says while it loads */
     unsigned n_unknown;
 };
 
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[72];
-    size_t n = strlen(b);
-    if (n >= sizeof(row) / sizeof(row[0]) || strlen(a) >= sizeof(row) / sizeof(row[0]))
-        return 99;
-    for (unsigned j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        unsigned corner = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= n; j++) {
-            unsigned change = corner + (a[i - 1] != b[j - 1]), best = row[j] + 1;
-            corner = row[j];
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            row[j] = change < best ? change : best;
-        }
-    }
-    return row[n];
-}
-
-/* The known key that is most like it, within two letters. */
+/* The known key that is most like it. */
 static const char *nearest(const char *key)
 {
     static const cyaml_schema_field_t *const all[] = {
         top_fields,        objective_fields,  moments_fields,
         constraint_fields, settings_fields,   optimization_fields,
         watch_fields,      evaluation_fields, parameter_fields};
-    const char *found = NULL;
-    unsigned best = strlen(key) < 4 ? 1 : 3;
+    struct config_nearest near = config_nearest(key);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        for (const cyaml_schema_field_t *f = all[i]; f->key; f++) {
-            unsigned d = distance(key, f->key);
-            if (d && d < best) {
-                best = d;
-                found = f->key;
-            }
-        }
+        for (const cyaml_schema_field_t *f = all[i]; f->key; f++)
+            config_nearest_try(&near, f->key);
     }
-    return found;
+    return near.found;
 }
 
 static void on_unknown(struct log *log, const char *key)

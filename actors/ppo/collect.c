@@ -17,7 +17,7 @@ static bool same_space(const struct rtc_env_space *a, const struct rtc_env_space
            (!a->n_choices || !memcmp(a->choices, b->choices, a->n_choices * sizeof(a->choices[0])));
 }
 
-static int fit(const struct rtc_env_spec *spec, struct ppo_config *config, char *why, size_t size)
+int ppo_fit(const struct rtc_env_spec *spec, struct ppo_config *config, char *why, size_t size)
 {
     const struct rtc_env_space *seen = &spec->kinds[0].observation, *done = &spec->kinds[0].action;
     for (uint32_t i = 1; i < spec->n_kinds; i++) {
@@ -75,7 +75,7 @@ int ppo_collector_init(struct ppo_collector *c, struct rtc_env *env, uint32_t st
     const struct rtc_env_spec *spec = rtc_env_spec_of(env);
     uint64_t rows = ((uint64_t)steps + 1) * spec->slots * spec->rows_max;
     memset(c, 0, sizeof(*c));
-    int rc = fit(spec, config, why, why_size);
+    int rc = ppo_fit(spec, config, why, why_size);
     if (rc < 0)
         return rc;
     if (steps == 0 || rows > 1u << 28)

@@ -28,12 +28,14 @@ struct ppo_collector {
     void *arg;
 };
 
+/* Fills what is seen and done. Errors: RTC_E_INVALID it cannot be learnt: the sentence says why. */
+int ppo_fit(const struct rtc_env_spec *spec, struct ppo_config *config, char *why, size_t why_size);
 /* Opens nothing: env is the caller's. Fills what is seen and done, and batch_max, of config. */
 int ppo_collector_init(struct ppo_collector *c, struct rtc_env *env, uint32_t steps,
                        struct ppo_config *config, char *why, size_t why_size);
 void ppo_collector_fini(struct ppo_collector *c);
-/* The next `steps` steps of all slots, with advantages. *ret_batch: valid until the next call. Errors:
- * those of the environment, see rtc_env_error(). */
+/* The next `steps` steps of all slots, with advantages. *ret_batch: valid until the next call.
+ * Errors: those of the environment, see rtc_env_error(). */
 int ppo_collect(struct ppo_collector *c, struct ppo *ppo, struct ppo_batch *ret_batch);
 
 #endif

@@ -220,17 +220,12 @@ struct nn_learner *ppo_learner(struct ppo *ppo)
 }
 
 static void act_some(struct ppo *ppo, size_t n, const float *seen, const uint8_t *masks,
-                     bool likeliest, void *actions, float *logp)
+                     const double *draws, void *actions, float *logp)
 {
     const struct ppo_config *c = &ppo->config;
-    bool chooses = c->choices.n > 0;
-    const double *draws = likeliest ? NULL : ppo->draws;
-    size_t n_draws = n * (chooses ? c->choices.n : c->n_numbers);
     ppo->backend->upload(nn_out(ppo->nn, ppo->seen), seen, n * c->n_floats);
     nn_forward(ppo->nn, n, nn_needs(ppo->nn, ppo->policy) | nn_needs(ppo->nn, ppo->value));
-    for (size_t i = 0; !likeliest && i < n_draws; i++)
-        ppo->draws[i] = chooses ? nn_uniform(&ppo->act_state) : nn_normal(&ppo->act_state);
-    if (chooses)
+    if (c->choices.n)
         ppo->backend->categorical_draw(&c->choices, n, nn_out(ppo->nn, ppo->policy), masks, draws,
                                        actions, logp);
     else
@@ -238,18 +233,40 @@ static void act_some(struct ppo *ppo, size_t n, const float *seen, const uint8_t
                                     nn_out(ppo->nn, ppo->log_sigma), draws, actions, logp);
 }
 
-void ppo_act(struct ppo *ppo, size_t n, const float *seen, const uint8_t *masks, bool likeliest,
-             void *actions, float *logp, float *values)
+/* One for each row and choice or number, from the state that the row has. */
+static void draw(struct ppo *ppo, size_t n, uint64_t *const *random)
+{
+    bool chooses = ppo->config.choices.n > 0;
+    size_t per = chooses ? ppo->config.choices.n : ppo->config.n_numbers;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t *state = random ? random[i] : &ppo->act_state;
+        for (size_t k = 0; k < per; k++)
+            ppo->draws[i * per + k] = chooses ? nn_uniform(state) : nn_normal(state);
+    }
+}
+
+void ppo_act_from(struct ppo *ppo, size_t n, const float *seen, const uint8_t *masks,
+                  bool likeliest, uint64_t *const *random, void *actions, float *logp,
+                  float *values)
 {
     const struct ppo_config *c = &ppo->config;
     size_t action = 4 * (size_t)(c->choices.n ? c->choices.n : c->n_numbers);
     for (size_t i = 0, k; i < n; i += k) {
         k = n - i < ppo->rows ? n - i : ppo->rows;
-        act_some(ppo, k, seen + i * c->n_floats, masks ? masks + i * ppo->width : NULL, likeliest,
-                 (char *)actions + i * action, logp ? logp + i : ppo->row_floats);
+        if (!likeliest)
+            draw(ppo, k, random ? random + i : NULL);
+        act_some(ppo, k, seen + i * c->n_floats, masks ? masks + i * ppo->width : NULL,
+                 likeliest ? NULL : ppo->draws, (char *)actions + i * action,
+                 logp ? logp + i : ppo->row_floats);
         if (values)
             ppo->backend->download(values + i, nn_out(ppo->nn, ppo->value), k);
     }
+}
+
+void ppo_act(struct ppo *ppo, size_t n, const float *seen, const uint8_t *masks, bool likeliest,
+             void *actions, float *logp, float *values)
+{
+    ppo_act_from(ppo, n, seen, masks, likeliest, NULL, actions, logp, values);
 }
 
 void ppo_values(struct ppo *ppo, size_t n, const float *seen, float *values)

@@ -1,26 +1,28 @@
 /* Proximal policy optimisation (Schulman et al. 2017): what a learner computes. Policy and value
  * estimate of rows, advantages, and the update; no cluster and no environment (those: collect.h).
  *
- * Two meanings of "PPO" are in wide use. ppo_defaults() sets all that they differ in; each part can be
- * set alone afterwards.
+ * Two meanings of "PPO" are in wide use. ppo_defaults() sets all that they differ in; each part can
+ * be set alone afterwards.
  *
  *   PPO_CLEANRL  as CleanRL's ppo.py: advantages standardised in each minibatch by their unbiased
- *                deviation; loss of values ½ max((V - R)², (V_old + clip(V - V_old) - R)²); the rate
- *                falls linearly to 0; Adam's epsilon 1e-5; orthogonal weights; gradients clipped at
- *                0.5; truncation counts as termination (`bootstrap` false).
- *   PPO_RLLIB    as Ray RLlib's: advantages standardised once in the batch, by their biased deviation;
- *                loss of values min((V - R)², value_clip): no gradient where V is off by more than its
- *                root; a penalty of kl_coef × KL(old ‖ new), kl_coef × 1.5 after an update whose mean
- *                was beyond 2 kl_target, × 0.5 below half of it; a truncated episode goes on from the
- *                value of what was seen last; what is left behind the last whole minibatch of an epoch
- *                is dropped (of RLlib's own versions: the older ones).
+ *                deviation; loss of values ½ max((V - R)², (V_old + clip(V - V_old) - R)²); the
+ * rate falls linearly to 0; Adam's epsilon 1e-5; orthogonal weights; gradients clipped at 0.5;
+ * truncation counts as termination (`bootstrap` false). PPO_RLLIB    as Ray RLlib's: advantages
+ * standardised once in the batch, by their biased deviation; loss of values min((V - R)²,
+ * value_clip): no gradient where V is off by more than its root; a penalty of kl_coef × KL(old ‖
+ * new), kl_coef × 1.5 after an update whose mean was beyond 2 kl_target, × 0.5 below half of it; a
+ * truncated episode goes on from the value of what was seen last; what is left behind the last
+ * whole minibatch of an epoch is dropped (of RLlib's own versions: the older ones).
  *
- * Weights begin alike in both, orthogonal. Advantages are those of a fragment: what comes behind its
- * last step is the value of the observation there. Rows are one agent at one time; agents that share
- * the policy are rows of one batch.
+ * Advantages are those of a fragment: what comes behind its last step is the value of the
+ * observation there. Rows are one agent at one time; agents that share the policy are rows of one
+ * batch.
+ * Weights begin alike in both, orthogonal. Advantages are those of a fragment: what comes behind
+ * its last step is the value of the observation there. Rows are one agent at one time; agents that
+ * share the policy are rows of one batch.
  *
- * The same seed, batches and instruction set give the same bits. Thread: one at a time on a learner.
- * Blocks: never. Errors: RTC_E_NOMEM; RTC_E_INVALID with a sentence in `why`. */
+ * The same seed, batches and instruction set give the same bits. Thread: one at a time on a
+ * learner. Blocks: never. Errors: RTC_E_NOMEM; RTC_E_INVALID with a sentence in `why`. */
 #ifndef ACTORS_PPO_PPO_H
 #define ACTORS_PPO_PPO_H
 
@@ -31,9 +33,9 @@
 enum ppo_semantics { PPO_CLEANRL, PPO_RLLIB };
 enum ppo_advantages { PPO_AS_THEY_ARE, PPO_IN_MINIBATCH, PPO_IN_BATCH };
 enum ppo_value_loss {
-    PPO_VALUE_PLAIN,   /* ½ (V - R)² */
+    PPO_VALUE_PLAIN,    /* ½ (V - R)² */
     PPO_VALUE_NEAR_OLD, /* CleanRL's, within `clip` of the old value */
-    PPO_VALUE_BOUNDED  /* RLlib's, at most value_clip */
+    PPO_VALUE_BOUNDED   /* RLlib's, at most value_clip */
 };
 
 struct ppo_config {
@@ -55,10 +57,10 @@ struct ppo_config {
     enum ppo_value_loss value_loss;
     double value_coef, value_clip;
     struct nn_schedule entropy, rate;
-    double kl_coef, kl_target; /* 0: no penalty */
-    double target_kl;          /* an epoch that ends beyond it is the last; 0: no such limit */
-    double norm_max;           /* of the gradients; 0: no limit */
-    double epsilon;            /* Adam's */
+    double kl_coef, kl_target;  /* 0: no penalty */
+    double target_kl;           /* an epoch that ends beyond it is the last; 0: no such limit */
+    double norm_max;            /* of the gradients; 0: no limit */
+    double epsilon;             /* Adam's */
     uint32_t epochs, minibatch; /* rows */
     bool drop_rest;
     uint32_t batch_max; /* rows of an update, at most */
@@ -71,8 +73,8 @@ void ppo_defaults(enum ppo_semantics semantics, struct ppo_config *ret_config);
 struct ppo;
 
 /* backend: nn_cpu_f32(), or another. */
-int ppo_create(const struct ppo_config *config, const struct nn_backend *backend, struct ppo **ret_ppo,
-               char *why, size_t why_size);
+int ppo_create(const struct ppo_config *config, const struct nn_backend *backend,
+               struct ppo **ret_ppo, char *why, size_t why_size);
 void ppo_destroy(struct ppo **ppo); /* NULL is fine */
 /* Its parameters, for checkpoints and broadcasts. */
 struct nn *ppo_net(struct ppo *ppo);
@@ -90,6 +92,11 @@ int ppo_load(struct ppo *ppo, const void *from, size_t size, char *why, size_t w
  * logp and values may be NULL. */
 void ppo_act(struct ppo *ppo, size_t n, const float *seen, const uint8_t *masks, bool likeliest,
              void *actions, float *logp, float *values);
+/* The same, with a random state for each row (one of rtc_env_random()) instead of the learner's
+ * own. */
+void ppo_act_from(struct ppo *ppo, size_t n, const float *seen, const uint8_t *masks,
+                  bool likeliest, uint64_t *const *random, void *actions, float *logp,
+                  float *values);
 void ppo_values(struct ppo *ppo, size_t n, const float *seen, float *values);
 
 /* What happened to n rows, each before those that follow it. */
@@ -97,13 +104,14 @@ struct ppo_steps {
     size_t n;
     const float *rewards;
     const uint8_t *ends; /* enum rtc_env_ends */
-    /* Where it goes on: a later row; n or beyond: one that has only a value; UINT32_MAX: nowhere. */
+    /* Where it goes on: a later row; n or beyond: one that has only a value; UINT32_MAX: nowhere.
+     */
     const uint32_t *next;
     const float *values; /* of all that `next` names */
-    const float *last;   /* values of last observations, where next is nowhere; else not looked at */
+    const float *last; /* values of last observations, where next is nowhere; else not looked at */
 };
-/* Generalised advantages (Schulman et al. 2016), and returns: advantages + values. A row that was lost
- * has advantage 0. */
+/* Generalised advantages (Schulman et al. 2016), and returns: advantages + values. A row that was
+ * lost has advantage 0. */
 void ppo_advantages(const struct ppo_steps *steps, double gamma, double lambda, bool bootstrap,
                     float *advantages, float *returns);
 
@@ -121,8 +129,8 @@ struct ppo_batch {
 /* Means over the minibatches of all epochs, each taken before its step; but as said. */
 struct ppo_stats {
     double loss, policy_loss, value_loss, entropy;
-    double approx_kl, old_approx_kl; /* mean of (ρ - 1) - log ρ; of -log ρ */
-    double kl;                       /* exact, where there is a penalty */
+    double approx_kl, old_approx_kl;           /* mean of (ρ - 1) - log ρ; of -log ρ */
+    double kl;                                 /* exact, where there is a penalty */
     double clip_fraction, value_clip_fraction; /* rows without a gradient of their own */
     double grad_norm;                          /* before clipping */
     double explained_variance;                 /* of the returns by the old values, in the batch */

@@ -67,8 +67,8 @@ int ppo_load(struct ppo *ppo, const void *from, size_t size, char *why, size_t w
     }
     if (head.shape != shape_of(ppo) || head.element != ppo->backend->element || head.count != n) {
         snprintf(why, why_size,
-                 "PPO: this is the state of other networks: %llu parameters of %llu bytes; here "
-                 "are %zu of %zu, or other layers",
+                 "PPO: this is the state of other networks: %llu parameters of %llu bytes, where "
+                 "here are %zu of %zu, or other layers",
                  (unsigned long long)head.count, (unsigned long long)head.element, n,
                  ppo->backend->element);
         return RTC_E_INVALID;

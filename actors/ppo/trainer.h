@@ -1,5 +1,5 @@
-/* PPO in one process: slots of an environment of rtc/env.h are stepped, and what they gave is learnt
- * from, in turn.
+/* PPO in one process: slots of an environment of rtc/env.h are stepped, and what they gave is
+ * learnt from, in turn.
  *
  *   struct ppo_trainer *trainer;
  *   struct ppo_training training = {.environment = "CartPole-v1", .slots = 4, .steps = 128,
@@ -9,8 +9,8 @@
  *   while (!ppo_trainer_done(trainer))
  *       ppo_trainer_iterate(trainer, &progress, why, sizeof(why));
  *
- * All agents have one policy: their kinds must see and do the same. Thread: one at a time. Blocks: as
- * long as the environment does. Errors: as in rtc/env.h and ppo.h, with a sentence in `why`. */
+ * All agents have one policy: their kinds must see and do the same. Thread: one at a time. Blocks:
+ * as long as the environment does. Errors: as in rtc/env.h and ppo.h, with a sentence in `why`. */
 #ifndef ACTORS_PPO_TRAINER_H
 #define ACTORS_PPO_TRAINER_H
 
@@ -36,8 +36,8 @@ struct ppo_progress {
 
 struct ppo_trainer;
 
-int ppo_trainer_create(const struct ppo_training *training, struct ppo_trainer **ret_trainer, char *why,
-                       size_t why_size);
+int ppo_trainer_create(const struct ppo_training *training, struct ppo_trainer **ret_trainer,
+                       char *why, size_t why_size);
 void ppo_trainer_destroy(struct ppo_trainer **trainer); /* NULL is fine */
 /* A fragment and an update. */
 int ppo_trainer_iterate(struct ppo_trainer *trainer, struct ppo_progress *ret_progress, char *why,

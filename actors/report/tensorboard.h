@@ -43,6 +43,25 @@ int report_tb_histogram(struct report_tb *tb, const char *tag, int64_t step, dou
 int report_tb_image(struct report_tb *tb, const char *tag, int64_t step, double wall_time,
                     const void *png, size_t size);
 
+/* A run goes on from an earlier point: readers drop what older files have from this step on. */
+int report_tb_restart(struct report_tb *tb, int64_t step, double wall_time);
+
+/* What a run was told, and how it ended, for the tab HPARAMS. `metrics` are tags of scalars to show
+ * beside it. Written once, before the scalars; the end when it has ended. -EMSGSIZE when all of it is
+ * more than REPORT_TB_TEXT_MAX bytes. */
+enum report_tb_kind { REPORT_TB_NUMBER, REPORT_TB_STRING, REPORT_TB_BOOL };
+struct report_tb_hparam {
+    const char *name;
+    enum report_tb_kind kind;
+    double number; /* also of a BOOL: 0 or 1 */
+    const char *string;
+};
+int report_tb_hparams(struct report_tb *tb, double wall_time, const struct report_tb_hparam *hparams,
+                      size_t n, const char *const *metrics, size_t n_metrics);
+int report_tb_hparams_end(struct report_tb *tb, double wall_time, int ok);
+
 uint32_t report_crc32c(const void *data, size_t size);
+/* Of what comes behind that with the sum `sum`; 0 at first. */
+uint32_t report_crc32c_more(uint32_t sum, const void *data, size_t size);
 
 #endif

@@ -11,10 +11,7 @@
 static int check_signal(struct sumo_sim *sim, uint32_t signal)
 {
     int rc = sumo_ready(sim);
-    if (rc == 0 && signal >= sim->signals.n)
-        rc = sumo_fail(sim, RTC_E_INVALID, "signal number %u; '%s' has %u", signal,
-                       sumo_input_name(sim), sim->signals.n);
-    return rc;
+    return rc ? rc : sumo_net_check_signal(sim, signal);
 }
 
 static int check_vehicle(struct sumo_sim *sim, uint32_t vehicle)
@@ -75,8 +72,7 @@ static int end(struct sumo_sim *sim, size_t begun)
 static int queue_text(struct sumo_sim *sim, uint32_t signal, uint8_t variable, const char *text)
 {
     size_t begun = begin(sim, TRACI_SET_SIGNAL, variable, sim->signals.name[signal]);
-    traci_u8(&sim->out, TRACI_STRING);
-    traci_text(&sim->out, text);
+    traci_put_text(&sim->out, text);
     return end(sim, begun);
 }
 
@@ -103,8 +99,7 @@ int sumo_sim_set_phase(struct sumo_sim *sim, uint32_t signal, uint32_t phase)
     if (rc != 0)
         return rc;
     size_t begun = begin(sim, TRACI_SET_SIGNAL, TRACI_PHASE, sim->signals.name[signal]);
-    traci_u8(&sim->out, TRACI_INT);
-    traci_i32(&sim->out, (int32_t)phase);
+    traci_put_i32(&sim->out, (int32_t)phase);
     return end(sim, begun);
 }
 
@@ -116,8 +111,7 @@ int sumo_sim_set_phase_duration(struct sumo_sim *sim, uint32_t signal, double se
     if (rc != 0)
         return rc;
     size_t begun = begin(sim, TRACI_SET_SIGNAL, TRACI_PHASE_DURATION, sim->signals.name[signal]);
-    traci_u8(&sim->out, TRACI_DOUBLE);
-    traci_f64(&sim->out, seconds);
+    traci_put_f64(&sim->out, seconds);
     return end(sim, begun);
 }
 
@@ -138,30 +132,6 @@ static int check_program(struct sumo_sim *sim, uint32_t signal, const struct sum
     return rc;
 }
 
-static void text_member(struct traci_out *out, const char *text)
-{
-    traci_u8(out, TRACI_STRING);
-    traci_text(out, text);
-}
-
-static void int_member(struct traci_out *out, int32_t value)
-{
-    traci_u8(out, TRACI_INT);
-    traci_i32(out, value);
-}
-
-static void double_member(struct traci_out *out, double value)
-{
-    traci_u8(out, TRACI_DOUBLE);
-    traci_f64(out, value);
-}
-
-static void compound(struct traci_out *out, uint32_t n)
-{
-    traci_u8(out, TRACI_COMPOUND);
-    traci_i32(out, (int32_t)n);
-}
-
 int sumo_sim_set_program_logic(struct sumo_sim *sim, uint32_t signal,
                                const struct sumo_program *program)
 {
@@ -172,22 +142,22 @@ int sumo_sim_set_program_logic(struct sumo_sim *sim, uint32_t signal,
         return rc;
     struct traci_out *out = &sim->out;
     size_t begun = begin(sim, TRACI_SET_SIGNAL, TRACI_SET_LOGIC, sim->signals.name[signal]);
-    compound(out, 5);
-    text_member(out, program->id);
-    int_member(out, program->type);
-    int_member(out, program->phase);
-    compound(out, program->n_phases);
+    traci_put_compound(out, 5);
+    traci_put_text(out, program->id);
+    traci_put_i32(out, program->type);
+    traci_put_i32(out, program->phase);
+    traci_put_compound(out, program->n_phases);
     for (uint32_t i = 0; i < program->n_phases; i++) {
         const struct sumo_phase *phase = &program->phases[i];
-        compound(out, 6);
-        double_member(out, phase->duration);
-        text_member(out, phase->state);
-        double_member(out, phase->min_duration > 0 ? phase->min_duration : phase->duration);
-        double_member(out, phase->max_duration > 0 ? phase->max_duration : phase->duration);
-        compound(out, 0); /* what follows: the next one */
-        text_member(out, "");
+        traci_put_compound(out, 6);
+        traci_put_f64(out, phase->duration);
+        traci_put_text(out, phase->state);
+        traci_put_f64(out, phase->min_duration > 0 ? phase->min_duration : phase->duration);
+        traci_put_f64(out, phase->max_duration > 0 ? phase->max_duration : phase->duration);
+        traci_put_compound(out, 0); /* what follows: the next one */
+        traci_put_text(out, "");
     }
-    compound(out, 0); /* parameters */
+    traci_put_compound(out, 0); /* parameters */
     return end(sim, begun);
 }
 
@@ -203,7 +173,7 @@ int sumo_sim_set_speed(struct sumo_sim *sim, uint32_t vehicle, double speed)
     if (rc != 0)
         return rc;
     size_t begun = begin(sim, TRACI_SET_VEHICLE, TRACI_SPEED, sim->vehicles.name[vehicle]);
-    double_member(&sim->out, speed);
+    traci_put_f64(&sim->out, speed);
     return end(sim, begun);
 }
 
@@ -218,9 +188,9 @@ int sumo_sim_slow_down(struct sumo_sim *sim, uint32_t vehicle, double speed, dou
     if (rc != 0)
         return rc;
     size_t begun = begin(sim, TRACI_SET_VEHICLE, TRACI_SLOW_DOWN, sim->vehicles.name[vehicle]);
-    compound(&sim->out, 2);
-    double_member(&sim->out, speed);
-    double_member(&sim->out, seconds);
+    traci_put_compound(&sim->out, 2);
+    traci_put_f64(&sim->out, speed);
+    traci_put_f64(&sim->out, seconds);
     return end(sim, begun);
 }
 
@@ -230,7 +200,7 @@ static int queue_mode(struct sumo_sim *sim, uint32_t vehicle, uint8_t variable, 
     if (rc != 0)
         return rc;
     size_t begun = begin(sim, TRACI_SET_VEHICLE, variable, sim->vehicles.name[vehicle]);
-    int_member(&sim->out, mode);
+    traci_put_i32(&sim->out, mode);
     return end(sim, begun);
 }
 
@@ -256,10 +226,10 @@ int sumo_sim_change_lane(struct sumo_sim *sim, uint32_t vehicle, uint32_t lane_i
     if (rc != 0)
         return rc;
     size_t begun = begin(sim, TRACI_SET_VEHICLE, TRACI_CHANGE_LANE, sim->vehicles.name[vehicle]);
-    compound(&sim->out, 2);
+    traci_put_compound(&sim->out, 2);
     traci_u8(&sim->out, TRACI_BYTE);
     traci_u8(&sim->out, (uint8_t)lane_index);
-    double_member(&sim->out, seconds);
+    traci_put_f64(&sim->out, seconds);
     return end(sim, begun);
 }
 

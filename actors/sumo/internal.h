@@ -11,6 +11,7 @@
 #define SUMO_CLOSE_MS   10000u /* to write output files */
 #define SUMO_PREFIX     4u     /* before a message: its length */
 #define SUMO_BIND_TRIES 8u
+#define SUMO_LEGS_MAX   8u
 
 /* How messages get to a simulator and back. Functions that fail have called sumo_fail(), and a
  * simulator that is no longer to be used has been ended with sumo_dead(). */
@@ -19,6 +20,7 @@ struct sumo_transport {
     /* A message with commands and a step is better two, sent together: SUMO forgets the answers to
      * the commands of a message when the step that ends it is several steps. */
     bool split_steps;
+    bool extended; /* knows what slot.h has beyond TraCI */
     /* Starts a process and a simulation in it, with sim->arguments. */
     int (*start)(struct sumo_sim *sim, uint64_t deadline_ms);
     int (*send)(struct sumo_sim *sim); /* sim->out */
@@ -58,9 +60,9 @@ struct sumo_sim {
 
     struct traci_out out; /* SUMO_PREFIX bytes, then what is queued */
     uint32_t n_queued;
+    uint32_t n_legs, legs[SUMO_LEGS_MAX]; /* before which of the queued commands */
     bool stepping, split; /* the answers to the commands come in a message of their own */
 
-    bool knows_net;
     char version[64];
     double time, step_length;
     struct names signals, lanes, vehicles;
@@ -102,12 +104,13 @@ void sumo_set_length(struct sumo_sim *sim, size_t begun); /* of the message that
 int sumo_send(struct sumo_sim *sim);
 int sumo_ask(struct sumo_sim *sim, struct traci_in *ret_answer);
 int sumo_ask_until(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *ret_answer);
-int sumo_take_load(struct sumo_sim *sim, struct traci_in *answer); /* of a load */
+int sumo_load(struct sumo_sim *sim, uint64_t deadline_ms); /* a simulation of sim->arguments */
 int sumo_ready(struct sumo_sim *sim); /* not dead, and not amid a step */
 
 /* net.c */
 int sumo_net_greet(struct sumo_sim *sim, uint64_t deadline_ms);
 int sumo_net_lanes(struct sumo_sim *sim);
+int sumo_net_check_signal(struct sumo_sim *sim, uint32_t signal); /* is there that number? */
 int sumo_net_signal_size(struct sumo_sim *sim, uint32_t signal, uint32_t *ret_size);
 
 /* view.c */

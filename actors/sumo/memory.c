@@ -80,24 +80,11 @@ static char **server_environment(void)
     return env;
 }
 
-static bool wait_readable(int fd, uint64_t deadline_ms)
-{
-    for (;;) {
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        uint64_t now = sumo_now_ms();
-        int n = now < deadline_ms ? poll(&ready, 1, (int)(deadline_ms - now)) : 0;
-        if (n > 0)
-            return true;
-        if (n == 0 || errno != EINTR)
-            return false;
-    }
-}
-
 static void hear_hello(int log_fd, char *why_not, size_t size)
 {
     struct sumo_hello hello = {0};
     char story[128], reason[256];
-    if (!wait_readable(server.socket, sumo_now_ms() + SERVER_START_MS)) {
+    if (sumo_wait_fd(server.socket, POLLIN, sumo_now_ms() + SERVER_START_MS) != 0) {
         snprintf(why_not, size, "'%s' said nothing for %u s", server.binary,
                  SERVER_START_MS / 1000);
         return;
@@ -210,7 +197,7 @@ static pid_t ask_for_worker(struct sumo_sim *sim, int slot_fd, uint64_t deadline
     int32_t answer = -EPIPE;
     if (sendmsg(server.socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(ask))
         return -EPIPE;
-    if (!wait_readable(server.socket, deadline_ms))
+    if (sumo_wait_fd(server.socket, POLLIN, deadline_ms) != 0)
         return -ETIMEDOUT;
     if (recv(server.socket, &answer, sizeof(answer), 0) != (ssize_t)sizeof(answer))
         return -EPIPE;
@@ -304,7 +291,7 @@ static int receive(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *
 
 static void stop(struct sumo_sim *sim)
 {
-    sim->out = (struct traci_out){0};
+    traci_out_free(&sim->out);
     if (sim->slot)
         munmap(sim->slot, SUMO_SLOT_SIZE);
     sim->slot = NULL;
@@ -312,20 +299,17 @@ static void stop(struct sumo_sim *sim)
 
 static int start(struct sumo_sim *sim, uint64_t deadline_ms)
 {
-    struct traci_in answer;
     int fd = make_slot(sim);
     if (fd < 0)
         return fd;
     int rc = fork_worker(sim, fd, deadline_ms);
     close(fd);
-    if (rc != 0)
-        return rc;
-    traci_i32(&sim->out, 0);
-    traci_load(&sim->out, (const char *const *)sim->arguments, sim->n_arguments);
-    send_out(sim);
-    rc = receive(sim, deadline_ms, &answer);
-    return rc ? rc : sumo_take_load(sim, &answer);
+    return rc ? rc : sumo_load(sim, deadline_ms);
 }
 
-const struct sumo_transport sumo_over_memory = {
-    .name = "libsumo", .start = start, .send = send_out, .receive = receive, .stop = stop};
+const struct sumo_transport sumo_over_memory = {.name = "libsumo",
+                                                .extended = true,
+                                                .start = start,
+                                                .send = send_out,
+                                                .receive = receive,
+                                                .stop = stop};

@@ -65,7 +65,6 @@ int sumo_net_greet(struct sumo_sim *sim, uint64_t deadline_ms)
         (major < 1 || (major == 1 && minor < 14)))
         return sumo_fail(sim, RTC_E_UNSUPPORTED, "this is %s; 1.14 or later is needed",
                          sim->version);
-    sim->knows_net = true;
     if (sim->signal_size)
         return 0;
     sim->signal_size = calloc(sim->signals.n + 1, sizeof(*sim->signal_size));
@@ -224,7 +223,7 @@ int sumo_sim_lane_geometry(struct sumo_sim *sim, uint32_t lane, double *ret_leng
     return 0;
 }
 
-static int check_signal(struct sumo_sim *sim, uint32_t signal)
+int sumo_net_check_signal(struct sumo_sim *sim, uint32_t signal)
 {
     if (signal < sim->signals.n)
         return 0;
@@ -235,7 +234,7 @@ static int check_signal(struct sumo_sim *sim, uint32_t signal)
 int sumo_net_signal_size(struct sumo_sim *sim, uint32_t signal, uint32_t *ret_size)
 {
     struct traci_in value;
-    int rc = check_signal(sim, signal);
+    int rc = sumo_net_check_signal(sim, signal);
     if (rc == 0 && sim->signal_size[signal] == 0) {
         rc = ask_value(sim, TRACI_GET_SIGNAL, TRACI_STATE, sim->signals.name[signal], TRACI_STRING,
                        &value);
@@ -296,7 +295,7 @@ int sumo_sim_links(struct sumo_sim *sim, uint32_t signal, struct sumo_link **ret
 {
     struct traci_in value;
     int rc;
-    if ((rc = check_signal(sim, signal)) || (rc = sumo_net_lanes(sim)))
+    if ((rc = sumo_net_check_signal(sim, signal)) || (rc = sumo_net_lanes(sim)))
         return rc;
     rc = ask_value(sim, TRACI_GET_SIGNAL, TRACI_LINKS, sim->signals.name[signal], TRACI_COMPOUND,
                    &value);
@@ -372,7 +371,7 @@ int sumo_sim_programs(struct sumo_sim *sim, uint32_t signal, struct sumo_program
                       uint32_t *ret_n)
 {
     struct traci_in value;
-    int rc = check_signal(sim, signal);
+    int rc = sumo_net_check_signal(sim, signal);
     if (rc != 0)
         return rc;
     rc = ask_value(sim, TRACI_GET_SIGNAL, TRACI_PROGRAMS, sim->signals.name[signal], TRACI_COMPOUND,
@@ -391,5 +390,53 @@ int sumo_sim_programs(struct sumo_sim *sim, uint32_t signal, struct sumo_program
     }
     *ret_programs = programs;
     *ret_n = n;
+    return 0;
+}
+
+/* ---- Lanes behind lanes ---- */
+
+/* int: how many links; of each eight: lane, lane inside the junction, three flags, state,
+ * direction, length. */
+static struct sumo_next take_next(struct sumo_sim *sim, struct traci_in *in)
+{
+    struct sumo_next next = {.lane = lane_number(sim, traci_typed_text(in)), .direction = '?'};
+    skip_members(in, 5);
+    struct traci_text direction = traci_typed_text(in);
+    if (direction.size > 0)
+        next.direction = direction.at[0];
+    skip_members(in, 1);
+    return next;
+}
+
+int sumo_sim_lane_next(struct sumo_sim *sim, uint32_t lane, struct sumo_next **ret_next,
+                       uint32_t *ret_n)
+{
+    struct traci_in value;
+    uint32_t n_next = 0;
+    int rc = sumo_net_lanes(sim);
+    if (rc == 0 && lane >= sim->lanes.n)
+        rc = sumo_fail(sim, RTC_E_INVALID, "lane number %u; there are %u", lane, sim->lanes.n);
+    if (rc == 0)
+        rc = ask_value(sim, TRACI_GET_LANE, TRACI_LANE_LINKS, sim->lanes.name[lane], TRACI_COMPOUND,
+                       &value);
+    if (rc != 0)
+        return rc;
+    uint32_t members = traci_in_count(&value, 2);
+    int32_t n = traci_typed_i32(&value);
+    if (value.bad || n < 0 || (uint32_t)n > members)
+        return sumo_malformed(sim);
+    struct sumo_next *next = calloc((size_t)n + 1, sizeof(*next));
+    if (!next)
+        return sumo_fail(sim, RTC_E_NOMEM, "out of memory");
+    for (int32_t i = 0; i < n && !value.bad; i++) {
+        next[n_next] = take_next(sim, &value);
+        n_next += next[n_next].lane != SUMO_NONE;
+    }
+    if (value.bad) {
+        free(next);
+        return sumo_malformed(sim);
+    }
+    *ret_next = next;
+    *ret_n = n_next;
     return 0;
 }

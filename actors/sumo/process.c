@@ -3,6 +3,7 @@
 #include "actors/sumo/process.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,11 +19,28 @@
 
 #include <linux/close_range.h>
 
+#include <rtc/error.h>
+
 uint64_t sumo_now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int sumo_wait_fd(int fd, short events, uint64_t deadline_ms)
+{
+    for (;;) {
+        struct pollfd ready = {.fd = fd, .events = events};
+        uint64_t now = sumo_now_ms(), left = now < deadline_ms ? deadline_ms - now : 0;
+        int n = left ? poll(&ready, 1, left < INT_MAX ? (int)left : INT_MAX) : 0;
+        if (n > 0)
+            return 0;
+        if (n == 0 && left < INT_MAX)
+            return RTC_E_TIMEOUT;
+        if (n < 0 && errno != EINTR)
+            return RTC_E_OS;
+    }
 }
 
 /* ---- The thread that starts ---- */

@@ -25,6 +25,8 @@ struct sumo_start {
 };
 
 uint64_t sumo_now_ms(void);
+/* Until the descriptor is ready for the events of poll(). 0, RTC_E_TIMEOUT, or RTC_E_OS. */
+int sumo_wait_fd(int fd, short events, uint64_t deadline_ms);
 
 /* Runs until this process ends, and not only the thread that asks for it. 0, or an errno. */
 int sumo_process_start(const struct sumo_start *start, struct sumo_process *ret_process);

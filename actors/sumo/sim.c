@@ -83,7 +83,7 @@ void sumo_message(struct sumo_sim *sim)
     sim->out.size = 0;
     sim->out.failed = false;
     traci_i32(&sim->out, 0);
-    sim->n_queued = 0;
+    sim->n_queued = sim->n_legs = 0;
     sim->split = false;
 }
 
@@ -152,23 +152,14 @@ static int start_process(struct sumo_sim *sim, uint64_t deadline_ms)
 static int begin(struct sumo_sim *sim, uint64_t deadline_ms)
 {
     int rc = sumo_net_greet(sim, deadline_ms);
-    if (rc == RTC_E_CRASHED && !sim->knows_net)
+    if (rc == RTC_E_CRASHED)
         return refused(sim, rc);
     names_clear(&sim->vehicles);
     sim->stepping = false;
     return rc ? rc : sumo_subscribe_again(sim);
 }
 
-static int load(struct sumo_sim *sim, uint64_t deadline_ms)
-{
-    struct traci_in answer;
-    sumo_message(sim);
-    traci_load(&sim->out, (const char *const *)sim->arguments, sim->n_arguments);
-    int rc = sumo_ask_until(sim, deadline_ms, &answer);
-    return rc ? rc : sumo_take_load(sim, &answer);
-}
-
-int sumo_take_load(struct sumo_sim *sim, struct traci_in *answer)
+static int take_load(struct sumo_sim *sim, struct traci_in *answer)
 {
     struct traci_result result = traci_in_status(answer);
     if (answer->bad)
@@ -179,6 +170,15 @@ int sumo_take_load(struct sumo_sim *sim, struct traci_in *answer)
               (int)(result.text.size < SUMO_WHY_MAX ? result.text.size : SUMO_WHY_MAX),
               result.text.at);
     return refused(sim, RTC_E_INVALID);
+}
+
+int sumo_load(struct sumo_sim *sim, uint64_t deadline_ms)
+{
+    struct traci_in answer;
+    sumo_message(sim);
+    traci_load(&sim->out, (const char *const *)sim->arguments, sim->n_arguments);
+    int rc = sumo_ask_until(sim, deadline_ms, &answer);
+    return rc ? rc : take_load(sim, &answer);
 }
 
 int sumo_sim_reset(struct sumo_sim *sim, uint32_t seed, const char *const *extra, uint32_t n_extra)
@@ -196,8 +196,7 @@ int sumo_sim_reset(struct sumo_sim *sim, uint32_t seed, const char *const *extra
         rc = start_process(sim, deadline_ms);
     } else {
         sumo_log_trim(sim->log_fd, true);
-        sim->knows_net = false;
-        rc = load(sim, deadline_ms);
+        rc = sumo_load(sim, deadline_ms);
     }
     return rc ? rc : begin(sim, deadline_ms);
 }

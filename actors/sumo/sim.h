@@ -176,6 +176,13 @@ const char *sumo_sim_lane_name(struct sumo_sim *sim, uint32_t lane);
 int sumo_sim_lane(struct sumo_sim *sim, const char *id, uint32_t *ret_lane);
 int sumo_sim_lane_geometry(struct sumo_sim *sim, uint32_t lane, double *ret_length,
                            double *ret_max_speed);
+struct sumo_next {
+    uint32_t lane;
+    char direction; /* SUMO's letter: s straight, l L left, r R right, t T turn; '?' */
+};
+/* The lanes that it leads into, those of edges; the caller frees *ret_next. */
+int sumo_sim_lane_next(struct sumo_sim *sim, uint32_t lane, struct sumo_next **ret_next,
+                       uint32_t *ret_n);
 double sumo_sim_time(const struct sumo_sim *sim);
 double sumo_sim_step_length(const struct sumo_sim *sim);
 
@@ -214,6 +221,10 @@ int sumo_sim_subscribe(struct sumo_sim *sim, const struct sumo_wants *wants);
  * queued are carried out before. When one of them is refused the step is made all the same, the view is
  * good, and the error of the first refused one is returned (RTC_E_DENIED). */
 int sumo_sim_step(struct sumo_sim *sim, double until);
+/* Queued, for the next step: what was queued before it is carried out, the time goes on until `until`,
+ * and what is queued behind it comes then. All is one round trip; the view is of the end, counters and
+ * events are of all of it. Errors: RTC_E_UNSUPPORTED over traci; RTC_E_TOO_LARGE 8 are queued. */
+int sumo_sim_queue_leg(struct sumo_sim *sim, double until);
 /* The same in two halves, between which the caller does something else. */
 int sumo_sim_step_begin(struct sumo_sim *sim, double until);
 int sumo_sim_step_end(struct sumo_sim *sim);

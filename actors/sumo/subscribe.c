@@ -104,7 +104,7 @@ static int ask_vehicles(struct sumo_sim *sim, const struct sumo_list *vehicles)
 
 int sumo_subscribe_fresh(struct sumo_sim *sim)
 {
-    if (!sim->wants.vehicle_vars || sim->departed.n == 0)
+    if (!sim->wants.vehicle_vars || sim->departed.n == 0 || sim->transport->extended)
         return 0;
     for (uint32_t i = 0; i < sim->departed.n; i++) {
         bool gone = false; /* within the same call of step */
@@ -140,6 +140,21 @@ static int subscribe_present(struct sumo_sim *sim)
     return ask_vehicles(sim, &sim->fresh);
 }
 
+/* To all that depart from now on, or to none. */
+static int follow_vehicles(struct sumo_sim *sim, bool yes)
+{
+    struct traci_in answer;
+    uint8_t variables[SUMO_VEHICLE_VARS];
+    uint8_t n = variables_of(yes ? sim->wants.vehicle_vars : 0, vehicle_variables,
+                             sizeof(vehicle_variables), variables);
+    sumo_message(sim);
+    traci_subscribe(&sim->out, TRACI_SUBSCRIBE_VEHICLE, "", variables, n);
+    int rc = sumo_ask(sim, &answer);
+    if (rc == 0 && traci_in_status(&answer).result != 0)
+        rc = sumo_malformed(sim);
+    return rc;
+}
+
 /* In a simulation that has no subscriptions. */
 int sumo_subscribe_again(struct sumo_sim *sim)
 {
@@ -151,6 +166,8 @@ int sumo_subscribe_again(struct sumo_sim *sim)
     int rc = sumo_ask(sim, &answer);
     if (rc == 0)
         rc = take_answers(sim, &answer, n);
+    if (rc == 0 && sim->wants.vehicle_vars && sim->transport->extended)
+        rc = follow_vehicles(sim, true);
     if (rc == 0 && sim->wants.vehicle_vars)
         rc = subscribe_present(sim);
     return rc ? rc : sumo_view_end(sim);
@@ -171,7 +188,9 @@ static int unsubscribe(struct sumo_sim *sim)
     for (uint32_t i = 0; w->vehicle_vars && i < sim->columns.n; i++)
         traci_subscribe(&sim->out, TRACI_SUBSCRIBE_VEHICLE,
                         sim->vehicles.name[sim->columns.vehicle[i]], NULL, 0);
-    return sumo_ask(sim, &answer);
+    int rc = sumo_ask(sim, &answer);
+    return rc == 0 && w->vehicle_vars && sim->transport->extended ? follow_vehicles(sim, false)
+                                                                  : rc;
 }
 
 static int copy_numbers(struct sumo_sim *sim, const char *what, const uint32_t *from, uint32_t n,

@@ -131,21 +131,6 @@ static int start(struct sumo_sim *sim, uint64_t deadline_ms)
     return rc;
 }
 
-static int wait_for(struct sumo_sim *sim, short events, uint64_t deadline_ms)
-{
-    for (;;) {
-        struct pollfd ready = {.fd = sim->socket, .events = events};
-        uint64_t now = sumo_now_ms();
-        int n = now < deadline_ms ? poll(&ready, 1, (int)(deadline_ms - now)) : 0;
-        if (n > 0)
-            return 0;
-        if (n == 0)
-            return RTC_E_TIMEOUT;
-        if (errno != EINTR)
-            return RTC_E_OS;
-    }
-}
-
 static int send_out(struct sumo_sim *sim)
 {
     uint64_t deadline_ms = sumo_now_ms() + sim->options.step_timeout_ms;
@@ -155,7 +140,7 @@ static int send_out(struct sumo_sim *sim)
             sent += (size_t)n;
         else if (errno != EINTR && errno != EAGAIN)
             return sumo_dead(sim, RTC_E_CRASHED, "when it was to be asked");
-        else if (errno == EAGAIN && wait_for(sim, POLLOUT, deadline_ms) != 0)
+        else if (errno == EAGAIN && sumo_wait_fd(sim->socket, POLLOUT, deadline_ms) != 0)
             return sumo_stuck(sim, "taking a message", sim->options.step_timeout_ms);
     }
     return 0;
@@ -172,7 +157,7 @@ static int read_some(struct sumo_sim *sim, uint64_t deadline_ms)
         }
         if (n == 0 || (errno != EINTR && errno != EAGAIN))
             return RTC_E_CRASHED;
-        int rc = errno == EAGAIN ? wait_for(sim, POLLIN, deadline_ms) : 0;
+        int rc = errno == EAGAIN ? sumo_wait_fd(sim->socket, POLLIN, deadline_ms) : 0;
         if (rc != 0)
             return rc;
     }

@@ -84,6 +84,35 @@ void traci_text(struct traci_out *out, const char *text)
     traci_string(out, text, strlen(text));
 }
 
+void traci_put_i32(struct traci_out *out, int32_t value)
+{
+    traci_u8(out, TRACI_INT);
+    traci_i32(out, value);
+}
+
+void traci_put_f64(struct traci_out *out, double value)
+{
+    traci_u8(out, TRACI_DOUBLE);
+    traci_f64(out, value);
+}
+
+void traci_put_string(struct traci_out *out, const char *text, size_t size)
+{
+    traci_u8(out, TRACI_STRING);
+    traci_string(out, text, size);
+}
+
+void traci_put_text(struct traci_out *out, const char *text)
+{
+    traci_put_string(out, text, strlen(text));
+}
+
+void traci_put_compound(struct traci_out *out, uint32_t n)
+{
+    traci_u8(out, TRACI_COMPOUND);
+    traci_i32(out, (int32_t)n);
+}
+
 /* Always in the long form, whose length can be filled in afterwards. */
 size_t traci_begin(struct traci_out *out, uint8_t command)
 {

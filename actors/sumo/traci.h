@@ -56,6 +56,7 @@ enum traci_variable { /* those that are not in the maps of sim.h */
                       TRACI_LINKS = 0x27,
                       TRACI_PROGRAMS = 0x2b,
                       TRACI_SET_LOGIC = 0x2c,
+                      TRACI_LANE_LINKS = 0x33,
                       TRACI_SPEED = 0x40,
                       TRACI_MAX_SPEED = 0x41,
                       TRACI_LENGTH = 0x44,
@@ -102,6 +103,12 @@ void traci_subscribe(struct traci_out *out, uint8_t command, const char *id,
                      const uint8_t *variables, uint8_t n);
 void traci_step(struct traci_out *out, double until);
 void traci_load(struct traci_out *out, const char *const *arguments, uint32_t n);
+/* With their type before them, and the beginning of a compound of n of them. */
+void traci_put_i32(struct traci_out *out, int32_t value);
+void traci_put_f64(struct traci_out *out, double value);
+void traci_put_string(struct traci_out *out, const char *text, size_t size);
+void traci_put_text(struct traci_out *out, const char *text);
+void traci_put_compound(struct traci_out *out, uint32_t n);
 void traci_status(struct traci_out *out, uint8_t command, uint8_t result, const char *text);
 
 /* ---- Reading ---- */

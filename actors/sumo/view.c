@@ -107,16 +107,16 @@ static bool take_simulation(struct sumo_sim *sim, uint8_t variable, uint8_t type
     struct sumo_counters *c = &sim->view.counters;
     switch (variable) {
     case TRACI_TIME: sim->view.time = traci_in_number(in, type); return true;
-    case TRACI_LOADED: c->loaded = (int32_t)traci_in_number(in, type); return true;
-    case TRACI_DEPARTED: c->departed = (int32_t)traci_in_number(in, type); return true;
-    case TRACI_ARRIVED: c->arrived = (int32_t)traci_in_number(in, type); return true;
+    case TRACI_LOADED: c->loaded += (int32_t)traci_in_number(in, type); return true;
+    case TRACI_DEPARTED: c->departed += (int32_t)traci_in_number(in, type); return true;
+    case TRACI_ARRIVED: c->arrived += (int32_t)traci_in_number(in, type); return true;
     case TRACI_TELEPORTS_BEGUN:
-        c->teleports_begun = (int32_t)traci_in_number(in, type);
+        c->teleports_begun += (int32_t)traci_in_number(in, type);
         return true;
     case TRACI_TELEPORTS_ENDED:
-        c->teleports_ended = (int32_t)traci_in_number(in, type);
+        c->teleports_ended += (int32_t)traci_in_number(in, type);
         return true;
-    case TRACI_COLLISIONS: c->collisions = (int32_t)traci_in_number(in, type); return true;
+    case TRACI_COLLISIONS: c->collisions += (int32_t)traci_in_number(in, type); return true;
     case TRACI_MIN_EXPECTED: c->min_expected = (int32_t)traci_in_number(in, type); return true;
     case TRACI_DEPARTED_IDS: return take_vehicles(sim, in, &sim->departed);
     case TRACI_ARRIVED_IDS: return take_vehicles(sim, in, &sim->arrived);

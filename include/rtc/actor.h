@@ -1,12 +1,46 @@
-/* rtc/actor.h: actors, state with methods, in a process of their own. Conventions as in rtc/rtc.h.
+/* rtc/actor.h: actors, state with methods, in a process of their own, or many in one. Conventions as
+ * in rtc/rtc.h.
  *
  * An actor runs one call at a time (or as many as its options say). The calls of one caller process
  * to one actor run in the order they were made, whatever happens in between. A handle is a small
  * value to copy and to pass as an argument; each one that a function of this file hands out is
  * released once. With the last handle, wherever it is, the actor ends, unless it is detached.
  *
+ * An actor with `save` answers a call when the state that it made is saved, and a call that is made
+ * again after a crash changes the state once. That holds for its state and its answers. What its
+ * methods do to others (calls, submits, puts, files) leaves at once, and is done again when a method
+ * whose state was not saved runs again: let the answer say what is to be done, or give others a number
+ * by which they know it again, from the state or the arguments. An answer is kept until its caller
+ * has called again; of callers that fell silent as far as there is room: 512 KiB with the state, and
+ * the 4,096 that called last.
+ *
  * What happened to a call whose actor died is told by its failure: RTC_E_ACTOR_DEAD with
- * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN. */
+ * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN.
+ *
+ * Light actors (options.isolation = RTC_LIGHT) are the same classes, and many share a host: a process
+ * with a thread for each core, one for each job and kind of needs. One costs some 200 bytes beside its
+ * state, a call between two of one host less than a microsecond. What is different:
+ *   - A method does not wait. rtc_get(), rtc_wait(), rtc_next(), rtc_actor_ready() and the like of
+ *     what is not there yet are RTC_E_UNSUPPORTED at once (rtc_get() and rtc_wait() with timeout 0 are
+ *     RTC_E_TIMEOUT, as ever); rtc_then() goes on in a turn of this actor, never beside its methods.
+ *     A method that computes for long holds up others of its host.
+ *   - The reference of a call to another light actor of its host is for this actor alone, with
+ *     rtc_then() (once), rtc_get(), rtc_failure_of(), rtc_retain() and rtc_release(): it is no
+ *     argument. References as arguments of such a call have to be there already.
+ *   - Those that a light actor creates live in its own host.
+ *   - A crash ends the host and all actors in it: their calls fail and their monitors are told with
+ *     that cause. rtc_actor_create() then makes another host.
+ *   - One with a name has a host of its own, which those that it creates share. The head knows it as a
+ *     process actor: get_if_exists, detached, max_restarts, call_retries, links and counted handles are
+ *     as there. The next three points are about those without a name.
+ *   - They do not start again by themselves, and are linked only with others of their host.
+ *   - Their handles are counted where the actor was created, in its host, and where rtc_actor_retain()
+ *     was called, which waits for the host. One that went to another process by an argument, a result
+ *     or an object lives until it is stopped or killed, or its job ends. A process that dies, and a
+ *     light actor that is killed, take back no handles; a second release is found only in the host.
+ *   - mailbox: messages that wait in it, from all callers of its host; 0 = 1,024. Who sends to a full
+ *     one is not run until it is half empty, or is refused (mailbox_fail).
+ *   - None has threads, groups of methods, save and load, or options.stream: RTC_E_UNSUPPORTED. */
 #ifndef RTC_ACTOR_H
 #define RTC_ACTOR_H
 
@@ -79,7 +113,10 @@ typedef struct rtc_actor {
     uint32_t pad;
 } rtc_actor;
 
-enum rtc_isolation { RTC_PROCESS, RTC_LIGHT };
+enum rtc_isolation {
+    RTC_PROCESS, /* a process of its own */
+    RTC_LIGHT    /* shares one: see above */
+};
 
 /* All zero is the default. */
 struct rtc_actor_options {
@@ -91,7 +128,7 @@ struct rtc_actor_options {
     int max_restarts;    /* after crashes; 0 = none, RTC_RETRY_FOREVER */
     int call_retries;    /* of calls in flight at a crash: 0 = at most once, n = at
                             least once, with `save` exactly once */
-    uint32_t mailbox;    /* calls waiting at most, of each caller; 0 = 65,536 */
+    uint32_t mailbox;    /* calls waiting at most, of each caller; 0 = 65,536 (light: above) */
     bool mailbox_fail;   /* a full one refuses with RTC_E_AGAIN; else callers wait */
     uint32_t threads;    /* calls at a time; 0 = 1 */
     uint32_t save_every; /* calls; 0 = 1 where the class has `save` */
@@ -101,7 +138,9 @@ struct rtc_actor_options {
 };
 /* Creates an actor and gives its handle at once; its constructor runs when there is room for it.
  * args are those of `init`. Blocks, errors: as rtc_submit(); RTC_E_UNKNOWN_ACTOR. A constructor
- * that fails, or a name that is taken, is told by rtc_actor_ready() and by every call. */
+ * that fails, or a name that is taken, is told by rtc_actor_ready() and by every call.
+ * The first light actor waits for the process of its host, and now and then one for an answer of it.
+ * Errors: RTC_E_UNSUPPORTED an option that a light actor cannot have. */
 int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *args,
                      const struct rtc_actor_options *options, rtc_actor *ret_actor);
 /* Waits until the constructor is done.
@@ -178,7 +217,9 @@ struct rtc_call_options {
  * told). Blocks: while the mailbox is full (of this process's own calls), at most
  * options->submit_timeout. Errors: those of rtc_submit(); RTC_E_UNKNOWN_METHOD where the class is
  * known here; RTC_E_ACTOR_DEAD. An actor of one thread that gets the result of a call which waits
- * for itself, or for others that wait for it, is told RTC_E_DEADLOCK by rtc_get(), with the cycle.
+ * for itself, or for others that wait for it, is told RTC_E_DEADLOCK by rtc_get(), with the cycle;
+ * by rtc_wait() when that is certain: it has no timeout, of its references more are results of such
+ * actors than it can do without, and no wait or call of the cycle has a timeout or deadline.
  * A result that is passed to a task before it is there makes rtc_submit() wait for it. */
 int rtc_actor_call(struct rtc *rtc, rtc_actor actor, const char *method,
                    const struct rtc_args *args, const struct rtc_call_options *options,

@@ -8,7 +8,16 @@
  *
  * Every member makes the same calls in the same order, with the same count, dtype and so on; a call
  * returns when this member's part of it is done. Results are the same bits on all members and in
- * each run: elements are combined in the order of ranks, f16 and bf16 in f32 and rounded once.
+ * each run, wherever members are: elements are combined in the order of ranks, f16 and bf16 in f32 and
+ * rounded once.
+ *
+ * Members are processes of any hosts of the cluster. On each host they share memory; between hosts the
+ * member of the lowest rank there, its leader, speaks for the others, over the connections that the
+ * nodes have with each other, or by way of the head. What was reduced so far goes from each run of
+ * neighbouring ranks of one host to the next, f16 and bf16 in f32: so give neighbouring ranks to one
+ * host. Then two hosts send each other the data of an all-reduce once, each of more hosts sends it
+ * twice. What is large is in the hosts' object stores on its way: some 8 MiB of a group at a time.
+ * Members of several hosts leave their group before they shut down the handle that they joined with.
  *
  * A group that failed is broken for all and for ever: when a member dies, leaves while it is needed,
  * aborts or does not come in time, the calls of all others end with a sentence that names it, and so
@@ -16,10 +25,11 @@
  * higher epoch. What the buffers hold after a failed call is not said.
  *
  * Thread: any thread may join; one thread at a time may be inside a call with a group, but for
- * rtc_group_abort(). A group may outlive its struct rtc. A task that ends without leaving keeps the
- * others waiting until their timeouts, as long as its process lives.
- *
- * Now members are processes of one host, with buffers in its memory. */
+ * rtc_group_abort(). A group whose members are all on one host may outlive its struct rtc. A task that
+ * ends without leaving keeps the others waiting until their timeouts, as long as its process lives.
+ * A member of another host is found dead within a second; one whose host is lost when the head says so,
+ * 10 s later: a timeout that is shorter names it as one who did not come. Buffers are in the memory of
+ * the host. */
 #ifndef RTC_GROUP_H
 #define RTC_GROUP_H
 
@@ -43,8 +53,8 @@ enum rtc_reduction { RTC_SUM, RTC_MEAN, RTC_MAX }; /* RTC_MAX: of a NaN and a nu
  * Ownership: *ret_group is ended with rtc_group_leave().
  * Blocks: at most timeout.
  * Errors: RTC_E_TIMEOUT, naming who did not come; RTC_E_EXISTS another process has the rank;
- * RTC_E_INVALID another size than that of rank 0; RTC_E_UNSUPPORTED the members are on different
- * hosts; RTC_E_OS. */
+ * RTC_E_INVALID another size than that of rank 0; RTC_E_VERSION rank 0 has another version of rtc;
+ * RTC_E_OS. */
 int rtc_group_join(struct rtc *rtc, const char *name, uint32_t rank, uint32_t size, int64_t timeout,
                    struct rtc_group **ret_group);
 /* Gives a member up, and sets *group to NULL. Calls that all have entered are not disturbed; others
@@ -58,7 +68,8 @@ uint64_t rtc_group_epoch(const struct rtc_group *group);
 /* The operations. Buffers are aligned as their elements; they are the same or do not overlap.
  * Blocks: until all members have come, and their data; at most timeout, which breaks the group.
  * Errors, of all of them: RTC_E_CRASHED a member died; RTC_E_TIMEOUT; RTC_E_CANCELLED a member left,
- * aborted or ran into its timeout; RTC_E_INVALID two members made different calls (that breaks the
+ * aborted, ran into its timeout, or cannot speak with other hosts (its daemon is gone, its object store
+ * is full); RTC_E_INVALID two members made different calls (that breaks the
  * group), or the arguments cannot be (that does not, but the others wait); RTC_E_BUSY another thread
  * is in a call with the group; RTC_E_CLOSED; RTC_E_FORKED. */
 

@@ -54,6 +54,14 @@ int rtc_placement_create(struct rtc *rtc, const struct rtc_bundle *bundles, size
  * RTC_E_NOT_FOUND, RTC_E_CANCELLED it was removed, before or meanwhile. */
 int rtc_placement_wait(struct rtc *rtc, rtc_placement placement, int64_t timeout);
 
+/* A reference that is ready when all bundles were reserved: for rtc_wait(), rtc_then(), or as an
+ * argument of a task, which then waits for it. Its value is the handle, as bytes. It fails with what
+ * rtc_placement_wait() says: RTC_E_INFEASIBLE, RTC_E_CANCELLED when the group was removed, before or
+ * meanwhile. What becomes of the group later does not change it. Ownership: *ret_ref is to be
+ * released. Blocks: as rtc_submit(). Errors: RTC_E_NOT_FOUND this process has removed it; those of
+ * rtc_submit(). */
+int rtc_placement_ready_ref(struct rtc *rtc, rtc_placement placement, rtc_ref *ret_ref);
+
 enum rtc_placement_state {
     RTC_PLACEMENT_PENDING, /* not all of its bundles are reserved: none is, or a node was lost */
     RTC_PLACEMENT_READY

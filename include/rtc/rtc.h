@@ -283,7 +283,8 @@ int rtc_get_f64(struct rtc *rtc, rtc_ref ref, int64_t timeout, double *ret_x);
 /* Waits until num_ready of the n are done or failed. Writes the indices of ready ones, in the order
  * of refs, to ret_ready (room for num_ready) and their count to ret_n; also with RTC_E_TIMEOUT.
  * Blocks: at most timeout.
- * Errors: RTC_E_TIMEOUT; RTC_E_INVALID a duplicate, or num_ready > n. n = 0 is fine. */
+ * Errors: RTC_E_TIMEOUT; RTC_E_INVALID a duplicate, or num_ready > n; RTC_E_DEADLOCK in an actor that
+ * would wait for itself (rtc/actor.h). n = 0 is fine. */
 int rtc_wait(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready, int64_t timeout,
              size_t *ret_ready, size_t *ret_n);
 

@@ -88,6 +88,10 @@ struct rtc_value {
 then value; when building */
         rtc_ref ref;
         struct {
+            rtc_ref host;
+            uint64_t light;
+        } actor; /* REF that is a handle: rtc_of_actor(), rtc_value_actor() */
+        struct {
             const void *at;
             size_t size;
             uint32_t n;

@@ -15,6 +15,7 @@
 
 #include "runtime/base/map.h"
 #include "runtime/client/client.h"
+#include "runtime/client/light.h"
 #include "runtime/client/route.h"
 #include "runtime/wire/actor.h"
 
@@ -57,6 +58,7 @@ struct actor {
     bool dead;                       /* for good: `cause` */
     bool pinned;                     /* its handle is kept because calls are under way */
     bool mailbox_fail;
+    bool light;                      /* a named light one: what its process took may not have begun */
     bool get_if_exists;
     bool pumping;
     bool crowded;                    /* it waits in rtc->actors->crowd */
@@ -71,6 +73,7 @@ struct actor {
     uint64_t order;        /* of the last call sent to this incarnation */
     uint64_t where, watch; /* requests under way; 0 = none */
     struct calls queue, flight;
+    uint32_t pass, n_awaited, stuck; /* circle.c: in which pass, how many; in which wait */
     struct actor *held_next, *crowd_next;
     struct rtci_cause cause; /* of the last end */
 };
@@ -155,6 +158,17 @@ const char *rtci_actor_title(const struct actor *actor, char *out, size_t size);
 int rtci_actor_dead(const struct actor *actor);
 void rtci_cause_text(const struct rtci_cause *cause, char *out, size_t size);
 
+/* ---- actor_call.c ---- */
+/* A call with the lock held; `flags`: RTCI_SPEC_*. ret_ref NULL: quiet. */
+int rtci_actor_call_locked(struct rtc *rtc, rtc_actor handle, const char *method,
+                           const struct rtc_args *args, uint16_t flags,
+                           rtc_ref *ret_ref) RTCI_MUST_USE;
+
+/* ---- actor_life.c ---- */
+int rtci_actor_create_locked(struct rtc *rtc, const char *name, const struct rtc_args *args,
+                             const struct rtc_actor_options *options,
+                             rtc_actor *ret_actor) RTCI_MUST_USE;
+
 /* ---- actor_flight.c: sending, answers, ends ---- */
 /* Sends what can be sent of the actor's queue. */
 void rtci_actor_pump(struct rtc *rtc, struct actor *actor);
@@ -186,7 +200,6 @@ void rtci_result_set(struct rtc *rtc, struct slot *slot, const struct rtci_done 
                      const struct rtci_resolved *row, rtc_ref ref, struct rtci_peer *peer);
 void rtci_stream_add(struct rtc *rtc, struct call *call, const struct rtci_done *done);
 
-void rtci_call_sent(struct rtc *rtc, const struct call *call);
 
 /* ---- actor_monitor.c ---- */
 void rtci_monitors_repeat(struct rtc *rtc);
@@ -202,7 +215,14 @@ enum rtci_note {
     RTCI_NOTE_HELD = 1, /* refs[0] is held now */
     RTCI_NOTE_READ,     /* of the stream of call refs[0], some values were read */
     RTCI_NOTE_WAITS,    /* whoever made call refs[0] waits for it, through those that are named */
+    RTCI_NOTE_STUCK,    /* … of whom none stops waiting by himself */
+    RTCI_NOTE_GROUP,    /* between two members of a group (exec/bridge.h) */
 };
+
+/* ---- circle.c ---- */
+void rtci_call_sent(struct rtc *rtc, const struct call *call);
+void rtci_circle_note(struct rtc *rtc, const struct rtci_spec *note, enum rtci_note kind,
+                      struct rtci_id first);
 
 static inline struct actor *rtci_actor_meant(struct actor *actor)
 {
@@ -214,7 +234,8 @@ static inline rtc_actor rtci_actor_handle(struct rtci_id id)
 }
 static inline struct rtci_id rtci_actor_id(rtc_actor actor)
 {
-    return (struct rtci_id){actor.seq, actor.client, 0};
+    /* Of a light one: its host's. */
+    return (struct rtci_id){actor.pad ? actor.seq & RTCI_LIGHT_SEQ_MAX : actor.seq, actor.client, 0};
 }
 
 #endif

@@ -14,6 +14,9 @@ struct request_call {
     uint16_t flags;
     uint64_t deadline_ns;        /* 0 = none */
     uint64_t submit_deadline_ns; /* mailbox or ring full */
+    uint64_t light;              /* of the host that is called: for whom; 0 = itself */
+    uint32_t mailbox;            /* … of a light one that is created */
+    bool mailbox_fail;
     bool stream, quiet;
 };
 
@@ -97,12 +100,6 @@ static int new_stream(struct rtc *rtc, struct call *call)
 
 /* ---- The record ---- */
 
-static uint64_t method_hash(const struct actor *actor, const char *method, int at)
-{
-    return actor->def ? rtci_method_hash(actor->def, at)
-                      : rtci_function_hash(method, strlen(method));
-}
-
 static void write_spec(struct rtc *rtc, struct call *call, const struct request_call *want,
                        uint64_t function, const struct task_plan *task)
 {
@@ -116,6 +113,10 @@ static void write_spec(struct rtc *rtc, struct call *call, const struct request_
                                      .n_returns = (uint16_t)want->returns,
                                      .flags = want->flags,
                                      .deadline_ns = want->deadline_ns,
+                                     .priority = (int32_t)(want->mailbox & INT32_MAX),
+                                     .depth = want->mailbox_fail,
+                                     .slot = (uint32_t)want->light,
+                                     .job = (uint32_t)(want->light >> 32),
                                      .n_refs = task->n_refs,
                                      .n_args = (uint32_t)task->n_args,
                                      .data_size = (uint32_t)task->data_size,
@@ -186,11 +187,13 @@ static int enqueue(struct rtc *rtc, struct actor *actor, const struct request_ca
 static int plan_and_enqueue(struct rtc *rtc, struct actor *actor, const struct request_call *want,
                             int method, rtc_ref *ret_refs)
 {
-    const struct rtc_method_def *def = actor->def ? &actor->def->methods[method] : NULL;
-    uint64_t function = method_hash(actor, want->method, method);
+    bool known = actor->def && !want->light; /* the class of a light one is its host's business */
+    const struct rtc_method_def *def = known ? &actor->def->methods[method] : NULL;
+    uint64_t function = known ? rtci_method_hash(actor->def, method)
+                              : rtci_function_hash(want->method, strlen(want->method));
     const struct rtc_args *a = want->args;
     const char *name = def ? def->name : NULL;
-    struct task_plan task = {.n_args = a->n, .may_wait = true};
+    struct task_plan task = {.n_args = a->n, .may_wait = true, .to = actor->id};
     if (RTCI_LIKELY(rtci_args_scalar(a))) {
         task.data_size = a->n * RTCI_SCALAR_SIZE;
         return enqueue(rtc, actor, want, function, name, &task, ret_refs);
@@ -219,7 +222,8 @@ static int mailbox_full(const struct actor *actor, bool refused)
 
 static int wait_for_room(struct rtc *rtc, struct actor *actor, uint64_t deadline_ns)
 {
-    bool counted = rtc->self.client && rtci_id_equal(actor->id, rtc->self);
+    bool counted = (rtc->self.client && rtci_id_equal(actor->id, rtc->self)) ||
+                   (rtc->light && rtc->light->inside());
     while (actor->queue.n + actor->flight.n >= actor->mailbox && !actor->dead) {
         if (actor->mailbox_fail || deadline_ns == 0 || counted)
             return mailbox_full(actor, actor->mailbox_fail || counted);
@@ -235,7 +239,7 @@ static int wait_for_room(struct rtc *rtc, struct actor *actor, uint64_t deadline
 
 static int check_method(const struct actor *actor, const struct request_call *want, int *ret_method)
 {
-    if (!actor->def)
+    if (!actor->def || want->light)
         return 0;
     int method = rtci_method_of(actor->def, want->method);
     if (method < 0)
@@ -248,11 +252,17 @@ static int check_method(const struct actor *actor, const struct request_call *wa
                : 0;
 }
 
-static int call_locked(struct rtc *rtc, rtc_actor handle, const struct request_call *want,
+static int call_locked(struct rtc *rtc, rtc_actor handle, struct request_call *want,
                        rtc_ref *ret_refs)
 {
     struct actor *actor;
     int method = 0;
+    want->light = rtci_light_of(handle);
+    if (RTCI_UNLIKELY(want->light && want->stream))
+        return rtci_error(
+            RTC_E_UNSUPPORTED,
+            "a light actor does not yield values (options.stream): let it answer with "
+            "a list, or make it a process actor");
     RTCI_TRY(rtci_actor_of(rtc, handle, &actor));
     RTCI_TRY(check_method(actor, want, &method));
     if (RTCI_UNLIKELY(actor->queue.n + actor->flight.n >= actor->mailbox))
@@ -260,7 +270,8 @@ static int call_locked(struct rtc *rtc, rtc_actor handle, const struct request_c
     if (RTCI_UNLIKELY(actor->dead))
         return rtci_actor_dead(actor);
     RTCI_TRY(plan_and_enqueue(rtc, actor, want, method, ret_refs));
-    while (RTCI_UNLIKELY(rtc->actors->stuck) && want->submit_deadline_ns) {
+    bool light = rtc->light && rtc->light->inside();
+    while (RTCI_UNLIKELY(rtc->actors->stuck) && want->submit_deadline_ns && !light) {
         int rc = rtci_block(rtc, 0, want->submit_deadline_ns); /* the ring is full */
         if (rc == RTC_E_TIMEOUT)
             break; /* it stands in the queue: that is room enough for one */
@@ -280,19 +291,84 @@ static int check_call(const char *method, const struct rtc_args *args)
     return 0;
 }
 
-int rtc_actor_call_many(struct rtc *rtc, const rtc_actor *actors, size_t n, const char *method,
-                        const struct rtc_args *args, const struct rtc_call_options *options,
-                        rtc_ref *ret_refs)
+int rtci_actor_call_locked(struct rtc *rtc, rtc_actor handle, const char *method,
+                           const struct rtc_args *args, uint16_t flags, rtc_ref *ret_ref)
 {
-    static const struct rtc_args none;
+    struct request_call want = {
+        .method = method,
+        .args = args,
+        .returns = 1,
+        .submit_deadline_ns = UINT64_MAX,
+        .quiet = !ret_ref,
+        .flags = (uint16_t)(RTCI_SPEC_CALL | flags | (ret_ref ? 0 : RTCI_SPEC_QUIET))};
+    return call_locked(rtc, handle, &want, ret_ref);
+}
+
+/* From a light actor: some may be of the same host. */
+static int call_each(struct rtc *rtc, const rtc_actor *actors, size_t n, const char *method,
+                     const struct rtc_args *args, const struct rtc_call_options *options,
+                     rtc_ref *ret_refs)
+{
+    size_t returns = options && options->returns ? options->returns : 1;
+    for (size_t i = 0; i < n; i++) {
+        int rc = rtc_actor_call(rtc, actors[i], method, args, options,
+                                ret_refs ? &ret_refs[i * returns] : NULL);
+        if (rc == 0)
+            continue;
+        rc = rtci_error_within(rc, "actor %zu of %zu", i, n);
+        for (size_t k = 0; ret_refs && k < i * returns; k++)
+            RTCI_IGNORE(rtc_release(rtc, ret_refs[k])); /* those that were called, were */
+        return rc;
+    }
+    return 0;
+}
+
+int rtci_lights_creation(struct rtc *rtc, rtc_actor actor, const struct rtc_args *args,
+                         const struct rtc_actor_options *options)
+{
+    struct request_call want = {.method = "rtc.create",
+                                .args = args,
+                                .returns = 1,
+                                .submit_deadline_ns = UINT64_MAX,
+                                .quiet = true,
+                                .mailbox = options->mailbox,
+                                .mailbox_fail = options->mailbox_fail,
+                                .flags = RTCI_SPEC_CALL | RTCI_SPEC_QUIET};
+    return call_locked(rtc, actor, &want, NULL);
+}
+
+static const struct rtc_args no_args;
+
+/* From a light actor to one of its own host: the fast way, with the caller's mistakes found there.
+ */
+static inline int call_here(struct rtc *rtc, rtc_actor actor, const char *method,
+                            const struct rtc_args *args, const struct rtc_call_options *options,
+                            rtc_ref *ret_refs)
+{
+    if (RTCI_LIKELY(!rtc || !rtc->light || !method))
+        return RTCI_ELSEWHERE;
+    if (args && !args->items && args->n)
+        return RTCI_ELSEWHERE;
+    return rtc->light->call(rtc, actor, method, args ? args : &no_args, options, ret_refs);
+}
+
+static int call_many(struct rtc *rtc, const rtc_actor *actors, size_t n, const char *method,
+                     const struct rtc_args *args, const struct rtc_call_options *options,
+                     rtc_ref *ret_refs)
+{
     struct request_call want;
-    if (!actors && n)
-        return rtci_error(RTC_E_INVALID, "actors is NULL");
     RTCI_TRY(check_call(method, args));
+    for (size_t i = 0; i < n; i++) {
+        if (RTCI_UNLIKELY(actors[i].pad) && strncmp(method, "rtc.", 4) == 0)
+            return rtci_error(RTC_E_UNKNOWN_METHOD,
+                              "a light actor has no method \"%.255s\": names with \"rtc.\" before "
+                              "them are the runtime's own",
+                              method);
+    }
     RTCI_TRY(rtci_enter(rtc));
     int rc = read_options(rtc, options, !ret_refs, &want);
     want.method = method;
-    want.args = args ? args : &none;
+    want.args = args ? args : &no_args;
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = call_locked(rtc, actors[i], &want, ret_refs ? &ret_refs[i * want.returns] : NULL);
         if (rc < 0 && n > 1)
@@ -304,9 +380,23 @@ int rtc_actor_call_many(struct rtc *rtc, const rtc_actor *actors, size_t n, cons
     return rc;
 }
 
+int rtc_actor_call_many(struct rtc *rtc, const rtc_actor *actors, size_t n, const char *method,
+                        const struct rtc_args *args, const struct rtc_call_options *options,
+                        rtc_ref *ret_refs)
+{
+    if (!actors && n)
+        return rtci_error(RTC_E_INVALID, "actors is NULL");
+    if (RTCI_UNLIKELY(rtc && rtc->light && rtc->light->inside()))
+        return call_each(rtc, actors, n, method, args, options, ret_refs);
+    return call_many(rtc, actors, n, method, args, options, ret_refs);
+}
+
 int rtc_actor_call(struct rtc *rtc, rtc_actor actor, const char *method,
                    const struct rtc_args *args, const struct rtc_call_options *options,
                    rtc_ref *ret_refs)
 {
-    return rtc_actor_call_many(rtc, &actor, 1, method, args, options, ret_refs);
+    int here = call_here(rtc, actor, method, args, options, ret_refs);
+    return RTCI_LIKELY(here != RTCI_ELSEWHERE)
+               ? here
+               : call_many(rtc, &actor, 1, method, args, options, ret_refs);
 }

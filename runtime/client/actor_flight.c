@@ -279,8 +279,10 @@ static void on_gone(struct rtc *rtc, const struct rtci_done *done)
         for (struct call *call = actor->flight.first; call; call = call->next) {
             if ((uint16_t)call->incarnation != fail->attempts || call->lost)
                 continue;
+            /* A light actor may have had it in its mailbox. */
+            uint8_t begun = call->spec->slot || actor->light ? RTC_RAN_UNKNOWN : RTC_RAN_YES;
             call->lost = true;
-            call->ran = call->order > done->seq ? RTC_RAN_NO : RTC_RAN_YES;
+            call->ran = call->order > done->seq ? RTC_RAN_NO : begun;
         }
         rtci_actor_watch(rtc, actor);
     }
@@ -290,6 +292,11 @@ void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
 {
     if (done->rec.flags & RTCI_REPLY_GONE) {
         on_gone(rtc, done);
+        return;
+    }
+    if (RTCI_UNLIKELY(done->seq & RTCI_PROBE)) {
+        if (rtc->on_group)
+            rtc->on_group(rtc, &done->rec);
         return;
     }
     struct call *call = done->client == rtc->client ? call_of(rtc, done->seq) : NULL;

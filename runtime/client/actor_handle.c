@@ -92,6 +92,10 @@ int rtc_actor_find(struct rtc *rtc, const char *space, const char *name, int64_t
                           "ret_actor is NULL, or a name is NULL, empty or longer than %d bytes",
                           RTCI_NAME_MAX);
     RTCI_TRY(rtci_enter(rtc));
+    if (timeout != 0 && rtc->light && rtc->light->inside()) {
+        rtci_leave(rtc);
+        return rtci_lights_waits(rtc, "rtc_actor_find() with a timeout");
+    }
     int rc = find_locked(rtc, space && space[0] ? space : rtc->space, name, timeout, ret_actor);
     rtci_leave(rtc);
     return rc;
@@ -99,6 +103,8 @@ int rtc_actor_find(struct rtc *rtc, const char *space, const char *name, int64_t
 
 int rtc_actor_retain(struct rtc *rtc, rtc_actor handle)
 {
+    if (handle.pad)
+        return rtci_lights_order(rtc, handle, "rtc.retain");
     RTCI_TRY(rtci_enter(rtc));
     struct actor *actor;
     int rc = rtci_actor_of(rtc, handle, &actor);
@@ -110,6 +116,8 @@ int rtc_actor_retain(struct rtc *rtc, rtc_actor handle)
 
 int rtc_actor_release(struct rtc *rtc, rtc_actor handle)
 {
+    if (handle.pad)
+        return rtci_lights_order(rtc, handle, "rtc.release");
     RTCI_TRY(rtci_enter(rtc));
     struct actor *actor;
     int rc = rtci_actor_of(rtc, handle, &actor);
@@ -159,6 +167,8 @@ static int end_locked(struct rtc *rtc, rtc_actor handle, bool stop, unsigned fla
 
 int rtc_actor_stop(struct rtc *rtc, rtc_actor actor)
 {
+    if (actor.pad)
+        return rtci_lights_order(rtc, actor, "rtc.stop");
     RTCI_TRY(rtci_enter(rtc));
     int rc = end_locked(rtc, actor, true, 0);
     rtci_leave(rtc);
@@ -169,6 +179,8 @@ int rtc_actor_kill(struct rtc *rtc, rtc_actor actor, unsigned flags)
 {
     if (flags & ~(unsigned)RTC_KILL_RESTART)
         return rtci_error(RTC_E_INVALID, "flags = %u are unknown", flags);
+    if (actor.pad)
+        return rtci_lights_order(rtc, actor, "rtc.kill"); /* none starts again */
     RTCI_TRY(rtci_enter(rtc));
     int rc = end_locked(rtc, actor, false, flags);
     rtci_leave(rtc);
@@ -194,6 +206,8 @@ int rtc_actor_info(struct rtc *rtc, rtc_actor handle, struct rtc_actor_info *ret
 {
     if (!ret_info)
         return rtci_error(RTC_E_INVALID, "ret_info is NULL");
+    if (handle.pad)
+        return rtci_lights_info(rtc, handle, ret_info);
     RTCI_TRY(rtci_enter(rtc));
     struct actor *actor;
     struct request q = {0};
@@ -226,7 +240,9 @@ struct rtc_value rtc_of_actor(rtc_actor actor)
 {
     struct rtc_value v = rtc_nil();
     v.type = RTC_REF;
-    v.as.ref = (rtc_ref){actor.seq, actor.client, RTCI_HANDLE};
+    struct rtci_id id = rtci_actor_id(actor);
+    v.as.actor.host = (rtc_ref){id.seq, id.client, RTCI_HANDLE};
+    v.as.actor.light = rtci_light_of(actor);
     return v;
 }
 
@@ -235,6 +251,6 @@ int rtc_value_actor(const struct rtc_value *value, rtc_actor *ret_actor)
     if (value->type != RTC_REF || value->as.ref.index != RTCI_HANDLE)
         return rtci_error(RTC_E_TYPE, "the value is of type %s, not an actor",
                           rtc_type_name((enum rtc_type)value->type));
-    *ret_actor = rtci_actor_handle(rtci_id_of(value->as.ref));
+    *ret_actor = rtci_light_handle(rtci_id_of(value->as.ref), rtci_value_light(value));
     return 0;
 }

@@ -26,10 +26,6 @@ static int check_names(const struct rtc_actor_options *o)
         return rtci_error(RTC_E_INVALID, "get_if_exists needs a name (options.name)");
     if (o->isolation != RTC_PROCESS && o->isolation != RTC_LIGHT)
         return rtci_error(RTC_E_INVALID, "isolation = %d is unknown", (int)o->isolation);
-    if (o->isolation == RTC_LIGHT)
-        return rtci_error(RTC_E_UNSUPPORTED,
-                          "light actors cannot be created yet: leave options.isolation at "
-                          "RTC_PROCESS");
     if (o->max_restarts < RTC_RETRY_FOREVER || o->call_retries < RTC_RETRY_FOREVER)
         return rtci_error(RTC_E_INVALID,
                           "max_restarts = %d, call_retries = %d: 0 is none, RTC_RETRY_FOREVER no "
@@ -59,6 +55,7 @@ static void write_tail(const struct creation *c, const char *space, uint8_t *at)
         .flags = (c->o->detached ? RTCI_ACTOR_DETACHED : 0) |
                  (c->o->get_if_exists ? RTCI_ACTOR_GET_IF_EXISTS : 0) |
                  (c->o->mailbox_fail ? RTCI_ACTOR_MAILBOX_FAIL : 0) |
+                 (c->o->isolation == RTC_LIGHT ? RTCI_ACTOR_LIGHT : 0) |
                  (saves ? RTCI_ACTOR_SAVES : 0),
         .mailbox = c->o->mailbox,
         .threads = c->o->threads,
@@ -159,15 +156,17 @@ static int check_saves(const struct rtc_actor_def *def, const struct rtc_actor_o
     return 0;
 }
 
-static int create_locked(struct rtc *rtc, const char *name, const struct rtc_args *args,
-                         const struct rtc_actor_options *o, rtc_actor *ret_actor)
+int rtci_actor_create_locked(struct rtc *rtc, const char *name, const struct rtc_args *args,
+                             const struct rtc_actor_options *o, rtc_actor *ret_actor)
 {
-    static const struct rtc_options one_cpu;
+    static const struct rtc_options one_cpu, no_cpu = {.cpus = RTC_NONE};
     struct creation c = {.def = rtci_actor_def_by_name(name), .o = o};
     if (!c.def)
         return RTC_E_UNKNOWN_ACTOR;
     RTCI_TRY(check_saves(c.def, o));
-    const struct rtc_options *needs = o->needs ? o->needs : &one_cpu;
+    const struct rtc_options *needs = o->needs                    ? o->needs
+                                      : o->isolation == RTC_LIGHT ? &no_cpu
+                                                                  : &one_cpu;
     RTCI_TRY(rtci_shape_of(rtc, needs, &c.shape));
     RTCI_TRY(rtci_function_declare(rtc, c.def->name));
     size_t space_len = strlen(o->space && o->space[0] ? o->space : rtc->space);
@@ -183,6 +182,43 @@ static int create_locked(struct rtc *rtc, const char *name, const struct rtc_arg
     return rc;
 }
 
+/* What a light actor cannot be. */
+static int check_light(const struct rtc_actor_def *def, const struct rtc_actor_options *o)
+{
+    const char *what = o->threads > 1    ? "options.threads above 1"
+                       : def->save       ? "`save` in its class"
+                       : o->name         ? NULL /* it has a host of its own */
+                       : o->max_restarts ? "options.max_restarts and no name"
+                       : o->call_retries ? "options.call_retries and no name"
+                                         : NULL;
+    for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name && !what; i++)
+        what = def->methods[i].group ? "groups of methods" : NULL;
+    return what ? rtci_error(RTC_E_UNSUPPORTED,
+                             "actor \"%s\" cannot be a light one with %s: make it a process actor "
+                             "(options.isolation = RTC_PROCESS)",
+                             def->name, what)
+                : 0;
+}
+
+static int create_light(struct rtc *rtc, const char *name, const struct rtc_args *args,
+                        const struct rtc_actor_options *o, rtc_actor *ret_actor)
+{
+    const struct rtc_actor_def *def = rtci_actor_def_by_name(name);
+    if (!def)
+        return RTC_E_UNKNOWN_ACTOR;
+    RTCI_TRY(check_light(def, o));
+    if (rtc && rtc->light && !o->name) {
+        int here = rtc->light->create(rtc, def, args, o, ret_actor);
+        if (here != RTCI_ELSEWHERE)
+            return here;
+    }
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = o->name ? rtci_actor_create_locked(rtc, name, args, o, ret_actor)
+                     : rtci_lights_create(rtc, def, args, o, ret_actor);
+    rtci_leave(rtc);
+    return rc;
+}
+
 int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *args,
                      const struct rtc_actor_options *options, rtc_actor *ret_actor)
 {
@@ -191,13 +227,19 @@ int rtc_actor_create(struct rtc *rtc, const char *actor, const struct rtc_args *
     const struct rtc_actor_options *o = options ? options : &defaults;
     if (!actor || !ret_actor)
         return rtci_error(RTC_E_INVALID, "the name of the actor or ret_actor is NULL");
+    if (strcmp(actor, RTCI_LIGHT_HOST) == 0)
+        return rtci_error(RTC_E_UNKNOWN_ACTOR,
+                          "\"%s\" is the runtime's own: it is made with the first light actor",
+                          actor);
     if (args && !args->items && args->n)
         return rtci_error(RTC_E_INVALID, "args has %zu items, but items is NULL", args->n);
     RTCI_TRY(check_names(o));
     if (o->needs)
         RTCI_TRY(rtci_options_check(o->needs));
+    if (o->isolation == RTC_LIGHT)
+        return create_light(rtc, actor, args ? args : &none, o, ret_actor);
     RTCI_TRY(rtci_enter(rtc));
-    int rc = create_locked(rtc, actor, args ? args : &none, o, ret_actor);
+    int rc = rtci_actor_create_locked(rtc, actor, args ? args : &none, o, ret_actor);
     rtci_leave(rtc);
     return rc;
 }
@@ -219,6 +261,10 @@ static int told(const struct actor *actor)
 
 int rtc_actor_ready(struct rtc *rtc, rtc_actor handle, int64_t timeout)
 {
+    if (rtc && rtc->light && rtc->light->inside())
+        return rtci_lights_waits(rtc, "rtc_actor_ready()");
+    if (handle.pad)
+        return rtci_lights_ready(rtc, handle, timeout);
     RTCI_TRY(rtci_enter(rtc));
     struct actor *actor;
     int rc = rtci_actor_of(rtc, handle, &actor);

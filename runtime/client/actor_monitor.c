@@ -76,6 +76,13 @@ int rtc_monitor(struct rtc *rtc, rtc_actor actor,
 {
     if (!fn)
         return rtci_error(RTC_E_INVALID, "fn is NULL");
+    if (rtc && rtc->light) {
+        int here = rtc->light->monitor(rtc, actor, fn, arg, ret_monitor);
+        if (here != RTCI_ELSEWHERE)
+            return here;
+    }
+    if (actor.pad)
+        return rtci_lights_monitor(rtc, actor, fn, arg, ret_monitor);
     RTCI_TRY(rtci_enter(rtc));
     struct rtci_id id;
     int rc = target_of(rtc, actor, &id);
@@ -110,6 +117,13 @@ static struct monitor *take(struct monitor **at, uint64_t number)
 
 int rtc_demonitor(struct rtc *rtc, uint64_t monitor)
 {
+    if (rtc && rtc->light) {
+        int here = rtc->light->demonitor(rtc, monitor);
+        if (here != RTCI_ELSEWHERE)
+            return here;
+    }
+    if (monitor & RTCI_LIGHT_MONITOR)
+        return rtci_lights_demonitor(rtc, monitor);
     RTCI_TRY(rtci_enter(rtc));
     int rc = 0;
     struct monitor *m = take(&rtc->actors->monitors, monitor);
@@ -135,6 +149,8 @@ int rtc_demonitor(struct rtc *rtc, uint64_t monitor)
 
 static int link_two(struct rtc *rtc, rtc_actor a, rtc_actor b, uint32_t op)
 {
+    if (a.pad || b.pad)
+        return rtci_lights_link(rtc, a, b, op == 1);
     RTCI_TRY(rtci_enter(rtc));
     struct rtci_actor_link link = {.rec = {sizeof(link), RTCI_R_ACTOR_LINK, 0}, .op = op};
     int rc = target_of(rtc, a, &link.a);

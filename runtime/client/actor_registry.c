@@ -111,9 +111,15 @@ const struct rtc_actor_def *rtci_actor_def_by_name(const char *name)
 {
     const char *nearest = NULL;
     size_t best = 0;
+    uint32_t n = 0;
     for (uint32_t i = 0; i < n_classes; i++) {
         if (strcmp(classes[i]->def->name, name) == 0)
             return classes[i]->def;
+    }
+    for (uint32_t i = 0; i < n_classes; i++) {
+        if (strncmp(classes[i]->def->name, "rtc.", 4) == 0)
+            continue; /* the runtime's own */
+        n++;
         size_t like = likeness(name, classes[i]->def->name);
         if (like > best) {
             best = like;
@@ -128,7 +134,7 @@ const struct rtc_actor_def *rtci_actor_def_by_name(const char *name)
         rtci_error(RTC_E_UNKNOWN_ACTOR,
                    "no actor \"%.255s\" is registered in this program (%u are): define it with "
                    "RTC_ACTOR(%.255s, …) or rtc_actor_register() before rtc_init()",
-                   name, n_classes, name);
+                   name, n, name);
     return NULL;
 }
 
@@ -160,9 +166,15 @@ int rtci_method_of(const struct rtc_actor_def *def, const char *name)
     const char *nearest = NULL;
     size_t best = 0;
     for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name; i++) {
-        const char *other = def->methods[i].name;
-        if (other == name || strcmp(other, name) == 0)
+        if (def->methods[i].name == name) /* the same literal, mostly */
             return i;
+    }
+    for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name; i++) {
+        if (strcmp(def->methods[i].name, name) == 0)
+            return i;
+    }
+    for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name; i++) {
+        const char *other = def->methods[i].name;
         size_t like = likeness(name, other);
         if (like > best) {
             best = like;

@@ -1,5 +1,4 @@
-/* Results of calls: values that are objects of the actor's process, streams, waits that would never
- * end. */
+/* Results of calls: values that are objects of the actor's process, streams; and notes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +232,8 @@ static int next_locked(struct rtc *rtc, rtc_ref ref, uint64_t deadline_ns,
         return rtci_error(RTC_E_INVALID, "the reference is not that of a call with options.stream");
     slot->pins++;
     rc = rtci_drain(rtc);
+    if (rtc->light && rtc->light->inside() && !(s->first && rtci_slot_here(&s->first->slot)))
+        rc = rtci_lights_waits(rtc, "rtc_next()");
     while (rc == 0 && !(s->first ? rtci_slot_here(&s->first->slot) : rtci_slot_done(slot)))
         rc = rtci_block(rtc, 0, deadline_ns);
     struct chunk *chunk = s->first;
@@ -267,83 +268,17 @@ int rtc_next(struct rtc *rtc, rtc_ref ref, int64_t timeout, struct rtc_value *re
     return rc;
 }
 
-/* ---- Waits that would never end ----
- *
- * An actor of one thread that waits for the result of a call answers nothing meanwhile. When it
- * begins to wait it tells the one it waits for; whoever waits itself passes that on. What comes
- * back to where it began has gone round a circle. */
-
-static void tell_waits(struct rtc *rtc, struct rtci_id first, const char *path)
-{
-    struct call *call = rtci_call_of(rtc, rtc->waits.seq);
-    char text[504], title[192];
-    if (!call || !call->order || !call->actor->peer)
-        return;
-    rtci_actor_title(call->actor, title, sizeof(title));
-    int n = snprintf(text, sizeof(text), "%s%s%s%s%s", path, path[0] ? " > " : "", title,
-                     call->method ? "." : "", call->method ? call->method : "");
-    if (n > 0 && (size_t)n < sizeof(text)) /* a longer circle than that is not found */
-        rtci_note(rtc, call->actor->peer, RTCI_NOTE_WAITS, call->actor->id, first, text);
-}
-
-int rtci_call_awaited(struct rtc *rtc, struct slot *slot, rtc_ref ref)
-{
-    if (!rtc->self.client || !rtc->self_single || slot->state != SLOT_PENDING ||
-        slot->where != WHERE_INLINE)
-        return 0;
-    struct call *call = slot->u.call;
-    char title[192];
-    if (rtci_id_equal(call->actor->id, rtc->self))
-        return rtci_error(RTC_E_DEADLOCK,
-                          "%s waits for its own call%s%s, which it begins only after this one: it "
-                          "would wait for itself for ever",
-                          rtci_actor_title(call->actor, title, sizeof(title)),
-                          call->method ? " of " : "", call->method ? call->method : "");
-    rtc->waits = rtci_id_of(ref);
-    rtc->waits.index = 0;
-    rtc->deadlock = false;
-    tell_waits(rtc, rtc->waits, "");
-    return 0;
-}
-
-void rtci_call_sent(struct rtc *rtc, const struct call *call)
-{
-    if (RTCI_UNLIKELY(rtc->waits.client && rtc->waits.seq == call->seq))
-        tell_waits(rtc, rtc->waits, "");
-}
-
-int rtci_deadlock_found(struct rtc *rtc, struct slot *slot)
-{
-    (void)slot;
-    rtc->deadlock = false;
-    return rtci_error(RTC_E_DEADLOCK,
-                      "the actor would wait for itself for ever: it waits for %s, which waits for "
-                      "this one",
-                      rtc->actors->cycle);
-}
-
-static void on_waits(struct rtc *rtc, const struct rtci_spec *note, struct rtci_id first)
-{
-    char path[504];
-    if (!rtc->waits.client)
-        return;
-    snprintf(path, sizeof(path), "%.*s", (int)note->data_size, (const char *)rtci_spec_data(note));
-    if (!rtci_id_equal(first, rtc->waits)) {
-        tell_waits(rtc, first, path);
-        return;
-    }
-    rtc->deadlock = true;
-    snprintf(rtc->actors->cycle, sizeof(rtc->actors->cycle), "%s", path);
-    rtc->changes++;
-}
+/* ---- Notes ---- */
 
 void rtci_on_note(struct rtc *rtc, const struct rtci_spec *note)
 {
+    if (note->function == RTCI_NOTE_GROUP && rtc->on_group)
+        rtc->on_group(rtc, &note->rec);
     if (note->n_refs != 1)
         return;
     struct rtci_id id = rtci_spec_refs(note)[0];
-    if (note->function == RTCI_NOTE_WAITS)
-        on_waits(rtc, note, id);
+    if (note->function == RTCI_NOTE_WAITS || note->function == RTCI_NOTE_STUCK)
+        rtci_circle_note(rtc, note, (enum rtci_note)note->function, id);
     else if (note->function == RTCI_NOTE_HELD && rtc->on_held)
         rtc->on_held(rtc, id);
     else if (note->function == RTCI_NOTE_READ && rtc->on_read)

@@ -37,6 +37,8 @@ static void free_monitors(struct monitor *m)
 void rtci_actors_destroy(struct rtc *rtc)
 {
     struct actors *actors = rtc->actors;
+    rtci_light_hosts_free(rtc);
+    rtci_light_news_free(rtc);
     if (!actors)
         return;
     for (uint32_t i = 0; i < actors->n; i++) {
@@ -181,6 +183,10 @@ void rtci_actor_unpin(struct rtc *rtc, struct actor *actor)
 
 const char *rtci_actor_title(const struct actor *actor, char *out, size_t size)
 {
+    if (actor->def && strcmp(actor->def->name, RTCI_LIGHT_HOST) == 0) {
+        snprintf(out, size, "the host of light actors");
+        return out;
+    }
     int n = actor->def ? snprintf(out, size, "actor %.64s", actor->def->name)
                        : snprintf(out, size, "actor %u:%llu", actor->id.client,
                                   (unsigned long long)actor->id.seq);
@@ -343,6 +349,7 @@ static void apply(struct rtc *rtc, struct actor *actor, const struct rtci_actor_
     if (is->status == 0) {
         actor->retries = is->max_task_retries;
         actor->mailbox_fail = is->options & RTCI_ACTOR_MAILBOX_FAIL;
+        actor->light = is->options & RTCI_ACTOR_LIGHT;
         actor->node = is->node;
         if (!actor->def)
             actor->def = rtci_actor_def_by_hash(is->function);

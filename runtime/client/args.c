@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/client/light.h"
+
 static void take_ref(rtc_ref ref, struct arg_plan *arg, struct task_plan *task)
 {
     arg->is_ref = true;
@@ -86,6 +88,20 @@ static int plan_ref(struct rtc *rtc, const char *signature, size_t i, rtc_ref re
     return 0;
 }
 
+static int plan_light(struct rtc *rtc, size_t i, const struct rtc_value *value,
+                      struct arg_plan *arg, struct task_plan *task)
+{
+    int rc = rtci_value_plan(value, &arg->plan);
+    if (rc < 0)
+        return rtci_error_within(rc, "argument %zu", i);
+    rtci_lights_given(rtc, value, task->to);
+    arg->value = value;
+    arg->light = true;
+    task->data_size += arg->plan.size;
+    task->n_refs++;
+    return 0;
+}
+
 int rtci_args_begin(const struct rtc_args *args, struct arg_plan few[RTCI_ARGS_FEW],
                     struct task_plan *task)
 {
@@ -107,9 +123,13 @@ int rtci_args_plan(struct rtc *rtc, const char *signature, const struct rtc_args
     for (size_t i = 0; i < task->n_args; i++) {
         const struct rtc_value *value = &args->items[i];
         struct arg_plan *arg = &task->args[i];
-        arg->is_ref = arg->handle = arg->temporary = false;
+        arg->is_ref = arg->handle = arg->temporary = arg->light = false;
         arg->value = NULL;
         arg->bytes = NULL;
+        if (rtci_value_light(value)) {
+            RTCI_TRY(plan_light(rtc, i, value, arg, task));
+            continue;
+        }
         if (value->type == RTC_REF) {
             RTCI_TRY(plan_ref(rtc, signature, i, value->as.ref, arg, task));
             continue;
@@ -155,6 +175,8 @@ void rtci_args_write(const struct task_plan *task, struct rtci_spec *spec)
             rows[i] = (struct rtci_arg){RTCI_ARG_REF, ref++};
             continue;
         }
+        if (arg->light)
+            refs[ref++] = rtci_id_of(arg->value->as.ref);
         uint32_t size = (uint32_t)arg->plan.size;
         rows[i] = (struct rtci_arg){size, off};
         if (size & 7u)

@@ -12,6 +12,7 @@ struct arg_plan {
     rtc_ref ref;
     bool is_ref;
     bool handle;    /* … of an actor: nothing to wait for */
+    bool light;     /* the handle of a light actor: a value, and a reference to its host beside it */
     bool temporary; /* the reference was made for this task: released when it is submitted */
 };
 struct task_plan {
@@ -20,6 +21,7 @@ struct task_plan {
     uint64_t data_size;
     uint32_t n_refs;
     uint32_t n_temporary;
+    struct rtci_id to; /* a call: the actor */
     bool may_wait; /* a call: references to what is not there yet hold it back, not the caller */
 };
 

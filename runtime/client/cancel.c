@@ -1,4 +1,5 @@
 /* Cancelling tasks, and waiting for acknowledgement. */
+#include "runtime/client/light.h"
 #include "runtime/client/submit.h"
 
 int rtci_cancel_locked(struct rtc *rtc, rtc_ref ref, unsigned flags)
@@ -60,6 +61,8 @@ static int flush_locked(struct rtc *rtc, uint64_t deadline_ns)
 
 int rtc_flush(struct rtc *rtc, int64_t timeout)
 {
+    if (rtc && rtc->light && rtc->light->inside())
+        return rtci_lights_waits(rtc, "rtc_flush()");
     RTCI_TRY(rtci_enter(rtc));
     int rc = flush_locked(rtc, rtci_deadline(timeout));
     rtci_leave(rtc);

@@ -108,12 +108,28 @@ struct queued {
 };
 
 struct actors;
+struct bridge;
 struct host;
 struct rtci_actor_end;
 struct rtci_actor_is;
 struct rtci_actor_down;
+struct rtci_light_hosts;
+struct rtci_light_news;
+struct rtci_light_ops;
 struct rtci_routes;
 struct stream;
+
+/* What an actor's one thread waits for: see circle.c. */
+struct circle {
+    const rtc_ref *refs; /* NULL: for nothing */
+    size_t n, spare;     /* of those it can do without */
+    bool for_ever;       /* no timeout ends it */
+    uint32_t kind;       /* enum rtci_note: how it tells */
+    uint32_t number;     /* of what it tells; of the first word of this wait: */
+    uint32_t begun;
+    uint32_t passes, n_seen;
+    struct rtci_id seen[64]; /* of others, passed on */
+};
 
 struct rtc {
     pthread_mutex_t lock;
@@ -179,16 +195,21 @@ struct rtc {
     uint64_t told;            /* position in the ring behind what is news to the head */
     struct stream *streams;
     bool downs_ready;      /* monitors' callbacks are due */
-    bool deadlock;         /* some wait was found to end never: see struct actor.cycle */
+    bool deadlock;         /* the wait was found to end never: see struct actors.cycle */
     struct host *host;     /* the actor that this process is */
+    const struct rtci_light_ops *light; /* … when it is a host of light actors */
+    struct rtci_light_news *light_news;
+    struct rtci_light_hosts *light_hosts; /* where this process creates light actors */
     struct rtci_id self;   /* … its id; client 0 = none */
     bool self_single;      /* … and runs one call at a time */
     struct rtci_id early_end; /* told to end before it began */
-    struct rtci_id waits;  /* of that: the call that its one thread waits for */
+    struct circle circle;  /* of that: what its one thread waits for */
     void (*on_call)(struct rtc *rtc, const struct rtci_spec *spec);
     void (*on_end)(struct rtc *rtc, const struct rtci_actor_end *end);
     void (*on_read)(struct rtc *rtc, struct rtci_id call, uint32_t n);
     void (*on_held)(struct rtc *rtc, struct rtci_id id);
+    void (*on_group)(struct rtc *rtc, const struct rtci_rec *rec); /* a note, or a probe's answer */
+    struct bridge *bridges; /* of groups whose members are on several hosts */
 
     uint64_t host_seen_ns; /* when the keeper was last seen alive */
     uint32_t client, job, node;
@@ -284,6 +305,9 @@ int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadlin
 int rtci_slot_value(struct rtc *rtc, const struct slot *slot, struct rtc_value *ret_value);
 /* Sets the sentence of a failed slot and returns its code. */
 int rtci_slot_failure(const struct slot *slot);
+/* The same of a failure as such; `what`: "task", "method". */
+int rtci_fail_error(const struct rtci_fail *fail, const char *what);
+void rtci_fail_read(const struct rtci_fail *fail, uint8_t ran, struct rtc_failure *ret_failure);
 /* Done, and its value (or failure) is on this host. */
 static inline bool rtci_slot_here(const struct slot *slot)
 {
@@ -369,9 +393,13 @@ static inline bool rtci_callbacks_due(const struct rtc *rtc)
 {
     return rtc->thens_ready || rtc->progress_ready || rtc->downs_ready;
 }
-/* Around a wait for the result of a call: RTC_E_DEADLOCK when it could never end. */
-int rtci_call_awaited(struct rtc *rtc, struct slot *slot, rtc_ref ref) RTCI_MUST_USE;
-int rtci_deadlock_found(struct rtc *rtc, struct slot *slot);
+/* circle.c. Around a wait of an actor for n references, of which it can do without `spare`:
+ * RTC_E_DEADLOCK when it waits for itself. Later rtc->deadlock says so. `wait`: only if it is certain.
+ */
+int rtci_circle_begin(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t spare, bool for_ever,
+                      bool wait) RTCI_MUST_USE;
+void rtci_circle_end(struct rtc *rtc);
+int rtci_deadlock_found(struct rtc *rtc); /* the sentence */
 /* Of a call that only this process knows: there, and known to the head. */
 int rtci_call_result_ready(struct rtc *rtc, struct slot *slot, rtc_ref ref) RTCI_MUST_USE;
 int rtci_call_cancel(struct rtc *rtc, struct slot *slot) RTCI_MUST_USE;
@@ -388,5 +416,7 @@ void rtci_on_notice(struct rtc *rtc, const struct rtci_notice *notice);
 void rtci_on_progress(struct rtc *rtc, const struct rtci_progress *progress);
 void rtci_thens_end(struct rtc *rtc);
 void rtci_on_done_slot(struct rtc *rtc, rtc_ref ref);
+int rtci_then_locked(struct rtc *rtc, rtc_ref ref,
+                     void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg), void *arg) RTCI_MUST_USE;
 
 #endif

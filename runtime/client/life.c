@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/client/client.h"
 #include "runtime/client/open.h"
 
@@ -29,9 +29,7 @@ uint64_t rtci_fork_generation(void)
 
 uint64_t rtci_now_ns(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * RTCI_NS_PER_S + (uint64_t)t.tv_nsec;
+    return rtci_clock_ns();
 }
 
 uint64_t rtci_deadline(int64_t timeout)

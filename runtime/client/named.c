@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/light.h"
 
 static int ask_named(struct rtc *rtc, uint16_t type, const char *name, rtc_ref ref,
                      uint64_t version, uint32_t flags, uint64_t deadline_ns, struct request *q)
@@ -91,6 +92,10 @@ int rtc_newest(struct rtc *rtc, const char *name, uint64_t newer_than, int64_t t
         return rtci_error(RTC_E_INVALID, "ret_ref is NULL");
     RTCI_TRY(rtci_enter(rtc));
     struct request q = {0};
+    if (timeout != 0 && rtc->light && rtc->light->inside()) {
+        rtci_leave(rtc);
+        return rtci_lights_waits(rtc, "rtc_newest() with a timeout");
+    }
     /* Not waiting is the head's to know: the answer itself takes a moment. */
     uint32_t flags = timeout == 0 ? RTCI_NAMED_NOWAIT : 0;
     uint64_t deadline = timeout == 0 ? UINT64_MAX : rtci_deadline(timeout);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/light.h"
 
 void rtci_on_notice(struct rtc *rtc, const struct rtci_notice *notice)
 {
@@ -121,7 +122,20 @@ int rtc_then(struct rtc *rtc, rtc_ref ref, void (*fn)(struct rtc *rtc, rtc_ref r
 {
     if (!fn)
         return rtci_error(RTC_E_INVALID, "fn is NULL");
+    if (RTCI_UNLIKELY(rtc && rtc->light)) {
+        int here = rtc->light->then(rtc, ref, fn, arg);
+        if (here != RTCI_ELSEWHERE)
+            return here;
+    }
     RTCI_TRY(rtci_enter(rtc));
+    int rc = rtci_then_locked(rtc, ref, fn, arg);
+    rtci_leave(rtc);
+    return rc;
+}
+
+int rtci_then_locked(struct rtc *rtc, rtc_ref ref,
+                     void (*fn)(struct rtc *rtc, rtc_ref ref, void *arg), void *arg)
+{
     int rc = 0;
     struct slot *slot = rtci_find(rtc, ref, true, &rc);
     struct then *then = slot ? calloc(1, sizeof(*then)) : NULL;
@@ -135,7 +149,6 @@ int rtc_then(struct rtc *rtc, rtc_ref ref, void (*fn)(struct rtc *rtc, rtc_ref r
         if (rtci_slot_done(slot))
             rtci_on_done_slot(rtc, ref);
     }
-    rtci_leave(rtc);
     return rc;
 }
 
@@ -173,6 +186,8 @@ int rtc_poll(struct rtc *rtc, int64_t timeout)
     }
     uint64_t deadline = rtci_deadline(timeout), changes = rtc->changes;
     int rc = rtci_drain(rtc);
+    if (rtc->light && rtc->light->inside() && timeout != 0)
+        rc = rtci_lights_waits(rtc, "rtc_poll()");
     while (rc == 0 && rtc->changes == changes && !rtci_callbacks_due(rtc) && timeout != 0)
         rc = rtci_block(rtc, 0, deadline);
     if (rc == RTC_E_TIMEOUT)

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/light.h"
+#include "runtime/client/submit.h"
 #include "runtime/core/core.h"
 #include "runtime/wire/actor.h"
 
@@ -320,6 +322,8 @@ static int wait_locked(struct rtc *rtc, rtc_placement placement, int64_t timeout
 
 int rtc_placement_wait(struct rtc *rtc, rtc_placement placement, int64_t timeout)
 {
+    if (timeout != 0 && rtc && rtc->light && rtc->light->inside())
+        return rtci_lights_waits(rtc, "rtc_placement_wait() with a timeout");
     RTCI_TRY(rtci_enter(rtc));
     const struct rtci_id none = {0};
     int rc = rtci_drain(rtc);
@@ -335,6 +339,35 @@ int rtc_placement_wait(struct rtc *rtc, rtc_placement placement, int64_t timeout
     if (rc == RTC_E_TIMEOUT)
         rc = rtci_error(rc, "the placement group %u:%llu is not ready yet", placement.client,
                         (unsigned long long)placement.seq);
+    rtci_leave(rtc);
+    return rc;
+}
+
+/* A task that nobody runs: the head ends it. It needs nothing, so it is of any bundle. */
+static int ready_ref_locked(struct rtc *rtc, rtc_placement placement, rtc_ref *ret_ref)
+{
+    static const char name[] = "placement_ready";
+    const struct rtc_options options = {.cpus = RTC_NONE, .placement = placement};
+    const struct rtc_value handle = rtc_bytes(&placement, sizeof(placement));
+    const struct rtc_args args = {&handle, 1};
+    struct job job;
+    if (placement.client == 0)
+        return rtci_error(RTC_E_INVALID, "the placement group is \"none\" (all zero)");
+    RTCI_TRY(rtci_job_of(rtc, &options, &job));
+    job.flags |= RTCI_SPEC_READY | RTCI_SPEC_NAMED;
+    job.name = name;
+    job.name_len = sizeof(name) - 1;
+    RTCI_TRY(rtci_submit_one(rtc, &job, &args, ret_ref));
+    rtci_send(rtc);
+    return 0;
+}
+
+int rtc_placement_ready_ref(struct rtc *rtc, rtc_placement placement, rtc_ref *ret_ref)
+{
+    if (!ret_ref)
+        return rtci_error(RTC_E_INVALID, "ret_ref is NULL");
+    RTCI_TRY(rtci_enter(rtc));
+    int rc = ready_ref_locked(rtc, placement, ret_ref);
     rtci_leave(rtc);
     return rc;
 }

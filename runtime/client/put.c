@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/light.h"
 
 static int new_slot(struct rtc *rtc, struct slot **ret_slot, rtc_ref *ret_ref)
 {
@@ -87,6 +88,8 @@ int rtci_put_locked(struct rtc *rtc, const struct rtc_value *value, rtc_ref *ret
     slot->size = plan.size;
     slot->state = SLOT_READY;
     rtci_slots_done(&rtc->slots, ref.seq);
+    if (RTCI_UNLIKELY(plan.n_lights))
+        rtci_lights_given(rtc, value, (struct rtci_id){0});
     if (plan.n_refs) {
         slot->flags |= SLOT_CONTAINS;
         rtci_pin_contained(rtc, slot);

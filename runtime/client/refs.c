@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/light.h"
 
 const void *rtci_slot_bytes(const struct rtc *rtc, const struct slot *slot)
 {
@@ -27,7 +28,7 @@ void rtci_slot_contained(struct rtc *rtc, const struct slot *slot, const struct 
         return;
     const rtc_ref *refs;
     if (value.type == RTC_REF) {
-        *ret_ids = (const struct rtci_id *)(bytes + 8);
+        *ret_ids = (const struct rtci_id *)(bytes + slot->size - sizeof(struct rtci_id));
         *ret_n = 1;
     } else if (rtc_value_refs(&value, &refs, ret_n) == 0) {
         *ret_ids = (const struct rtci_id *)refs;
@@ -215,6 +216,14 @@ struct slot *rtci_find(struct rtc *rtc, rtc_ref ref, bool want, int *ret_rc)
                                       "a call");
         return NULL;
     }
+    if (RTCI_UNLIKELY(ref.client == RTCI_LIGHT_CLIENT)) {
+        *ret_rc = rtci_error(RTC_E_INVALID,
+                             "the reference {%llu,%u,%u} is the result of a call between two light "
+                             "actors: only its caller can use it, with rtc_then(), rtc_get() and "
+                             "rtc_release()",
+                             (unsigned long long)ref.seq, ref.client, ref.index);
+        return NULL;
+    }
     struct rtci_id id = rtci_id_of(ref);
     struct borrowed *b = rtci_borrowed_find(&rtc->borrowed, id);
     if (!b && !(b = rtci_borrowed_add(&rtc->borrowed, id))) {
@@ -331,6 +340,8 @@ int rtci_release_locked(struct rtc *rtc, rtc_ref ref)
 
 int rtc_release(struct rtc *rtc, rtc_ref ref)
 {
+    if (RTCI_UNLIKELY(ref.client == RTCI_LIGHT_CLIENT && rtc && rtc->light))
+        return rtc->light->count(rtc, ref, -1);
     RTCI_TRY(rtci_enter(rtc));
     int rc = rtci_release_locked(rtc, ref);
     rtci_leave(rtc);
@@ -344,7 +355,8 @@ int rtc_release_many(struct rtc *rtc, const rtc_ref *refs, size_t n)
     RTCI_TRY(rtci_enter(rtc));
     int first = 0;
     for (size_t i = 0; i < n; i++) {
-        int rc = rtci_release_locked(rtc, refs[i]);
+        bool light = refs[i].client == RTCI_LIGHT_CLIENT && rtc->light;
+        int rc = light ? rtc->light->count(rtc, refs[i], -1) : rtci_release_locked(rtc, refs[i]);
         if (rc < 0 && first == 0)
             first = rtci_error_within(rc, "reference %zu of %zu", i, n);
     }
@@ -377,6 +389,8 @@ int rtci_retain_locked(struct rtc *rtc, rtc_ref ref)
 
 int rtc_retain(struct rtc *rtc, rtc_ref ref)
 {
+    if (RTCI_UNLIKELY(ref.client == RTCI_LIGHT_CLIENT && rtc && rtc->light))
+        return rtc->light->count(rtc, ref, 1);
     RTCI_TRY(rtci_enter(rtc));
     int rc = rtci_retain_locked(rtc, ref);
     rtci_leave(rtc);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/client/error.h"
+#include "runtime/client/light.h"
 
 /* Walking a list forwards is cheap because each thread remembers where it was in the last one. The
  * memory of a freed list may be reused by another: then the epoch differs and the walk starts over.
@@ -121,10 +122,15 @@ static int view(const uint8_t *data, uint64_t size, struct rtc_value *v)
     case RTC_LIST:
     case RTC_MAP: return view_nested(data, size, v);
     case RTC_REF:
-        if (size != 24)
+        if (size == 24) {
+            memcpy(&v->as.ref, data + 8, sizeof(v->as.ref));
+            return 0;
+        }
+        if (size != RTCI_LIGHT_VALUE)
             return RTC_E_PROTOCOL;
-        memcpy(&v->as.ref, data + 8, sizeof(v->as.ref));
-        return 0;
+        v->as.actor.light = word;
+        memcpy(&v->as.actor.host, data + 16, sizeof(v->as.actor.host));
+        return v->as.ref.index == RTCI_HANDLE && rtci_light_ok(word) ? 0 : RTC_E_PROTOCOL;
     default: return RTC_E_PROTOCOL;
     }
 }

@@ -8,10 +8,11 @@
  *               i64 shape[ndim], padding, data (aligned to 64 from 4 KiB on, else to 8)
  *   list, map   u8 type, u8[3] zero, u32 n_refs, msgpack, padding to 8, struct rtci_id[n_refs]
  *   reference   u8 type, u8[3] zero, u32 1, struct rtci_id
+ *   light actor u8 type, u8[3] zero, u32 1, u64 which, struct rtci_id of its host
  *
  * Inside msgpack an array is ext 1: u8 dtype, u8 ndim, u8 padding, u8[5] zero, i64 shape[ndim],
  * padding, data (aligned to 8 from the start of the value); a reference is ext 2: u32 index into
- * the ids at the end.
+ * the ids at the end, for a light actor then u64 which.
  */
 #ifndef RTCI_CLIENT_VALUE_H
 #define RTCI_CLIENT_VALUE_H
@@ -41,6 +42,7 @@ struct value_plan {
     uint64_t size;   /* bytes */
     uint64_t ids_at; /* where the ids begin; they end the value */
     uint32_t n_refs;
+    uint32_t n_lights; /* of these, handles of light actors */
 };
 /* RTC_E_TYPE, RTC_E_INVALID, RTC_E_TOO_LARGE with a sentence when the value cannot be written. */
 int rtci_value_plan(const struct rtc_value *value, struct value_plan *ret_plan) RTCI_MUST_USE;
@@ -53,6 +55,11 @@ static inline bool rtci_value_is_scalar(const struct rtc_value *value)
     return value->type <= RTC_FLOAT;
 }
 #define RTCI_SCALAR_SIZE 16u
+#define RTCI_LIGHT_VALUE 32u /* bytes of a value that is the handle of a light actor */
+static inline uint64_t rtci_value_light(const struct rtc_value *value)
+{
+    return value->type == RTC_REF && value->as.ref.index == RTCI_HANDLE ? value->as.actor.light : 0;
+}
 static inline void rtci_scalar_write(const struct rtc_value *value, void *dst)
 {
     uint64_t payload = value->type == RTC_NIL    ? 0

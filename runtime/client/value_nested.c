@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/client/error.h"
+#include "runtime/client/light.h"
 #include "runtime/client/value.h"
 
 /* The head of one msgpack item. */
@@ -119,6 +120,18 @@ static bool has_payload(const struct head *h)
     return h->type == RTC_STRING || h->type == RTC_BYTES || h->ext != 0;
 }
 
+/* Of a light actor the number of its host is followed by which one it is. */
+static bool ref_ok(const uint8_t *at, uint64_t size, uint32_t n_ids)
+{
+    uint64_t light;
+    if ((size != 4 && size != 12) || big_endian(at, 4) >= n_ids)
+        return false;
+    if (size == 4)
+        return true;
+    memcpy(&light, at + 4, sizeof(light));
+    return rtci_light_ok(light);
+}
+
 /* Steps over one whole item. Depth is bounded by counting what is still open on a small stack. */
 static int skip(const uint8_t **at_inout, const uint8_t *end, uint32_t n_ids)
 {
@@ -142,7 +155,7 @@ static int skip(const uint8_t **at_inout, const uint8_t *end, uint32_t n_ids)
             struct rtc_array array;
             if (h.ext == RTCI_EXT_ARRAY && rtci_nested_array(at, h.number, &array) < 0)
                 return RTC_E_PROTOCOL;
-            if (h.ext == RTCI_EXT_REF && (h.number != 4 || big_endian(at, 4) >= n_ids))
+            if (h.ext == RTCI_EXT_REF && !ref_ok(at, h.number, n_ids))
                 return RTC_E_PROTOCOL;
             at += h.number;
         } else if (h.type == RTC_LIST || h.type == RTC_MAP) {
@@ -188,12 +201,13 @@ static int ext_value(struct nested_reader *r, const struct head *h, const uint8_
                      struct rtc_value *v)
 {
     if (h->ext == RTCI_EXT_REF) {
-        uint64_t i = h->number == 4 ? big_endian(r->at, 4) : UINT64_MAX;
-        if (i >= r->n_ids)
+        if (!ref_ok(r->at, h->number, r->n_ids))
             return RTC_E_PROTOCOL;
         v->type = RTC_REF;
-        v->as.ref = rtci_ref_of(r->ids[i]);
-        return 0;
+        v->as.ref = rtci_ref_of(r->ids[big_endian(r->at, 4)]);
+        if (h->number == 12)
+            memcpy(&v->as.actor.light, r->at + 4, sizeof(v->as.actor.light));
+        return h->number == 4 || v->as.ref.index == RTCI_HANDLE ? 0 : RTC_E_PROTOCOL;
     }
     if (h->ext != RTCI_EXT_ARRAY)
         return RTC_E_PROTOCOL;

@@ -12,7 +12,7 @@ struct sink {
     uint8_t *base; /* NULL: only measure */
     uint64_t off;
     uint64_t ids_at;
-    uint32_t n_refs;
+    uint32_t n_refs, n_lights;
 };
 
 static int sink_write(void *arg, const char *data, size_t size)
@@ -109,18 +109,29 @@ static int pack_array(struct sink *s, const struct rtc_value *v)
     return 0;
 }
 
-static int pack_ref(struct sink *s, rtc_ref ref)
+static int pack_ref(struct sink *s, const struct rtc_value *v)
 {
+    rtc_ref ref = v->as.ref;
+    uint64_t light = rtci_value_light(v);
     if (ref.client == 0)
         return rtci_error(RTC_E_INVALID, "the value contains the reference \"none\" (all zero)");
     uint32_t i = s->n_refs++;
-    uint8_t item[6] = {
-        0xd6, RTCI_EXT_REF, (uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+    uint8_t number[4] = {(uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+    uint8_t item[2] = {0xd6, RTCI_EXT_REF}, long_item[3] = {0xc7, 12, RTCI_EXT_REF};
     if (s->base) {
         struct rtci_id id = rtci_id_of(ref);
         memcpy(s->base + s->ids_at + i * sizeof(id), &id, sizeof(id));
     }
-    return sink_write(s, (const char *)item, sizeof(item));
+    if (light)
+        sink_write(s, (const char *)long_item, sizeof(long_item));
+    else
+        sink_write(s, (const char *)item, sizeof(item));
+    sink_write(s, (const char *)number, sizeof(number));
+    if (light) {
+        sink_write(s, (const char *)&light, sizeof(light));
+        s->n_lights++;
+    }
+    return 0;
 }
 
 static int pack_packed(struct sink *s, msgpack_packer *pk, const struct rtc_value *v, int depth)
@@ -189,7 +200,7 @@ static int pack_item(struct sink *s, msgpack_packer *pk, const struct rtc_value 
     case RTC_ARRAY: return pack_array(s, v);
     case RTC_LIST:
     case RTC_MAP: return pack_items(s, pk, v, depth);
-    case RTC_REF: return pack_ref(s, v->as.ref);
+    case RTC_REF: return pack_ref(s, v);
     default: return rtci_error(RTC_E_TYPE, "a value has the unknown type %u", v->type);
     }
 }
@@ -247,7 +258,11 @@ static int emit(struct sink *s, const struct rtc_value *v)
         word |= 1ull << 32;
         sink_write(s, (const char *)&word, 8);
         s->n_refs = 1;
-        s->ids_at = 8;
+        if (rtci_value_light(v)) {
+            sink_write(s, (const char *)&v->as.actor.light, sizeof(v->as.actor.light));
+            s->n_lights = 1;
+        }
+        s->ids_at = s->off;
         return sink_write(s, (const char *)&v->as.ref, sizeof(v->as.ref));
     case RTC_LIST:
     case RTC_MAP: {
@@ -276,7 +291,8 @@ int rtci_value_plan(const struct rtc_value *value, struct value_plan *ret_plan)
     }
     struct sink s = {0};
     RTCI_TRY(emit(&s, value));
-    *ret_plan = (struct value_plan){.size = s.off, .n_refs = s.n_refs, .ids_at = s.ids_at};
+    *ret_plan = (struct value_plan){
+        .size = s.off, .ids_at = s.ids_at, .n_refs = s.n_refs, .n_lights = s.n_lights};
     return 0;
 }
 

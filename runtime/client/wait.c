@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/light.h"
 
 #define BLOCKED_IDS_MAX 1024u
 #define BRIEFLY_NS      (RTCI_NS_PER_MS / 2)
@@ -43,6 +44,18 @@ void rtci_blocked_end(struct rtc *rtc)
     rtc->told = told;
 }
 
+int rtci_fail_error(const struct rtci_fail *fail, const char *what)
+{
+    const char *function = (const char *)(fail + 1), *text = function + fail->function_len;
+    int code = fail->code < 0 ? fail->code : RTC_E_TASK_FAILED;
+    const char *says = fail->text_len ? text : rtc_error_text(code);
+    int says_len = fail->text_len ? fail->text_len : (int)strlen(says);
+    if (fail->function_len)
+        return rtci_error(code, "%s \"%.*s\": %.*s", what, fail->function_len, function, says_len,
+                          says);
+    return rtci_error(code, "%.*s", says_len, says);
+}
+
 int rtci_slot_failure(const struct slot *slot)
 {
     if (slot->where == WHERE_ALIAS)
@@ -51,14 +64,7 @@ int rtci_slot_failure(const struct slot *slot)
         return rtci_error(RTC_E_NOMEM, "out of memory for the failure of the task");
     const struct rtci_fail *fail =
         slot->where == WHERE_HEAP ? slot->u.heap : (const void *)slot->u.bytes;
-    const char *function = (const char *)(fail + 1), *text = function + fail->function_len;
-    int code = fail->code < 0 ? fail->code : RTC_E_TASK_FAILED;
-    const char *says = fail->text_len ? text : rtc_error_text(code);
-    int says_len = fail->text_len ? fail->text_len : (int)strlen(says);
-    if (fail->function_len)
-        return rtci_error(code, "%s \"%.*s\": %.*s", slot->flags & SLOT_CALL ? "method" : "task",
-                          fail->function_len, function, says_len, says);
-    return rtci_error(code, "%.*s", says_len, says);
+    return rtci_fail_error(fail, slot->flags & SLOT_CALL ? "method" : "task");
 }
 
 int rtci_slot_value(struct rtc *rtc, const struct slot *slot, struct rtc_value *ret_value)
@@ -109,14 +115,14 @@ static int wait_blocked(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_
     int rc = 0;
     rtci_blocked_begin(rtc, &id, 1, 1);
     if (slot->flags & SLOT_CALL)
-        rc = rtci_call_awaited(rtc, slot, ref);
+        rc = rtci_circle_begin(rtc, &ref, 1, 0, deadline_ns == UINT64_MAX, false);
     while (rc == 0 && !rtci_slot_here(slot)) {
         rc = fetch(rtc, slot, id);
         rc = rc ? rc : rtci_block(rtc, 0, deadline_ns);
         if (RTCI_UNLIKELY(rtc->deadlock) && rc == 0 && !rtci_slot_here(slot))
-            rc = rtci_deadlock_found(rtc, slot);
+            rc = rtci_deadlock_found(rtc);
     }
-    rtc->waits.client = 0;
+    rtci_circle_end(rtc);
     rtci_blocked_end(rtc);
     return rc;
 }
@@ -131,6 +137,9 @@ int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadlin
     int rc = rtci_drain(rtc);
     if (rc < 0 || rtci_slot_here(slot))
         return rc;
+    if (RTCI_UNLIKELY(rtc->light && rtc->light->inside()))
+        return rtci_now_ns() < deadline_ns ? rtci_lights_waits(rtc, "waiting for a result")
+                                           : timed_out(0, 1);
     slot->pins++;
     rc = wait_briefly(rtc, slot, deadline_ns);
     if (rc == 0 && !rtci_slot_here(slot))
@@ -160,6 +169,10 @@ static int get_locked(struct rtc *rtc, rtc_ref ref, uint64_t deadline_ns,
 int rtc_get(struct rtc *rtc, rtc_ref ref, int64_t timeout, struct rtc_value *ret_value)
 {
     struct rtc_value unused;
+    if (RTCI_UNLIKELY(ref.client == RTCI_LIGHT_CLIENT && rtc && rtc->light)) {
+        int got = rtc->light->get(rtc, ref, ret_value ? ret_value : &unused);
+        return got == RTC_E_UNSUPPORTED && timeout == 0 ? timed_out(0, 1) : got;
+    }
     RTCI_TRY(rtci_enter(rtc));
     int rc = 0;
     struct slot *slot = rtci_find(rtc, ref, true, &rc);
@@ -220,11 +233,24 @@ static int get_many_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, uint6
     return 0;
 }
 
+/* In a light actor: what is there. */
+static int get_each(struct rtc *rtc, const rtc_ref *refs, size_t n, struct rtc_value *ret_values)
+{
+    for (size_t i = 0; i < n; i++) {
+        int rc = rtc_get(rtc, refs[i], RTC_FOREVER, ret_values ? &ret_values[i] : NULL);
+        if (rc < 0)
+            return rtci_error_within(rc, "reference %zu of %zu", i, n);
+    }
+    return 0;
+}
+
 int rtc_get_many(struct rtc *rtc, const rtc_ref *refs, size_t n, int64_t timeout,
                  struct rtc_value *ret_values)
 {
     if (!refs && n)
         return rtci_error(RTC_E_INVALID, "refs is NULL");
+    if (RTCI_UNLIKELY(rtc && rtc->light && rtc->light->inside()))
+        return get_each(rtc, refs, n, ret_values);
     RTCI_TRY(rtci_enter(rtc));
     int rc = get_many_locked(rtc, refs, n, rtci_deadline(timeout), ret_values);
     rtci_leave(rtc);
@@ -318,27 +344,49 @@ static int scan(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready
     return 0;
 }
 
+/* An actor that waits for ever tells so after a moment: see circle.c. */
+static int wait_some(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready,
+                     uint64_t deadline_ns, size_t *ret_ready, size_t *ret_n)
+{
+    bool for_ever = deadline_ns == UINT64_MAX;
+    uint64_t until = rtc->self.client && for_ever ? rtci_now_ns() + BRIEFLY_NS : deadline_ns;
+    int rc = 0;
+    while (rc == 0 && *ret_n < num_ready) {
+        uint64_t changes = rtc->changes;
+        rc = rtci_block(rtc, 0, until);
+        if (rtc->changes != changes || rc < 0) {
+            int scanned = scan(rtc, refs, n, num_ready, 0, ret_ready, ret_n);
+            rc = scanned < 0 ? scanned : rc;
+        }
+        if (*ret_n >= num_ready)
+            break;
+        if (rc == RTC_E_TIMEOUT && until != deadline_ns) {
+            until = deadline_ns;
+            rc = rtci_circle_begin(rtc, refs, n, n - num_ready, true, true);
+        } else if (RTCI_UNLIKELY(rtc->deadlock) && rc == 0) {
+            rc = rtci_deadlock_found(rtc);
+        }
+    }
+    return rc;
+}
+
 static int wait_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready,
                        uint64_t deadline_ns, size_t *ret_ready, size_t *ret_n)
 {
     size_t found = 0;
     RTCI_TRY(rtci_drain(rtc));
     RTCI_TRY(scan(rtc, refs, n, num_ready, next_stamp(rtc), ret_ready, &found));
+    if (RTCI_UNLIKELY(found < num_ready && rtc->light && rtc->light->inside() &&
+                      rtci_now_ns() < deadline_ns))
+        return rtci_lights_waits(rtc, "rtc_wait()");
     if (found < num_ready) {
         struct rtci_id ids[BLOCKED_IDS_MAX];
         uint32_t n_ids = 0;
         if (rtc->executor)
             RTCI_TRY(collect_pending(rtc, refs, n, false, ids, &n_ids));
         rtci_blocked_begin(rtc, ids, n_ids, (uint32_t)(num_ready - found));
-        int rc = 0;
-        while (rc == 0 && found < num_ready) {
-            uint64_t changes = rtc->changes;
-            rc = rtci_block(rtc, 0, deadline_ns);
-            if (rtc->changes != changes || rc < 0) {
-                int scanned = scan(rtc, refs, n, num_ready, 0, ret_ready, &found);
-                rc = scanned < 0 ? scanned : rc;
-            }
-        }
+        int rc = wait_some(rtc, refs, n, num_ready, deadline_ns, ret_ready, &found);
+        rtci_circle_end(rtc);
         rtci_blocked_end(rtc);
         if (rc < 0 && rc != RTC_E_TIMEOUT)
             return rc;
@@ -361,8 +409,33 @@ int rtc_wait(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t num_ready, i
     return rc;
 }
 
+void rtci_fail_read(const struct rtci_fail *fail, uint8_t ran, struct rtc_failure *ret_failure)
+{
+    const char *function = (const char *)(fail + 1);
+    const char *text = function + fail->function_len, *log = text + fail->text_len;
+    struct rtc_failure *f = ret_failure;
+    *f = (struct rtc_failure){.code = fail->code,
+                              .user_code = fail->user_code,
+                              .exit_status = fail->exit_status,
+                              .signal = fail->signal,
+                              .pid = fail->pid,
+                              .node = fail->node,
+                              .attempts = fail->attempts,
+                              .ran = ran,
+                              .origin = rtci_ref_of(fail->origin)};
+    size_t n =
+        fail->function_len < sizeof(f->function) ? fail->function_len : sizeof(f->function) - 1;
+    memcpy(f->function, function, n);
+    n = fail->text_len < sizeof(f->text) ? fail->text_len : sizeof(f->text) - 1;
+    memcpy(f->text, text, n);
+    n = fail->log_len < sizeof(f->log) ? fail->log_len : sizeof(f->log) - 1;
+    memcpy(f->log, log + fail->log_len - n, n);
+}
+
 int rtc_failure_of(struct rtc *rtc, rtc_ref ref, struct rtc_failure *ret_failure)
 {
+    if (RTCI_UNLIKELY(ref.client == RTCI_LIGHT_CLIENT && rtc && rtc->light))
+        return rtc->light->failure(rtc, ref, ret_failure);
     RTCI_TRY(rtci_enter(rtc));
     int rc = rtci_drain(rtc);
     struct slot *slot = rc < 0 ? NULL : rtci_find(rtc, ref, true, &rc);
@@ -371,26 +444,7 @@ int rtc_failure_of(struct rtc *rtc, rtc_ref ref, struct rtc_failure *ret_failure
     else if (slot && (slot->where == WHERE_SHARED || slot->size < sizeof(struct rtci_fail)))
         rc = rtci_error(RTC_E_NOMEM, "the failure could not be kept: out of memory");
     if (slot && rc == 0) {
-        const struct rtci_fail *fail = rtci_slot_bytes(rtc, slot);
-        const char *function = (const char *)(fail + 1);
-        const char *text = function + fail->function_len, *log = text + fail->text_len;
-        struct rtc_failure f = {.code = fail->code,
-                                .user_code = fail->user_code,
-                                .exit_status = fail->exit_status,
-                                .signal = fail->signal,
-                                .pid = fail->pid,
-                                .node = fail->node,
-                                .attempts = fail->attempts,
-                                .ran = slot->ran,
-                                .origin = rtci_ref_of(fail->origin)};
-        size_t n =
-            fail->function_len < sizeof(f.function) ? fail->function_len : sizeof(f.function) - 1;
-        memcpy(f.function, function, n);
-        n = fail->text_len < sizeof(f.text) ? fail->text_len : sizeof(f.text) - 1;
-        memcpy(f.text, text, n);
-        n = fail->log_len < sizeof(f.log) ? fail->log_len : sizeof(f.log) - 1;
-        memcpy(f.log, log + fail->log_len - n, n);
-        *ret_failure = f;
+        rtci_fail_read(rtci_slot_bytes(rtc, slot), slot->ran, ret_failure);
     }
     rtci_leave(rtc);
     return rc;

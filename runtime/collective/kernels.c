@@ -174,6 +174,24 @@ static void store_tile_f16(uint16_t *restrict to, const float *restrict from, si
 DEFINE_FOLD(float)
 DEFINE_FOLD(double)
 
+#define DEFINE_CHAIN(T)                                                                      \
+    static void chain_##T(enum rtci_reduction op, const T *partial, const void *const *srcs, \
+                          uint32_t n_srcs, uint32_t of, T *dst, size_t n)                    \
+    {                                                                                        \
+        T acc[TILE];                                                                         \
+        for (size_t at = 0; at < n; at += TILE) {                                            \
+            size_t m = n - at < TILE ? n - at : TILE;                                        \
+            memcpy(acc, (partial ? partial : (const T *)srcs[0]) + at, m * sizeof(T));       \
+            for (uint32_t s = partial ? 0 : 1; s < n_srcs; s++)                              \
+                fold_##T(op, acc, (const T *)srcs[s] + at, m);                               \
+            if (of && op == RTCI_REDUCE_MEAN)                                                \
+                mean_##T(acc, of, m);                                                        \
+            memcpy(dst + at, acc, m * sizeof(T));                                            \
+        }                                                                                    \
+    }
+DEFINE_CHAIN(float)
+DEFINE_CHAIN(double)
+
 typedef void load_fn(float *restrict to, const uint16_t *restrict from, size_t n);
 typedef void store_fn(uint16_t *restrict to, const float *restrict from, size_t n);
 
@@ -210,6 +228,43 @@ static void reduce(enum rtc_dtype dtype, enum rtci_reduction op, const void *con
         reduce_half(load_tile_f16, store_tile_f16, op, srcs, n_srcs, dst, copy, n);
 }
 
+/* dst may be a source only where it has elements of the same size. */
+static void chain_half(load_fn *load, store_fn *store, enum rtci_reduction op, const float *partial,
+                       const void *const *srcs, uint32_t n_srcs, uint32_t of, void *dst, size_t n)
+{
+    float acc[TILE], x[TILE];
+    for (size_t at = 0; at < n; at += TILE) {
+        size_t m = n - at < TILE ? n - at : TILE;
+        if (partial)
+            memcpy(acc, partial + at, m * sizeof(*acc));
+        else
+            load(acc, (const uint16_t *)srcs[0] + at, m);
+        for (uint32_t s = partial ? 0 : 1; s < n_srcs; s++) {
+            load(x, (const uint16_t *)srcs[s] + at, m);
+            fold_float(op, acc, x, m);
+        }
+        if (of && op == RTCI_REDUCE_MEAN)
+            mean_float(acc, of, m);
+        if (of)
+            store((uint16_t *)dst + at, acc, m);
+        else
+            memcpy((float *)dst + at, acc, m * sizeof(*acc));
+    }
+}
+
+static void chain(enum rtc_dtype dtype, enum rtci_reduction op, const void *partial,
+                  const void *const *srcs, uint32_t n_srcs, uint32_t of, void *dst, size_t n)
+{
+    if (dtype == RTC_F32)
+        chain_float(op, partial, srcs, n_srcs, of, dst, n);
+    else if (dtype == RTC_F64)
+        chain_double(op, partial, srcs, n_srcs, of, dst, n);
+    else if (dtype == RTC_BF16)
+        chain_half(load_tile_bf16, store_tile_bf16, op, partial, srcs, n_srcs, of, dst, n);
+    else
+        chain_half(load_tile_f16, store_tile_f16, op, partial, srcs, n_srcs, of, dst, n);
+}
+
 static void stream(void *dst, const void *src, size_t size)
 {
     char *to = dst;
@@ -236,4 +291,4 @@ static void stream(void *dst, const void *src, size_t size)
 #define TEXT(a)     TEXT_(a)
 extern const struct rtci_kernels JOIN(rtci_kernels_, KERNELS_NAME);
 const struct rtci_kernels JOIN(rtci_kernels_, KERNELS_NAME) = {
-    .name = TEXT(KERNELS_NAME), .reduce = reduce, .stream = stream};
+    .name = TEXT(KERNELS_NAME), .reduce = reduce, .chain = chain, .stream = stream};

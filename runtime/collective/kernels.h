@@ -14,6 +14,12 @@ struct rtci_kernels {
      * be one of the sources. dtype: F16, BF16, F32 or F64. A NaN makes the result NaN. */
     void (*reduce)(enum rtc_dtype dtype, enum rtci_reduction op, const void *const *srcs,
                    uint32_t n_srcs, void *dst, void *copy, size_t n);
+    /* A link of a chain of such: what comes before the sources is `partial` (NULL: nothing), in the
+     * type of the computation. of != 0: it is the last of a chain of so many sources, and dst has
+     * elements of dtype; else dst is what the next one calls `partial`. It overlaps none of the others,
+     * or is one of those that has elements as large. */
+    void (*chain)(enum rtc_dtype dtype, enum rtci_reduction op, const void *partial,
+                  const void *const *srcs, uint32_t n_srcs, uint32_t of, void *dst, size_t n);
     /* memcpy past the caches, for what will not be read soon. */
     void (*stream)(void *dst, const void *src, size_t size);
 };

@@ -1,6 +1,7 @@
-/* How the members of a group find each other: rank 0 listens at an abstract address that nobody can
- * guess, the others come with their rank and the group's token, and are given the segment and a
- * descriptor of each member's process. After that no connection is needed any more. */
+/* How the members of a group that are on one host find each other: one listens at an abstract
+ * address that nobody can guess, the others come with their rank and the group's token, and are
+ * given the segment and a descriptor of each member's process. After that no connection is needed
+ * any more. */
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -14,26 +15,27 @@
 #include "runtime/collective/segment.h"
 
 #define GUESTS_MAX (2 * RTCI_COLLECTIVE_RANKS_MAX) /* with those who have not said who they are */
-#define TICK_MS    100
+#define TICK_MS    10                              /* one of another host may have come */
 #define UNKNOWN    UINT32_MAX
 
 struct hello {
-    uint32_t magic, rank, size, pad;
+    uint32_t magic, rank, size, number;
     uint8_t token[16];
 };
-/* With it come the segment and size descriptors of processes, in the order of ranks. */
+/* With it come the segment and `size` descriptors of processes, in the order of ranks. */
 struct welcome {
     uint32_t magic;
     int32_t status;
+    uint32_t place, size; /* among those of this host */
     char text[192];
 };
 
 struct guest {
     int fd, pidfd;
-    uint32_t rank, pid;
+    uint32_t rank, pid, number;
 };
 struct host {
-    const struct rtci_meeting *meeting;
+    struct rtci_meeting *meeting;
     struct guest guests[GUESTS_MAX];
     uint32_t n_guests, n_known;
 };
@@ -73,6 +75,8 @@ static void drop_guest(struct host *host, uint32_t i)
 {
     struct guest *guest = &host->guests[i];
     host->n_known -= guest->rank != UNKNOWN;
+    if (guest->rank != UNKNOWN)
+        host->meeting->here &= ~(1ull << guest->rank);
     close(guest->fd);
     if (guest->pidfd >= 0)
         close(guest->pidfd);
@@ -114,8 +118,12 @@ static bool is_taken(struct host *host, uint32_t i, uint32_t rank, char *text, s
         snprintf(text, size, "rank %u is taken by process %u", rank, host->guests[k].pid);
         return true;
     }
+    if (host->meeting->elsewhere >> rank & 1) {
+        snprintf(text, size, "rank %u is taken by a process of another host", rank);
+        return true;
+    }
     snprintf(text, size, "rank %u is that of the process which waits for the others", rank);
-    return rank == 0;
+    return rank == host->meeting->rank;
 }
 
 /* Holds its process by a descriptor; it is the process that we speak with while it is connected. */
@@ -161,15 +169,24 @@ static void listen_to(struct host *host, uint32_t i)
             return;
         }
         guest->rank = hello.rank;
+        host->meeting->here |= 1ull << hello.rank;
+        guest->number = hello.number;
         host->n_known++;
     }
 }
 
-static int gather_guests(struct host *host, int listener)
+static uint32_t missing(const struct host *host)
 {
     const struct rtci_meeting *meeting = host->meeting;
+    uint32_t known = host->n_known + 1 + (uint32_t)__builtin_popcountll(meeting->elsewhere);
+    return meeting->size - known;
+}
+
+static int gather_guests(struct host *host, int listener)
+{
+    struct rtci_meeting *meeting = host->meeting;
     struct pollfd fds[GUESTS_MAX + 1];
-    while (host->n_known < meeting->size - 1) {
+    while (missing(host)) {
         uint32_t n = host->n_guests;
         fds[n] = (struct pollfd){.fd = listener, .events = POLLIN};
         for (uint32_t i = 0; i < n; i++)
@@ -185,11 +202,11 @@ static int gather_guests(struct host *host, int listener)
             if (fds[n].revents)
                 come_in(host, listener);
         } else if (meeting->tick) {
-            int rc = meeting->tick(meeting->arg);
+            int rc = meeting->tick(meeting);
             if (rc < 0)
                 return rc;
         }
-        if (host->n_known < meeting->size - 1 && segment_now_ns() >= meeting->deadline_ns)
+        if (missing(host) && segment_now_ns() >= meeting->deadline_ns)
             return RTC_E_TIMEOUT;
     }
     return 0;
@@ -197,27 +214,26 @@ static int gather_guests(struct host *host, int listener)
 
 static void tell_missing(const struct host *host, char *text, size_t size)
 {
-    uint32_t missing = 0, first = 0;
-    for (uint32_t rank = host->meeting->size - 1; rank > 0; rank--) {
-        bool here = false;
+    uint32_t first = 0;
+    for (uint32_t rank = host->meeting->size; rank-- > 0;) {
+        bool here = rank == host->meeting->rank || host->meeting->elsewhere >> rank & 1;
         for (uint32_t i = 0; i < host->n_guests; i++)
             here |= host->guests[i].rank == rank;
-        missing += !here;
         first = here ? first : rank;
     }
-    if (missing == 1)
+    if (missing(host) == 1)
         snprintf(text, size, "rank %u did not come", first);
     else
-        snprintf(text, size, "rank %u and %u others did not come", first, missing - 1);
+        snprintf(text, size, "rank %u and %u others did not come", first, missing(host) - 1);
 }
 
-static int send_welcome(int to, int memory, const int *pidfds, uint32_t size)
+static int send_welcome(int to, int memory, const int *pidfds, uint32_t place, uint32_t size)
 {
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * (RTCI_COLLECTIVE_RANKS_MAX + 1))];
     } control;
-    struct welcome yes = {.magic = COLLECTIVE_MAGIC};
+    struct welcome yes = {.magic = COLLECTIVE_MAGIC, .place = place, .size = size};
     struct iovec part = {&yes, sizeof(yes)};
     memset(&control, 0, sizeof(control));
     struct msghdr message = {.msg_iov = &part,
@@ -233,43 +249,85 @@ static int send_welcome(int to, int memory, const int *pidfds, uint32_t size)
     return sendmsg(to, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* Those of this host, in the order of ranks. */
+struct crew {
+    uint32_t size, ranks[RTCI_COLLECTIVE_RANKS_MAX], pids[RTCI_COLLECTIVE_RANKS_MAX];
+    int pidfds[RTCI_COLLECTIVE_RANKS_MAX];
+    struct guest *guests[RTCI_COLLECTIVE_RANKS_MAX]; /* NULL: this process */
+};
+
+static int make_crew(struct host *host, struct crew *crew)
+{
+    const struct rtci_meeting *meeting = host->meeting;
+    int own = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (own < 0)
+        return -errno;
+    crew->size = 0;
+    for (uint32_t rank = 0; rank < meeting->size; rank++) {
+        struct guest *guest = NULL;
+        for (uint32_t i = 0; i < host->n_guests && !guest; i++)
+            guest = host->guests[i].rank == rank ? &host->guests[i] : NULL;
+        if (!guest && rank != meeting->rank)
+            continue;
+        crew->ranks[crew->size] = rank;
+        crew->pids[crew->size] = guest ? guest->pid : (uint32_t)getpid();
+        crew->pidfds[crew->size] = guest ? guest->pidfd : own;
+        crew->guests[crew->size++] = guest;
+    }
+    return own;
+}
+
 /* One whose welcome is lost has died: the others find that out by its process. */
 static int make_group(struct host *host, struct rtci_collective **ret)
 {
-    uint32_t size = host->meeting->size, pids[RTCI_COLLECTIVE_RANKS_MAX] = {(uint32_t)getpid()};
-    int pidfds[RTCI_COLLECTIVE_RANKS_MAX];
-    pidfds[0] = (int)syscall(SYS_pidfd_open, getpid(), 0);
-    if (pidfds[0] < 0)
-        return -errno;
-    for (uint32_t i = 0; i < host->n_guests; i++) {
-        const struct guest *guest = &host->guests[i];
-        if (guest->rank != UNKNOWN)
-            pids[guest->rank] = guest->pid, pidfds[guest->rank] = guest->pidfd;
-    }
-    int memory = segment_create(size, host->meeting->epoch, pids), error = memory;
+    const struct rtci_meeting *meeting = host->meeting;
+    struct crew crew;
+    uint32_t place = 0;
+    int own = make_crew(host, &crew);
+    if (own < 0)
+        return own;
+    while (crew.ranks[place] != meeting->rank)
+        place++;
+    int memory = segment_create(crew.size, meeting->epoch, crew.pids, meeting->slot_bytes),
+        error = memory;
     if (memory >= 0) {
-        *ret = segment_map(memory, 0, size, pidfds);
+        *ret = segment_map(memory, place, crew.size, crew.pidfds);
         error = *ret ? 0 : -errno;
     }
-    for (uint32_t i = 0; error == 0 && i < host->n_guests; i++) {
-        struct guest *guest = &host->guests[i];
-        if (guest->rank == UNKNOWN)
+    for (uint32_t i = 0; error == 0 && i < crew.size; i++) {
+        if (!crew.guests[i])
             continue;
-        RTCI_IGNORE(send_welcome(guest->fd, memory, pidfds, size) < 0);
-        guest->pidfd = -1; /* it is the group's */
+        RTCI_IGNORE(send_welcome(crew.guests[i]->fd, memory, crew.pidfds, i, crew.size) < 0);
+        crew.guests[i]->pidfd = -1; /* it is the group's */
     }
     if (error < 0)
-        close(pidfds[0]);
+        close(own);
     if (memory >= 0)
         close(memory);
     return error;
 }
 
-int rtci_meeting_host(int listener, const struct rtci_meeting *meeting, char *why, size_t why_size,
+/* Whoever hosts may want to know all before the group is made. */
+static int tell_all(const struct host *host)
+{
+    struct rtci_meeting *meeting = host->meeting;
+    uint32_t numbers[RTCI_COLLECTIVE_RANKS_MAX] = {0}, pids[RTCI_COLLECTIVE_RANKS_MAX] = {0};
+    for (uint32_t i = 0; i < host->n_guests; i++) {
+        const struct guest *guest = &host->guests[i];
+        if (guest->rank != UNKNOWN)
+            numbers[guest->rank] = guest->number, pids[guest->rank] = guest->pid;
+    }
+    numbers[meeting->rank] = meeting->number;
+    pids[meeting->rank] = (uint32_t)getpid();
+    return meeting->all ? meeting->all(meeting, numbers, pids) : 0;
+}
+
+int rtci_meeting_host(int listener, struct rtci_meeting *meeting, char *why, size_t why_size,
                       struct rtci_collective **ret)
 {
     struct host host = {.meeting = meeting};
     int rc = gather_guests(&host, listener);
+    rc = rc == 0 ? tell_all(&host) : rc;
     if (rc == RTC_E_TIMEOUT) {
         tell_missing(&host, why, why_size);
     } else if (rc == RTC_E_OS) {
@@ -314,11 +372,11 @@ static int receive(int fd, struct welcome *welcome, int *ret_fds, uint32_t *ret_
     return n == (ssize_t)sizeof(*welcome) && welcome->magic == COLLECTIVE_MAGIC ? 0 : -1;
 }
 
-static int enter(const struct rtci_meeting *meeting, const int *fds, uint32_t n, char *why,
+static int enter(const struct welcome *welcome, const int *fds, uint32_t n, char *why,
                  size_t why_size, struct rtci_collective **ret)
 {
-    *ret =
-        n == meeting->size + 1 ? segment_map(fds[0], meeting->rank, meeting->size, fds + 1) : NULL;
+    bool fine = n == welcome->size + 1 && welcome->place < welcome->size;
+    *ret = fine ? segment_map(fds[0], welcome->place, welcome->size, fds + 1) : NULL;
     for (uint32_t i = 0; i < n; i++) {
         if (i == 0 || !*ret)
             close(fds[i]);
@@ -326,14 +384,17 @@ static int enter(const struct rtci_meeting *meeting, const int *fds, uint32_t n,
     if (*ret)
         return 0;
     snprintf(why, why_size, "the group's memory: %s",
-             n == meeting->size + 1 ? strerror(errno) : "too many open files");
+             fine ? strerror(errno) : "too many open files");
     return RTC_E_OS;
 }
 
 static int converse(int fd, const struct rtci_meeting *meeting, char *why, size_t why_size,
                     struct rtci_collective **ret)
 {
-    struct hello hello = {.magic = COLLECTIVE_MAGIC, .rank = meeting->rank, .size = meeting->size};
+    struct hello hello = {.magic = COLLECTIVE_MAGIC,
+                          .rank = meeting->rank,
+                          .size = meeting->size,
+                          .number = meeting->number};
     memcpy(hello.token, meeting->token, sizeof(hello.token));
     snprintf(why, why_size, "rank 0 is gone");
     if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL) < 0)
@@ -354,7 +415,7 @@ static int converse(int fd, const struct rtci_meeting *meeting, char *why, size_
         return RTC_E_AGAIN;
     }
     if (welcome.status == 0)
-        return enter(meeting, fds, n, why, why_size, ret);
+        return enter(&welcome, fds, n, why, why_size, ret);
     snprintf(why, why_size, "%.191s", welcome.text);
     return welcome.status;
 }

@@ -5,27 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/collective/segment.h"
+#include "runtime/collective/hosts.h"
 
 /* Results beyond this will not be in a cache when they are read. */
 #define STREAM_BYTES (8 * RTCI_MIB)
 /* An all-reduce of so much is done by every member for itself: one wait instead of two. */
 #define WHOLE_BYTES (8 * RTCI_KIB)
-#define LINE        64u
-
-struct job {
-    const char *send;
-    char *recv;
-    size_t count;   /* elements: of all (all-reduce, broadcast), of each member */
-    size_t element; /* bytes */
-    size_t block;   /* elements of one member in a whole round */
-    size_t n_rounds;
-    uint32_t base; /* the first round's number */
-    uint32_t root;
-    enum rtc_dtype dtype;
-    enum rtci_reduction op;
-    bool streams;
-};
 
 /* ---- What is the same for all ---- */
 static size_t size_of(enum rtc_dtype dtype)
@@ -58,30 +43,31 @@ static void name_call(const struct call *call, char *text, size_t size)
                  (unsigned long long)call->count, call->dtype, call->op, call->root);
 }
 
-static int tell_mismatch(struct rtci_collective *c, uint32_t rank, const struct call *mine,
-                         const struct call *theirs)
+int tell_mismatch(struct rtci_collective *c, uint32_t rank, const struct call *mine,
+                  const struct call *theirs)
 {
     char a[88], b[88], text[192];
     name_call(mine, a, sizeof(a));
     name_call(theirs, b, sizeof(b));
-    snprintf(text, sizeof(text), "rank %u called %.75s, rank %u %.75s", c->rank, a, rank, b);
-    return break_group(c, BROKEN_MISMATCH, c->rank, rank, text);
+    snprintf(text, sizeof(text), "rank %u called %.75s, rank %u %.75s", rank_of(c, c->rank), a,
+             rank, b);
+    return break_group(c, BROKEN_MISMATCH, rank_of(c, c->rank), rank, text);
 }
 
 /* All have come; do they call the same? */
-static int compare_calls(struct rtci_collective *c)
+int compare_calls(struct rtci_collective *c)
 {
     uint32_t at = (uint32_t)c->n_calls & (CALLS - 1);
     const struct call *mine = &c->segment->members[c->rank].calls[at];
     for (uint32_t i = 0; i < c->size; i++) {
         const struct call *theirs = &c->segment->members[i].calls[at];
         if (RTCI_UNLIKELY(memcmp(mine, theirs, sizeof(*mine)) != 0))
-            return tell_mismatch(c, i, mine, theirs);
+            return tell_mismatch(c, rank_of(c, i), mine, theirs);
     }
     return 0;
 }
 
-static int begin(struct rtci_collective *c, enum call_kind kind, struct job *job, uint64_t deadline)
+int begin_call(struct rtci_collective *c, enum call_kind kind, struct job *job, uint64_t deadline)
 {
     if (is_broken(c))
         return breakage_code(c);
@@ -99,8 +85,7 @@ static int begin(struct rtci_collective *c, enum call_kind kind, struct job *job
     return 0;
 }
 
-/* The slot of this round was another round's, with which all must be done. */
-static int wait_slot(struct rtci_collective *c, uint32_t round)
+int wait_slot(struct rtci_collective *c, uint32_t round)
 {
     return wait_all(c, DONE, round - SLOTS + 1);
 }
@@ -120,6 +105,13 @@ static void take(const struct rtci_collective *c, const struct job *job, size_t 
         memcpy(job->recv + to * job->element, from, n * job->element);
 }
 
+static int call_hosts(struct rtci_collective *c, enum call_kind kind, struct job *job,
+                      uint64_t deadline_ns)
+{
+    job->element = kind == CALL_BARRIER ? 1 : size_of(job->dtype);
+    return hosts_call(c, kind, job, deadline_ns);
+}
+
 /* Rounds of blocks of equal size, of which each member has one. */
 static void divide(const struct rtci_collective *c, struct job *job, size_t total, size_t parts)
 {
@@ -131,11 +123,11 @@ static void divide(const struct rtci_collective *c, struct job *job, size_t tota
 }
 
 /* ---- All-reduce ---- */
-/* The block of a member in a round, as elements of the whole. */
-struct span {
-    size_t begin, n;
-};
+/* What of the elements sent a member reduces in a round. */
+typedef struct span piece_fn(const struct rtci_collective *c, const struct job *job, size_t k,
+                             uint32_t rank);
 
+/* The block of a member in a round, as elements of the whole. */
 static struct span block_of(const struct rtci_collective *c, const struct job *job, size_t k,
                             uint32_t rank)
 {
@@ -154,14 +146,15 @@ static char *block_at(const struct rtci_collective *c, const struct job *job, ui
     return slot_at(c, owner, round) + block * job->block * job->element;
 }
 
-static int stage_blocks(struct rtci_collective *c, const struct job *job, size_t k)
+/* Stages what each of the others reduces. */
+static int stage_pieces(struct rtci_collective *c, const struct job *job, size_t k, piece_fn *piece)
 {
     uint32_t round = job->base + (uint32_t)k;
     int rc = wait_slot(c, round);
     if (rc < 0)
         return rc;
     for (uint32_t i = 0; i < c->size; i++) {
-        struct span span = block_of(c, job, k, i);
+        struct span span = piece(c, job, k, i);
         if (i != c->rank && span.n)
             memcpy(block_at(c, job, c->rank, round, i), job->send + span.begin * job->element,
                    span.n * job->element);
@@ -170,18 +163,27 @@ static int stage_blocks(struct rtci_collective *c, const struct job *job, size_t
     return 0;
 }
 
-static int reduce_block(struct rtci_collective *c, const struct job *job, size_t k)
+/* When all have staged: what this member reduces of them. */
+static int await_pieces(struct rtci_collective *c, const struct job *job, size_t k, piece_fn *piece,
+                        const void **srcs)
 {
-    const void *srcs[RTCI_COLLECTIVE_RANKS_MAX];
     uint32_t round = job->base + (uint32_t)k;
     int rc = wait_staged(c, job, round);
-    if (rc < 0)
-        return rc;
-    struct span span = block_of(c, job, k, c->rank);
+    struct span span = piece(c, job, k, c->rank);
     for (uint32_t i = 0; i < c->size; i++)
         srcs[i] = i == c->rank ? job->send + span.begin * job->element
                                : block_at(c, job, i, round, c->rank);
-    char *result = block_at(c, job, c->rank, round, c->rank);
+    return rc;
+}
+
+static int reduce_block(struct rtci_collective *c, const struct job *job, size_t k)
+{
+    const void *srcs[RTCI_COLLECTIVE_RANKS_MAX];
+    int rc = await_pieces(c, job, k, block_of, srcs);
+    if (rc < 0)
+        return rc;
+    struct span span = block_of(c, job, k, c->rank);
+    char *result = block_at(c, job, c->rank, job->base + (uint32_t)k, c->rank);
     char *to = job->recv + span.begin * job->element;
     if (span.n && job->streams) {
         c->kernels->reduce(job->dtype, job->op, srcs, c->size, result, NULL, span.n);
@@ -237,15 +239,17 @@ int rtci_collective_all_reduce(struct rtci_collective *c, const void *send, void
     size_t bytes = count * size_of(dtype);
     if (!can_reduce(dtype, op) || (send != recv && overlap(send, bytes, recv, bytes)))
         return RTC_E_INVALID;
+    if (c->hosts)
+        return call_hosts(c, CALL_REDUCE, &job, deadline_ns);
     divide(c, &job, count, c->size);
     bool whole = bytes <= WHOLE_BYTES && bytes <= c->segment->slot_bytes;
     job.n_rounds = whole ? 1 : job.n_rounds;
-    int rc = begin(c, CALL_REDUCE, &job, deadline_ns);
+    int rc = begin_call(c, CALL_REDUCE, &job, deadline_ns);
     if (rc == 0 && whole)
         return all_reduce_whole(c, &job);
     for (size_t t = 0; rc == 0 && t < job.n_rounds + 2; t++) {
         if (t < job.n_rounds)
-            rc = stage_blocks(c, &job, t);
+            rc = stage_pieces(c, &job, t, block_of);
         if (rc == 0 && t >= 1 && t - 1 < job.n_rounds)
             rc = reduce_block(c, &job, t - 1);
         if (rc == 0 && t >= 2)
@@ -262,33 +266,21 @@ static struct span part_of(const struct job *job, size_t k)
     return (struct span){begin, left < job->block ? left : job->block};
 }
 
-static int stage_parts(struct rtci_collective *c, const struct job *job, size_t k)
+static struct span part_for(const struct rtci_collective *c, const struct job *job, size_t k,
+                            uint32_t rank)
 {
-    uint32_t round = job->base + (uint32_t)k;
-    int rc = wait_slot(c, round);
-    if (rc < 0)
-        return rc;
     struct span span = part_of(job, k);
-    for (uint32_t i = 0; i < c->size; i++) {
-        if (i != c->rank && span.n)
-            memcpy(block_at(c, job, c->rank, round, i),
-                   job->send + (i * job->count + span.begin) * job->element, span.n * job->element);
-    }
-    counter_add(c, STAGED);
-    return 0;
+    (void)c;
+    return (struct span){rank * job->count + span.begin, span.n};
 }
 
 static int reduce_part(struct rtci_collective *c, const struct job *job, size_t k)
 {
     const void *srcs[RTCI_COLLECTIVE_RANKS_MAX];
-    uint32_t round = job->base + (uint32_t)k;
-    int rc = wait_staged(c, job, round);
+    int rc = await_pieces(c, job, k, part_for, srcs);
     if (rc < 0)
         return rc;
     struct span span = part_of(job, k);
-    for (uint32_t i = 0; i < c->size; i++)
-        srcs[i] = i == c->rank ? job->send + (i * job->count + span.begin) * job->element
-                               : block_at(c, job, i, round, c->rank);
     if (span.n)
         c->kernels->reduce(job->dtype, job->op, srcs, c->size,
                            job->recv + span.begin * job->element, NULL, span.n);
@@ -303,14 +295,16 @@ int rtci_collective_reduce_scatter(struct rtci_collective *c, const void *send, 
 {
     struct job job = {.send = send, .recv = recv, .count = count, .dtype = dtype, .op = op};
     size_t bytes = count * size_of(dtype);
-    if (!can_reduce(dtype, op) || (recv != (const char *)send + c->rank * bytes &&
-                                   overlap(send, c->size * bytes, recv, bytes)))
+    if (!can_reduce(dtype, op) || (recv != (const char *)send + rank_of(c, c->rank) * bytes &&
+                                   overlap(send, size_of_group(c) * bytes, recv, bytes)))
         return RTC_E_INVALID;
+    if (c->hosts)
+        return call_hosts(c, CALL_SCATTER, &job, deadline_ns);
     divide(c, &job, count * c->size, c->size);
-    int rc = begin(c, CALL_SCATTER, &job, deadline_ns);
+    int rc = begin_call(c, CALL_SCATTER, &job, deadline_ns);
     for (size_t t = 0; rc == 0 && t < job.n_rounds + 1; t++) {
         if (t < job.n_rounds)
-            rc = stage_parts(c, &job, t);
+            rc = stage_pieces(c, &job, t, part_for);
         if (rc == 0 && t >= 1)
             rc = reduce_part(c, &job, t - 1);
     }
@@ -356,11 +350,13 @@ int rtci_collective_all_gather(struct rtci_collective *c, const void *send, void
 {
     struct job job = {.send = send, .recv = recv, .count = count, .dtype = dtype};
     size_t bytes = count * size_of(dtype);
-    if (!size_of(dtype) ||
-        (send != (char *)recv + c->rank * bytes && overlap(send, bytes, recv, c->size * bytes)))
+    if (!size_of(dtype) || (send != (char *)recv + rank_of(c, c->rank) * bytes &&
+                            overlap(send, bytes, recv, size_of_group(c) * bytes)))
         return RTC_E_INVALID;
+    if (c->hosts)
+        return call_hosts(c, CALL_GATHER, &job, deadline_ns);
     divide(c, &job, count, 1);
-    int rc = begin(c, CALL_GATHER, &job, deadline_ns);
+    int rc = begin_call(c, CALL_GATHER, &job, deadline_ns);
     for (size_t t = 0; rc == 0 && t < job.n_rounds + 1; t++) {
         if (t < job.n_rounds)
             rc = stage_slot(c, &job, t, true);
@@ -389,10 +385,12 @@ int rtci_collective_broadcast(struct rtci_collective *c, void *buffer, size_t co
                               enum rtc_dtype dtype, uint32_t root, uint64_t deadline_ns)
 {
     struct job job = {.send = buffer, .recv = buffer, .count = count, .dtype = dtype, .root = root};
-    if (!size_of(dtype) || root >= c->size)
+    if (!size_of(dtype) || root >= size_of_group(c))
         return RTC_E_INVALID;
+    if (c->hosts)
+        return call_hosts(c, CALL_BROADCAST, &job, deadline_ns);
     divide(c, &job, count, 1);
-    int rc = begin(c, CALL_BROADCAST, &job, deadline_ns);
+    int rc = begin_call(c, CALL_BROADCAST, &job, deadline_ns);
     for (size_t t = 0; rc == 0 && t < job.n_rounds + 1; t++) {
         if (t < job.n_rounds)
             rc = stage_slot(c, &job, t, c->rank == root);
@@ -405,7 +403,9 @@ int rtci_collective_broadcast(struct rtci_collective *c, void *buffer, size_t co
 int rtci_collective_barrier(struct rtci_collective *c, uint64_t deadline_ns)
 {
     struct job job = {.n_rounds = 1};
-    int rc = begin(c, CALL_BARRIER, &job, deadline_ns);
+    if (c->hosts)
+        return call_hosts(c, CALL_BARRIER, &job, deadline_ns);
+    int rc = begin_call(c, CALL_BARRIER, &job, deadline_ns);
     if (rc < 0)
         return rc;
     counter_add(c, STAGED);

@@ -1,5 +1,5 @@
 /* The segment: its layout, its counters, and waiting for them. */
-#include "runtime/collective/segment.h"
+#include "runtime/collective/hosts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/clock.h"
+
 /* All slots together should stay in the caches of a few cores. */
 #define SLOT_BYTES_MAX   (128 * RTCI_KIB)
 #define SLOT_BYTES_TOTAL (8 * RTCI_MIB)
@@ -25,9 +27,7 @@
 
 uint64_t segment_now_ns(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * RTCI_NS_PER_S + (uint64_t)t.tv_nsec;
+    return rtci_clock_ns();
 }
 
 static uint64_t round_up(uint64_t x, uint64_t to)
@@ -43,10 +43,10 @@ static uint64_t slot_bytes(uint32_t size)
     return round_up(bytes, 4096);
 }
 
-int segment_create(uint32_t size, uint64_t epoch, const uint32_t *pids)
+int segment_create(uint32_t size, uint64_t epoch, const uint32_t *pids, uint64_t slot_size)
 {
     uint64_t begin = round_up(sizeof(struct segment) + size * sizeof(struct member), 4096);
-    uint64_t slot = slot_bytes(size), bytes = begin + slot * SLOTS * size;
+    uint64_t slot = slot_size ? slot_size : slot_bytes(size), bytes = begin + slot * SLOTS * size;
     int fd = memfd_create("rtc-group", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
@@ -112,12 +112,12 @@ struct rtci_collective *segment_map(int fd, uint32_t rank, uint32_t size, const 
 
 uint32_t rtci_collective_rank(const struct rtci_collective *c)
 {
-    return c->rank;
+    return rank_of(c, c->rank);
 }
 
 uint32_t rtci_collective_size(const struct rtci_collective *c)
 {
-    return c->size;
+    return size_of_group(c);
 }
 
 uint64_t rtci_collective_epoch(const struct rtci_collective *c)
@@ -131,6 +131,7 @@ void rtci_collective_leave(struct rtci_collective *c)
         return;
     atomic_store(&c->segment->members[c->rank].left, 1);
     wake_everybody(c);
+    hosts_leave(c);
     for (uint32_t i = 0; i < c->size; i++) {
         if (c->pidfds[i] >= 0)
             close(c->pidfds[i]);
@@ -213,7 +214,7 @@ static int sleep_for(struct rtci_collective *c, enum counter_kind kind, struct c
             return breakage_code(c);
         uint64_t now = segment_now_ns();
         if (now >= c->deadline_ns)
-            return break_group(c, BROKEN_TIMEOUT, c->rank, rank, NULL);
+            return break_group(c, BROKEN_TIMEOUT, rank_of(c, c->rank), late_of(c, rank), NULL);
         uint64_t ns = c->deadline_ns - now < SLICE_NS ? c->deadline_ns - now : SLICE_NS;
         struct timespec slice = {.tv_nsec = (long)ns};
         atomic_store(&counter->sleepers, 1);
@@ -223,6 +224,7 @@ static int sleep_for(struct rtci_collective *c, enum counter_kind kind, struct c
         if (syscall(SYS_futex, &counter->value, FUTEX_WAIT, seen, &slice, NULL, 0) < 0 &&
             errno == ETIMEDOUT) {
             int rc = check_others(c, kind, target);
+            rc = rc == 0 && c->hosts ? hosts_look(c, rank_of(c, rank)) : rc;
             if (rc < 0)
                 return rc;
         }
@@ -230,8 +232,7 @@ static int sleep_for(struct rtci_collective *c, enum counter_kind kind, struct c
     return 0;
 }
 
-static int wait_one(struct rtci_collective *c, uint32_t rank, enum counter_kind kind,
-                    uint32_t target)
+int wait_one(struct rtci_collective *c, uint32_t rank, enum counter_kind kind, uint32_t target)
 {
     struct counter *counter = &c->segment->members[rank].counters[kind];
     if (RTCI_LIKELY(has_counted(counter, target)))
@@ -257,4 +258,13 @@ int wait_all(struct rtci_collective *c, enum counter_kind kind, uint32_t target)
             return rc;
     }
     return 0;
+}
+
+bool all_counted(const struct rtci_collective *c, enum counter_kind kind, uint32_t target)
+{
+    for (uint32_t i = 0; i < c->size; i++) {
+        if (i != c->rank && !has_counted(&c->segment->members[i].counters[kind], target))
+            return false;
+    }
+    return true;
 }

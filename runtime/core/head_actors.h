@@ -166,6 +166,8 @@ void head_group_create(struct rtci_head_core *core, struct client *client,
                        const struct rtci_group_create *rec);
 void head_group_where(struct rtci_head_core *core, struct client *client,
                       const struct rtci_group_remove *rec);
+/* Ends what waits for the group, as tasks of that class, if it is time. */
+void head_group_ready_tasks(struct rtci_head_core *core, uint32_t cls);
 void head_group_remove(struct rtci_head_core *core, struct client *client,
                        const struct rtci_group_remove *rec);
 void head_groups_job_end(struct rtci_head_core *core, uint32_t job);

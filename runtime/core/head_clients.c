@@ -195,8 +195,9 @@ void head_client_gone(struct rtci_head_core *core, uint32_t number)
     core->stats.clients--;
     head_trace(core, "client %u gone", number);
     head_monitors_forget(core, client);
-    drop_entries(core, client, client->role != RTCI_ROLE_EXECUTOR);
-    if (client->role != RTCI_ROLE_EXECUTOR)
+    if (client->role == RTCI_ROLE_EXECUTOR)
+        drop_entries(core, client, false);
+    else /* with those of all of its job */
         head_job_end(core, client->job);
 }
 
@@ -239,7 +240,7 @@ static uint32_t class_of(struct rtci_head_core *core, uint32_t job, const struct
     want.shape.n_labels = (uint16_t)n_labels;
     for (uint32_t i = 0; i < core->n_classes; i++) {
         struct cls *cls = core->classes[i];
-        if (cls->job == job && !cls->command && !cls->actor &&
+        if (cls->job == job && !cls->command && !cls->actor && !cls->ready &&
             !memcmp(&cls->shape, &want.shape, sizeof(want.shape)) &&
             !memcmp(cls->custom, want.custom, sizeof(want.custom)) &&
             !memcmp(cls->labels, want.labels, sizeof(want.labels)))
@@ -254,46 +255,44 @@ static uint32_t class_of(struct rtci_head_core *core, uint32_t job, const struct
     return ++core->n_classes;
 }
 
-/* Commands run in another program, so they cannot share the slots of the same shape. */
+/* The same shape, for what cannot share the slots of the class: made once. */
+static uint32_t class_again(struct rtci_head_core *core, uint32_t number, enum twin twin)
+{
+    const struct cls *cls = core->classes[number - 1];
+    if (cls->twins[twin])
+        return cls->twins[twin];
+    HEAD_GROW(core->classes, core->cap_classes, core->n_classes);
+    struct cls *again = calloc(1, sizeof(*again));
+    RTCI_ASSERT(again);
+    again->job = cls->job;
+    again->shape = cls->shape;
+    memcpy(again->custom, cls->custom, sizeof(again->custom));
+    memcpy(again->labels, cls->labels, sizeof(again->labels));
+    again->shape_client = cls->shape_client;
+    again->shape_number = cls->shape_number;
+    again->command = twin == TWIN_COMMAND;
+    again->actor = twin == TWIN_ACTOR;
+    again->ready = twin == TWIN_READY;
+    core->classes[core->n_classes] = again;
+    return core->classes[number - 1]->twins[twin] = ++core->n_classes;
+}
+
+/* Commands run in another program. */
 uint32_t head_command_class(struct rtci_head_core *core, uint32_t number)
 {
-    struct cls *cls = core->classes[number - 1];
-    if (cls->command || cls->twin)
-        return cls->command ? number : cls->twin;
-    HEAD_GROW(core->classes, core->cap_classes, core->n_classes);
-    struct cls *twin = calloc(1, sizeof(*twin));
-    RTCI_ASSERT(twin);
-    twin->job = cls->job;
-    twin->shape = cls->shape;
-    memcpy(twin->custom, cls->custom, sizeof(twin->custom));
-    memcpy(twin->labels, cls->labels, sizeof(twin->labels));
-    twin->shape_client = cls->shape_client;
-    twin->shape_number = cls->shape_number;
-    twin->command = true;
-    core->classes[core->n_classes] = twin;
-    cls->twin = ++core->n_classes;
-    return cls->twin;
+    return core->classes[number - 1]->command ? number : class_again(core, number, TWIN_COMMAND);
 }
 
 /* An actor keeps its slot, and nothing else is put there. */
 uint32_t head_actor_class(struct rtci_head_core *core, uint32_t number)
 {
-    struct cls *cls = core->classes[number - 1];
-    if (cls->actors)
-        return cls->actors;
-    HEAD_GROW(core->classes, core->cap_classes, core->n_classes);
-    struct cls *twin = calloc(1, sizeof(*twin));
-    RTCI_ASSERT(twin);
-    twin->job = cls->job;
-    twin->shape = cls->shape;
-    memcpy(twin->custom, cls->custom, sizeof(twin->custom));
-    memcpy(twin->labels, cls->labels, sizeof(twin->labels));
-    twin->shape_client = cls->shape_client;
-    twin->shape_number = cls->shape_number;
-    twin->actor = true;
-    core->classes[core->n_classes] = twin;
-    cls->actors = ++core->n_classes;
-    return cls->actors;
+    return class_again(core, number, TWIN_ACTOR);
+}
+
+/* Nobody runs those that wait for their placement group. */
+uint32_t head_ready_class(struct rtci_head_core *core, uint32_t number)
+{
+    return class_again(core, number, TWIN_READY);
 }
 
 void head_shape(struct rtci_head_core *core, struct client *client, const struct rtci_shape *shape)

@@ -126,6 +126,55 @@ void head_group_where(struct rtci_head_core *core, struct client *client,
         head_group_answer(core, group, &sub, RTC_E_INFEASIBLE, false);
 }
 
+/* ---- Those who wait, as tasks ---- */
+
+/* Its argument is its result. */
+static void done_as_said(struct rtci_head_core *core, uint32_t index)
+{
+    const struct entry *entry = head_entry(core, index);
+    const struct rtci_spec *spec = entry->spec;
+    uint64_t value = spec->n_args == 1 && spec->n_returns == 1 ? rtci_spec_args(spec)[0].size : 0;
+    if (!value || value > RTCI_INLINE_MAX || value > spec->data_size) {
+        head_fail_simple(core, index, RTCI_TASK_FAILED, RTC_E_PROTOCOL,
+                         "it waits for a placement group, and says no value");
+        return;
+    }
+    size_t head = sizeof(struct rtci_done) + sizeof(struct rtci_resolved);
+    size_t size = RTCI_ALIGN8(head + value);
+    struct rtci_done *done = calloc(1, size);
+    RTCI_ASSERT(done);
+    *done = (struct rtci_done){.rec = {(uint32_t)size, RTCI_R_DONE, 0},
+                               .seq = entry->seq,
+                               .client = entry->client,
+                               .attempt = entry->attempt + 1,
+                               .n_returns = 1};
+    struct rtci_resolved *row = (struct rtci_resolved *)(done + 1);
+    *row = (struct rtci_resolved){.kind = RTCI_KIND_INLINE, .size = value, .offset = head};
+    memcpy((char *)done + head, rtci_spec_data(spec), value);
+    head_done(core, index, done, 0);
+    free(done);
+}
+
+void head_group_ready_tasks(struct rtci_head_core *core, uint32_t number)
+{
+    struct group *group = head_group(core, head_class(core, number)->shape.group);
+    char text[RTCI_ERROR_TEXT_MAX];
+    if (group && group->state == RTCI_GROUP_PENDING && !group->noticed)
+        return;
+    if (group)
+        head_group_why(core, group, text, sizeof(text));
+    while (head_class(core, number)->n_ready) {
+        uint32_t index = head_ready_first(head_class(core, number));
+        if (group && group->state == RTCI_GROUP_READY)
+            done_as_said(core, index);
+        else if (group && group->state == RTCI_GROUP_PENDING)
+            head_fail_simple(core, index, RTCI_TASK_FAILED, RTC_E_INFEASIBLE, text);
+        else
+            head_fail_simple(core, index, RTCI_TASK_FAILED, RTC_E_CANCELLED,
+                             "its placement group was removed");
+    }
+}
+
 /* ---- Removal ---- */
 
 static bool is_of(const struct cls *cls, struct rtci_id id)

@@ -496,6 +496,7 @@ void head_groups_place(struct rtci_head_core *core)
             if (!group->noticed && !feasible(core, group, &at, &what)) {
                 group->noticed = true;
                 head_group_tell_all(core, group, RTC_E_INFEASIBLE);
+                core->groups_placed = true; /* who waits for it looks again */
             }
             continue;
         }

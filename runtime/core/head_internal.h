@@ -106,6 +106,7 @@ struct bucket {
     uint32_t head, tail, n;
 };
 #define CUSTOM_MAX RTCI_CUSTOM_MAX
+enum twin { TWIN_COMMAND, TWIN_ACTOR, TWIN_READY };
 struct cls {
     uint32_t job;
     bool command;
@@ -123,8 +124,8 @@ struct cls {
     uint64_t starving_ns;/* since when it found no room; 0 = it does not starve */
     uint32_t cursor;     /* where the search for a node goes on */
     uint32_t active_at;  /* place in the active list + 1 */
-    uint32_t twin;       /* the class of commands of this shape */
-    uint32_t actors;     /* … of actors */
+    uint32_t twins[3];   /* classes of this shape: enum twin */
+    bool ready;          /* of what is done when its placement group is ready */
     uint64_t search_ns;  /* when it looks through the nodes again though none changed */
     bool noticed, infeasible;
     uint32_t shape_client, shape_number;
@@ -392,6 +393,7 @@ void head_function(struct rtci_head_core *core, const struct rtci_function *func
 struct client *head_client_make(struct rtci_head_core *core, uint32_t number);
 uint32_t head_command_class(struct rtci_head_core *core, uint32_t number);
 uint32_t head_actor_class(struct rtci_head_core *core, uint32_t number);
+uint32_t head_ready_class(struct rtci_head_core *core, uint32_t number);
 void head_job_end(struct rtci_head_core *core, uint32_t job); /* and all that is its */
 uint32_t head_job_make(struct rtci_head_core *core, uint32_t number);
 

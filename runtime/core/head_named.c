@@ -52,6 +52,7 @@ static void answer_newest(struct rtci_head_core *core, const struct named *named
 {
     struct rtci_ids ids[2];
     memset(ids, 0, sizeof(ids));
+    ids[0].rec = (struct rtci_rec){sizeof(ids), RTCI_R_HOLD, 0};
     ids[0].n = 1;
     memcpy(&ids[1], &named->id, sizeof(named->id));
     _Static_assert(sizeof(struct rtci_ids) == sizeof(struct rtci_id), "one id follows the header");

@@ -252,6 +252,10 @@ static void release_idle(struct rtci_head_core *core, struct cls *cls)
 static void place_class(struct rtci_head_core *core, uint32_t number, bool search)
 {
     struct cls *cls = head_class(core, number);
+    if (RTCI_UNLIKELY(cls->ready)) {
+        head_group_ready_tasks(core, number);
+        return;
+    }
     if (search) {
         /* One task each to as many new slots as fit, before any is stocked up. */
         uint32_t idle = 0;

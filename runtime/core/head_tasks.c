@@ -349,6 +349,8 @@ void head_submit(struct rtci_head_core *core, struct client *client, const struc
     entry->cls = shape_ok ? client->shapes[spec->shape] : 0;
     if (entry->cls && spec->flags & RTCI_SPEC_COMMAND)
         entry->cls = head_command_class(core, entry->cls);
+    if (entry->cls && spec->flags & RTCI_SPEC_READY)
+        entry->cls = head_ready_class(core, entry->cls);
     entry->state = RTCI_TASK_WAITING;
     link_parent(core, index);
     if (entry->deadline_ns)

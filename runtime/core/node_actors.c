@@ -123,13 +123,19 @@ static void *to_node(struct rtci_node_core *core, uint32_t node, const struct rt
     return at;
 }
 
+/* Clients write what they like: a number that no node can have is nowhere. */
+static bool is_other(const struct rtci_node_core *core, uint32_t node)
+{
+    return node && node <= RTCI_NODES_MAX && node != core->config.number;
+}
+
 /* To a process of this node, or to the node that has it. NULL when it is nowhere. */
 static void *deliver(struct rtci_node_core *core, uint32_t node, uint32_t client,
                      const struct rtci_rec *rec, struct rtci_node_actions *actions)
 {
     uint32_t token = node_proc_number(core, client);
     if (!token)
-        return node && node != core->config.number ? to_node(core, node, rec, actions) : NULL;
+        return is_other(core, node) ? to_node(core, node, rec, actions) : NULL;
     void *at = rtci_buf_add(node_out(core, token, actions), rec->size);
     RTCI_ASSERT(at);
     memcpy(at, rec, rec->size);
@@ -164,6 +170,22 @@ void node_actor_gone(struct rtci_node_core *core, const struct slot *slot,
     }
 }
 
+/* Is that process there? Its node says so; for one that is lost, the node of who asked does. */
+static void route_probe(struct rtci_node_core *core, const struct rtci_spec *spec, bool ours,
+                        struct rtci_node_actions *actions)
+{
+    const struct rtci_call *call = rtci_spec_call(spec);
+    bool here = node_proc_number(core, call->client) != 0;
+    if (ours && !here && call->node && call->node != core->config.number) {
+        struct rtci_spec *out = to_node(core, call->node, &spec->rec, actions);
+        ((struct rtci_call *)rtci_spec_call(out))->caller_node = core->config.number;
+        return;
+    }
+    struct rtci_call_answer answer;
+    rtci_call_answer(&answer, spec->seq, spec->client, call, here ? 0 : RTCI_REPLY_NEVER_RAN, "");
+    deliver(core, ours ? 0 : call->caller_node, spec->client, &answer.done.rec, actions);
+}
+
 static void route_call(struct rtci_node_core *core, const struct rtci_spec *spec, bool ours,
                        struct rtci_node_actions *actions)
 {
@@ -172,13 +194,17 @@ static void route_call(struct rtci_node_core *core, const struct rtci_spec *spec
     const struct proc *proc = token ? &core->procs[token] : NULL;
     bool here = proc && proc->slot && proc->state == PROC_READY &&
                 is_it(&core->slots[proc->slot], call->actor, call->incarnation);
+    if (call->order && !call->actor.client) {
+        route_probe(core, spec, ours, actions);
+        return;
+    }
     if (!call->order) { /* a note: to whoever has that number, or to nobody */
         struct rtci_spec *note = deliver(core, call->node, call->client, &spec->rec, actions);
         if (note && ours)
             ((struct rtci_call *)rtci_spec_call(note))->caller_node = core->config.number;
         return;
     }
-    bool elsewhere = ours && !token && call->node && call->node != core->config.number;
+    bool elsewhere = ours && !token && is_other(core, call->node);
     if (here && spec->flags & RTCI_SPEC_ASK)
         return; /* its answer is on its way, or will be */
     if (here || elsewhere) {
@@ -214,6 +240,20 @@ enum node_verdict node_route(struct rtci_node_core *core, uint32_t token,
         return NODE_BAD;
     deliver(core, done->attempt, done->client, rec, actions);
     return NODE_DROP;
+}
+
+void rtci_node_core_no_node(struct rtci_node_core *core, uint32_t node, const void *span,
+                            size_t len, struct rtci_node_actions *actions)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "there is no node %u in the cluster (any more)", node);
+    for (size_t at = 0; at < len;) {
+        const struct rtci_rec *rec = (const struct rtci_rec *)((const char *)span + at);
+        const struct rtci_spec *spec = (const struct rtci_spec *)rec;
+        if (rec->type == RTCI_R_ACTOR_CALL && rtci_spec_call(spec)->order)
+            refuse(core, spec, text, actions);
+        at += rec->size;
+    }
 }
 
 void rtci_node_core_node_span(struct rtci_node_core *core, uint64_t now_ns, uint32_t from,

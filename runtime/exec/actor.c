@@ -1,6 +1,8 @@
 /* The life of an actor in its process: constructor, calls, end. */
 #include "runtime/exec/actor.h"
 
+#include "runtime/exec/light_host.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +59,8 @@ static int make_state(struct host *host, struct rtc_call *call)
     bool loaded = false;
     if (host->def->save)
         RTCI_TRY(rtci_host_load(host, call, &loaded));
+    if (host->own)
+        return rtci_host_special(host, call, host->start, host->own->name, rtci_light_own_begin);
     if (loaded || !host->def->init)
         return 0;
     return rtci_host_special(host, call, host->start, host->def->name, host->def->init);
@@ -112,6 +116,8 @@ static void end(struct host *host)
         host->def->drop(host->state);
         pthread_mutex_lock(&rtc->lock);
     }
+    if (host->own && !host->failed)
+        rtci_light_own_end(host);
     rtci_flush_releases(rtc);
     rtci_send(rtc);
     rtci_host_exit(host, NULL);
@@ -192,20 +198,24 @@ static void loop(struct host *host)
 {
     struct rtc *rtc = host->rtc;
     volatile struct rtci_chan_info *info = rtci_chan_info(rtc->chan);
-    bool alone = host->threads * host->n_groups == 1;
+    bool lights = host->lights, alone = lights || host->threads * host->n_groups == 1;
     if (!alone && start_workers(host) < 0)
         rtci_host_exit(host, "the threads of an actor could not be started");
     for (;;) {
         check_rc(host, rtci_drain(rtc));
         uint64_t due = rtci_host_timers(host);
         struct message *message = alone ? next_of_any(host) : NULL;
-        if (message)
+        if (message && lights)
+            rtci_light_dispatch(host, message);
+        else if (message)
             rtci_host_execute(host, message);
         bool idle = !message || host->leaving;
         uint64_t look = rtci_host_keep(host, idle);
         due = look < due ? look : due;
         if (host->refused.first)
             refuse_all(host);
+        if (lights)
+            rtci_light_sweep();
         if (rtci_callbacks_due(rtc))
             rtci_run_callbacks(rtc);
         if (may_end(host) || rtc->shut || info->stop)
@@ -227,6 +237,10 @@ static void prepare(struct host *host, const struct rtci_spec *start, size_t siz
     host->id = (struct rtci_id){start->seq, start->client, 0};
     host->incarnation = start->attempt;
     host->def = rtci_actor_def_by_hash(start->function);
+    if (host->def && options->flags & RTCI_ACTOR_LIGHT) {
+        host->own = host->def;
+        host->def = rtci_actor_def_by_name(RTCI_LIGHT_HOST);
+    }
     host->mailbox = options->mailbox ? options->mailbox : RTCI_ACTOR_MAILBOX;
     host->mailbox_fail = options->flags & RTCI_ACTOR_MAILBOX_FAIL;
     host->threads = options->threads ? options->threads : 1;
@@ -253,6 +267,7 @@ void rtci_host_run(struct rtc *rtc, const struct rtci_spec *start, size_t size)
     static struct host host;
     host.rtc = rtc;
     prepare(&host, start, size);
+    rtci_light_host_begin(&host);
     construct(&host);
     loop(&host);
     __builtin_unreachable();

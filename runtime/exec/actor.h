@@ -20,11 +20,19 @@ struct from {
     uint32_t client, node;
     struct rtci_peer *peer;
     uint64_t last;         /* order of the call that came last in its turn */
-    uint64_t finished;     /* those up to it have ended */
+    uint64_t finished;     /* those up to it have ended … */
+    struct ended *ended;   /* … and these, before others that were called before them … */
+    struct ended *ended_last;
     struct message *ahead; /* came before their turn, by their order */
     struct saved *replies; /* with save: answers that it may not have */
+    uint64_t ran;          /* … when: so many calls of all had run */
     uint64_t seen;         /* … the last of its calls that the state has seen */
     uint64_t saved_seq;    /* … and that the state had seen with which this incarnation began */
+};
+
+struct ended {
+    struct ended *next; /* by their order */
+    uint64_t order, after;
 };
 
 /* A call in the mailbox: a private copy, with rows for its references behind it, as a task has. */
@@ -70,6 +78,8 @@ struct host {
     struct rtci_id id;
     uint32_t incarnation, mailbox, threads;
     bool mailbox_fail;
+    bool lights;     /* it is a host of light actors (light_host.c) … */
+    const struct rtc_actor_def *own; /* … and itself the one of this class, when that has a name */
     void *state;
     bool up, failed; /* the constructor is done */
     bool stopping;   /* told to end, after the mailbox */
@@ -106,11 +116,16 @@ struct message *rtci_host_next(struct host *host, struct group *group);
 struct message *rtci_message_new(const struct rtci_spec *spec, size_t size);
 void rtci_host_enqueue(struct host *host, struct message *message);
 void rtci_host_finished(struct host *host, const struct message *message);
+/* The call has ended, or never runs: it may be told twice. */
+void rtci_host_passed(struct host *host, struct from *from, const struct rtci_call *call);
 /* Own calls whose time has come go to the mailbox. Returns the time of the next. */
 uint64_t rtci_host_timers(struct host *host);
 
 /* ---- actor_run.c ---- */
 void rtci_host_execute(struct host *host, struct message *message);
+/* By other methods than the host's: of a light actor in it. */
+void rtci_host_execute_as(struct host *host, struct message *message, const char *class,
+                          const struct rtc_task_def *methods, struct cell *cell);
 void rtci_host_refuse(struct host *host, struct message *message);
 /* The constructor, or another function of the class that is no method. */
 int rtci_host_special(struct host *host, struct rtc_call *call, const struct rtci_spec *spec,
@@ -128,7 +143,9 @@ uint64_t rtci_host_keep(struct host *host, bool idle);
 bool rtci_host_saved(const struct host *host);
 /* Answers again what was answered before a crash; false: the answer is not kept any more. */
 bool rtci_host_replay(struct host *host, struct from *from, uint64_t seq);
-void rtci_host_answered(struct from *from, uint64_t seq);
+/* It ran, and is answered when the state has been saved. */
+bool rtci_host_withheld(const struct host *host, const struct from *from, uint64_t seq);
+void rtci_host_answered(struct host *host, struct from *from, uint64_t seq);
 
 void rtci_host_on_held(struct rtc *rtc, struct rtci_id id);
 void rtci_host_on_read(struct rtc *rtc, struct rtci_id call, uint32_t n);

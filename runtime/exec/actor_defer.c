@@ -2,12 +2,7 @@
 #include <stdlib.h>
 
 #include "runtime/exec/actor.h"
-
-/* What a call needs to be answered. Both are NULL while its method runs. */
-struct rtc_promise {
-    struct rtc_call *call;
-    struct message *message;
-};
+#include "runtime/exec/light_host.h"
 
 int rtc_defer(struct rtc_call *call, struct rtc_promise **ret_promise)
 {
@@ -39,15 +34,19 @@ bool rtci_host_deferred(struct rtc_call *call, struct message *message, int rc)
         call->promise = NULL;
         return false;
     }
-    *promise = (struct rtc_promise){call, message};
+    *promise = (struct rtc_promise){call, message, NULL, NULL, NULL};
+    if (call->cell)
+        rtci_promise_keep(promise, call->cell);
     return true;
 }
 
-static int finish(struct rtc_promise *promise, int rc)
+int rtci_promise_finish(struct rtc_promise *promise, int rc)
 {
     struct rtc_call *call = promise->call;
     struct host *host = call->host;
     int sent = rtci_call_end(call, rc, 0);
+    if (call->cell)
+        rtci_promise_forget(promise);
     free(promise->message);
     free(promise);
     rtci_call_give(host, call);
@@ -71,7 +70,7 @@ int rtc_promise_return(struct rtc_promise *promise, const struct rtc_value *valu
     RTCI_TRY(check(promise));
     struct rtc *rtc = promise->call->rtc;
     int rc = rtci_call_return(promise->call, value);
-    int sent = finish(promise, rc);
+    int sent = rtci_promise_finish(promise, rc);
     rtci_leave(rtc);
     return rc < 0 ? rc : sent;
 }
@@ -82,7 +81,7 @@ int rtc_promise_fail(struct rtc_promise *promise, int code, const char *text)
     struct rtc *rtc = promise->call->rtc;
     RTCI_IGNORE(rtci_call_fail(promise->call, RTC_E_TASK_FAILED,
                                code < 0 ? code : RTC_E_TASK_FAILED, "%s", text ? text : ""));
-    int sent = finish(promise, code);
+    int sent = rtci_promise_finish(promise, code);
     rtci_leave(rtc);
     return sent;
 }

@@ -123,7 +123,7 @@ void rtci_host_enqueue(struct host *host, struct message *message)
 static void accept_call(struct host *host, struct message *message)
 {
     if (host->keeping) {
-        rtci_host_answered(message->from, rtci_spec_call(message->spec)->answered);
+        rtci_host_answered(host, message->from, rtci_spec_call(message->spec)->answered);
         if (message->spec->seq <= message->from->saved_seq) {
             refuse(host, message, RTC_E_LOST, "the call ran, and its answer was not kept");
             return;
@@ -149,6 +149,14 @@ static void put_aside(struct from *from, struct message *message)
     *at = message;
 }
 
+static bool has_ended(const struct from *from, uint64_t order)
+{
+    const struct ended *e = from->ended;
+    while (e && e->order < order)
+        e = e->next;
+    return order <= from->finished || (e && e->order == order);
+}
+
 void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
 {
     struct host *host = rtc->host;
@@ -165,11 +173,11 @@ void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
         return;
     }
     if (call->order <= from->last) {
-        if (call->order <= from->finished)
+        if (has_ended(from, call->order) && !rtci_host_withheld(host, from, spec->seq))
             refuse(host, message, RTC_E_LOST,
                    "the call ran, and its answer was lost when the daemon was killed");
         else
-            free(message); /* it is under way */
+            free(message); /* it is under way, or its answer is */
         return;
     }
     if (call->after && call->after != from->last) {
@@ -204,16 +212,48 @@ struct message *rtci_host_next(struct host *host, struct group *group)
     return message;
 }
 
+/* Put aside until those before it have ended, which are few: at most what is in flight. */
+static void put_ended(struct from *from, uint64_t order, uint64_t after)
+{
+    bool last = !from->ended || from->ended_last->order < order;
+    struct ended **at = last && from->ended ? &from->ended_last->next : &from->ended;
+    while (*at && (*at)->order < order)
+        at = &(*at)->next;
+    if (*at && (*at)->order == order)
+        return;
+    struct ended *e = malloc(sizeof(*e));
+    if (!e)
+        return; /* then it is taken to run still */
+    *e = (struct ended){*at, order, after};
+    *at = e;
+    if (last)
+        from->ended_last = e;
+}
+
+void rtci_host_passed(struct host *host, struct from *from, const struct rtci_call *call)
+{
+    struct ended *e;
+    if (call->order <= from->finished)
+        return;
+    /* With several at a time an earlier one may still run. */
+    if (!host->rtc->self_single && call->after > from->finished) {
+        put_ended(from, call->order, call->after);
+        return;
+    }
+    from->finished = call->order;
+    while ((e = from->ended) && e->after <= from->finished) {
+        from->finished = e->order > from->finished ? e->order : from->finished;
+        from->ended = e->next;
+        free(e);
+    }
+}
+
 void rtci_host_finished(struct host *host, const struct message *message)
 {
     group_of(host, message)->running--;
     host->n_running--;
-    if (!message->from)
-        return;
-    const struct rtci_call *call = rtci_spec_call(message->spec);
-    /* With several at a time an earlier one may still run: what is not sure is not said. */
-    if (host->rtc->self_single || call->after == message->from->finished)
-        message->from->finished = call->order;
+    if (message->from)
+        rtci_host_passed(host, message->from, rtci_spec_call(message->spec));
 }
 
 /* ---- The actor's own calls, later ---- */

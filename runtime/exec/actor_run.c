@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "runtime/exec/actor.h"
+#include "runtime/exec/light_host.h"
 
 /* ---- Arguments ---- */
 
@@ -58,7 +59,8 @@ static int check_signature(struct rtc_call *call)
 
 /* ---- Running ---- */
 
-static int run_method(struct host *host, struct rtc_call *call, int method)
+static int run_method(const char *class, const struct rtc_task_def *methods, struct rtc_call *call,
+                      int method)
 {
     const struct rtci_spec *spec = call->spec;
     if (method < 0) {
@@ -66,16 +68,18 @@ static int run_method(struct host *host, struct rtc_call *call, int method)
         return rtci_call_fail(call, RTC_E_UNKNOWN_METHOD, 0,
                               "actor \"%s\" has no method with the hash %016llx: caller and actor "
                               "are not the same program",
-                              host->def->name, (unsigned long long)spec->function);
+                              class, (unsigned long long)spec->function);
     }
-    call->def = &host->methods[method];
+    call->def = &methods[method];
     if (spec->deadline_ns && rtci_now_ns() >= spec->deadline_ns) {
         call->never_ran = true;
         return rtci_call_fail(call, RTC_E_DEADLINE, 0,
                               "its deadline passed while it waited in the actor's mailbox");
     }
     call->never_ran = true;
+    rtci_cell_may_wait(call, true);
     int rc = spec->n_refs ? fetch(call) : 0;
+    rtci_cell_may_wait(call, false);
     if (rc < 0)
         return rtci_call_fail(call, rc, 0, "an argument could not be fetched: %s",
                               rtc_last_error());
@@ -128,6 +132,12 @@ void rtci_call_give(struct host *host, struct rtc_call *call)
 
 void rtci_host_execute(struct host *host, struct message *message)
 {
+    rtci_host_execute_as(host, message, host->def->name, host->methods, NULL);
+}
+
+void rtci_host_execute_as(struct host *host, struct message *message, const char *class,
+                          const struct rtc_task_def *methods, struct cell *cell)
+{
     struct rtc *rtc = host->rtc;
     struct rtc_call *call = call_take(host);
     if (!call)
@@ -136,6 +146,9 @@ void rtci_host_execute(struct host *host, struct message *message)
     call->host = host;
     call->peer = message->from ? message->from->peer : NULL;
     call->from = message->from;
+    call->cell = cell;
+    call->local = false;
+    call->few = NULL;
     call->withhold = host->keeping && message->from;
     call->caller_node = message->from ? message->from->node : 0;
     call->spec = message->spec;
@@ -144,7 +157,7 @@ void rtci_host_execute(struct host *host, struct message *message)
     rtci_call_begin(call);
     if (rtc->self_single) /* what it calls and submits inherits it */
         rtc->running.deadline_ns = message->spec->deadline_ns;
-    int rc = run_method(host, call, message->method);
+    int rc = run_method(class, methods, call, message->method);
     rtc->running.deadline_ns = 0;
     bool later = call->promise && rtci_host_deferred(call, message, rc);
     if (!later && rtci_call_end(call, rc, 0) < 0)
@@ -184,9 +197,10 @@ void rtci_host_refuse(struct host *host, struct message *message)
     if (rtci_call_end(&call, rc, 0) < 0)
         rtci_host_exit(host, rtc_last_error());
     /* A call that was refused for want of room has had its turn. */
+    const struct rtci_call *said = rtci_spec_call(message->spec);
     if (message->refuse == RTC_E_AGAIN &&
-        message->from->finished == rtci_spec_call(message->spec)->after)
-        message->from->finished = rtci_spec_call(message->spec)->order;
+        (!host->rtc->self_single || message->from->finished == said->after))
+        rtci_host_passed(host, message->from, said);
     rtci_call_fini(&call);
     free(message);
 }

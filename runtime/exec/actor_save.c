@@ -7,8 +7,12 @@
  * The state is saved when enough calls came, after a time, and whenever there is nothing else to
  * do; while a save is on its way, calls go on, and wait for the next one.
  *
- * A saved state: struct saved_head; for each caller struct saved_from and its answers, whole
- * records; then the value. */
+ * Answers that were given are kept as far as there is room: callers die without a word, so those of
+ * who has called for the longest time ago go first, and of more than so many callers nothing is
+ * kept.
+ *
+ * A saved state: struct saved_head; for each caller, by who called last, struct saved_from and its
+ * answers, whole records; then the value. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +21,8 @@
 
 #define SPACE "rtc/actor" /* of the key-value store; the key is the actor's id */
 #define MAGIC 0x31415352u
+
+#define CALLERS_MAX 4096u /* a saved state knows of so many, those that called last */
 
 struct saved_head {
     uint32_t magic, n_from;
@@ -38,6 +44,9 @@ struct saved {
 struct keeping {
     struct saved *withheld, **withheld_tail;
     struct saved *committing;
+    size_t reply_bytes; /* of all callers' replies */
+    uint64_t n_ran;     /* calls, of anybody; with the last save that began: */
+    uint64_t n_ran_saved;
     uint32_t n_unsaved; /* calls since the last save began */
     uint64_t since_ns;  /* the first of them ended */
     bool under_way;
@@ -90,14 +99,38 @@ bool rtci_host_replay(struct host *host, struct from *from, uint64_t seq)
     return false;
 }
 
+static bool holds(const struct saved *saved, const struct from *from, uint64_t seq)
+{
+    while (saved && (saved->from != from || answer_of(saved)->seq != seq))
+        saved = saved->next;
+    return saved != NULL;
+}
+
+bool rtci_host_withheld(const struct host *host, const struct from *from, uint64_t seq)
+{
+    const struct keeping *k = host->keeping;
+    return k && (holds(k->withheld, from, seq) || holds(k->committing, from, seq));
+}
+
 /* The caller has the answers to its calls up to this one. */
-void rtci_host_answered(struct from *from, uint64_t seq)
+void rtci_host_answered(struct host *host, struct from *from, uint64_t seq)
 {
     while (from->replies && answer_of(from->replies)->seq <= seq) {
         struct saved *saved = from->replies;
         from->replies = saved->next;
+        host->keeping->reply_bytes -= answer_of(saved)->rec.size;
         free(saved);
     }
+}
+
+/* Those who have called for the longest time ago are most likely dead, and have their answers
+ * otherwise. To half of it: else there would be some to be found with each save. */
+static void make_room(struct host *host, struct from **by_time, uint32_t n, size_t budget)
+{
+    if (host->keeping->reply_bytes <= budget)
+        return;
+    for (uint32_t i = 0; i < n && host->keeping->reply_bytes > budget / 2; i++)
+        rtci_host_answered(host, by_time[i], UINT64_MAX);
 }
 
 /* ---- Saving ---- */
@@ -135,6 +168,11 @@ static int value_of(struct host *host, struct rtc_call *call)
         return rtci_error(RTC_E_RETURNS, "save of actor \"%s\" returned %u values, not 1",
                           host->def->name, call->n_returned);
     return 0;
+}
+
+static size_t value_size(const struct rtc_call *call)
+{
+    return rtci_done_returns((const struct rtci_done *)call->done.data)->size;
 }
 
 static void put_value(struct rtci_buf *buf, const struct rtc_call *call, size_t head)
@@ -183,26 +221,53 @@ __attribute__((noreturn)) static void cannot_save(struct host *host, const char 
     rtci_host_exit(host, text);
 }
 
+static int by_time(const void *a, const void *b)
+{
+    const struct from *x = *(struct from *const *)a, *y = *(struct from *const *)b;
+    return x->ran < y->ran ? -1 : x->ran > y->ran;
+}
+
+/* All that is saved beside the value, which goes behind it. */
+static void put_callers(struct host *host, struct rtci_buf *state, size_t value_size)
+{
+    uint32_t n = host->n_from, first = n > CALLERS_MAX ? n - CALLERS_MAX : 0;
+    struct saved_head head = {.magic = MAGIC};
+    struct from **order = malloc((n + 1) * sizeof(*order));
+    size_t fixed = sizeof(head) + n * sizeof(struct saved_from) + RTCI_ALIGN8(value_size);
+    if (!order)
+        cannot_save(host, "out of memory");
+    memcpy(order, host->from, n * sizeof(*order));
+    qsort(order, n, sizeof(*order), by_time);
+    while (first && order[first - 1]->ran > host->keeping->n_ran_saved)
+        first--; /* it is told of with this save */
+    head.n_from = n - first;
+    for (const struct saved *s = host->keeping->committing; s; s = s->next)
+        fixed += answer_of(s)->rec.size;
+    make_room(host, order, first, 0);
+    make_room(host, order, n, fixed < RTCI_KV_VALUE_MAX ? RTCI_KV_VALUE_MAX - fixed : 0);
+    rtci_buf_put(state, &head, sizeof(head));
+    for (uint32_t i = first; i < n; i++)
+        put_from(host, state, order[i]);
+    free(order);
+}
+
 static void begin(struct host *host)
 {
     struct keeping *k = host->keeping;
     struct rtc *rtc = host->rtc;
     struct rtc_call call = {.rtc = rtc, .keep = true};
     struct rtci_buf state = {0};
-    struct saved_head head = {.magic = MAGIC, .n_from = host->n_from};
     if (value_of(host, &call) < 0)
         cannot_save(host, rtc_last_error());
     k->committing = k->withheld;
     k->withheld = NULL;
     k->withheld_tail = &k->withheld;
-    rtci_buf_put(&state, &head, sizeof(head));
-    for (uint32_t i = 0; i < host->n_from; i++)
-        put_from(host, &state, host->from[i]);
+    put_callers(host, &state, value_size(&call));
     put_value(&state, &call, 0);
     rtci_call_fini(&call);
     if (state.len > RTCI_KV_VALUE_MAX)
-        cannot_save(host, "with the answers that callers may ask for again it is larger than "
-                          "512 KiB: keep what is large in objects, and references to them here");
+        cannot_save(host, "with the answers that are to be given now it is larger than 512 KiB: "
+                          "keep what is large in objects, and references to them here");
     uint64_t request = rtc->next_request++;
     kv_head(host, &k->record, RTCI_KV_PUT, request);
     bool ok = !state.failed && kv_end(&k->record, &state);
@@ -217,6 +282,7 @@ static void begin(struct host *host)
     rtc->requests = &k->request;
     k->under_way = true;
     k->n_unsaved = 0;
+    k->n_ran_saved = k->n_ran;
     if (rtci_send_record(rtc, k->record.data) < 0)
         rtci_host_exit(host, rtc_last_error());
 }
@@ -236,6 +302,7 @@ static void finish(struct host *host)
         k->committing = saved->next;
         saved->next = NULL;
         send_answer(host, saved);
+        k->reply_bytes += answer_of(saved)->rec.size;
         struct saved **end = &saved->from->replies;
         while (*end)
             end = &(*end)->next;
@@ -252,8 +319,10 @@ bool rtci_host_saved(const struct host *host)
 void rtci_host_ran(struct host *host, struct from *from, uint64_t seq)
 {
     struct keeping *k = host->keeping;
-    if (from)
+    if (from) {
         from->seen = seq;
+        from->ran = ++k->n_ran;
+    }
     if (k->n_unsaved++ == 0)
         k->since_ns = rtci_now_ns();
 }
@@ -297,9 +366,12 @@ static bool read_from(struct host *host, const uint8_t **at, const uint8_t *end)
         *tail = saved;
         tail = &saved->next;
         *at += size;
+        host->keeping->reply_bytes += (size_t)size;
     }
-    if (from)
+    if (from) {
         from->seen = from->saved_seq = head.seq;
+        from->ran = ++host->keeping->n_ran;
+    }
     return from != NULL;
 }
 

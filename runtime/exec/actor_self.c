@@ -4,20 +4,27 @@
 
 #include "runtime/client/args.h"
 #include "runtime/exec/actor.h"
+#include "runtime/exec/light_host.h"
 
 void *rtc_self(struct rtc_call *call)
 {
+    if (call->cell)
+        return rtci_cell_state(call->cell);
     return call->host ? call->host->state : NULL;
 }
 
 rtc_actor rtc_self_actor(struct rtc_call *call)
 {
+    if (call->cell)
+        return rtci_cell_handle(call->cell);
     return call->host ? rtci_actor_handle(call->host->id) : (rtc_actor){0};
 }
 
 uint32_t rtc_self_incarnation(struct rtc_call *call)
 {
-    return call->host ? call->host->incarnation : 0;
+    return call->cell && !rtci_is_own(call->cell->id) ? 1
+           : call->host                               ? call->host->incarnation
+                                                      : 0;
 }
 
 static int no_actor(const char *name)
@@ -105,6 +112,8 @@ int rtc_self_later(struct rtc_call *call, int64_t delay, const char *method,
         return no_actor("rtc_self_later");
     if (!method || (args && !args->items && args->n))
         return rtci_error(RTC_E_INVALID, "the name of the method, or args->items, is NULL");
+    if (call->cell)
+        return rtci_cell_later(call->cell, delay, method, args ? args : &none);
     RTCI_TRY(rtci_enter(call->rtc));
     int rc = later_locked(call->host, delay, method, args ? args : &none);
     rtci_leave(call->rtc);
@@ -118,6 +127,10 @@ int rtc_self_stop(struct rtc_call *call)
     if (!call->host)
         return no_actor("rtc_self_stop");
     struct host *host = call->host;
+    if (call->cell && !rtci_is_own(call->cell->id)) {
+        call->cell->flags |= CELL_LEAVES;
+        return 0;
+    }
     RTCI_TRY(rtci_enter(call->rtc));
     struct rtci_actor_end end = {.rec = {sizeof(end), RTCI_R_ACTOR_STOP, 0}, .id = host->id};
     int rc = host->leaving ? 0 : rtci_send_record(call->rtc, &end);

@@ -12,7 +12,7 @@ struct rtc *rtc_call_rtc(struct rtc_call *call)
 
 size_t rtc_arg_count(struct rtc_call *call)
 {
-    return call->spec->n_args;
+    return call->few ? call->few->n : call->spec->n_args;
 }
 
 uint32_t rtc_call_attempt(struct rtc_call *call)
@@ -133,11 +133,11 @@ static int resolved_value(struct rtc_call *call, uint32_t i, struct rtc_value *r
 
 static int arg_row(struct rtc_call *call, size_t i, const struct rtci_arg **ret_row)
 {
-    if (i >= call->spec->n_args)
+    if (call->few || i >= call->spec->n_args)
         return rtci_error(RTC_E_NOT_FOUND,
-                          "%s \"%s\" was called with %u arguments: there is no argument "
+                          "%s \"%s\" was called with %zu arguments: there is no argument "
                           "%zu",
-                          call->what, call->def->name, call->spec->n_args, i);
+                          call->what, call->def->name, rtc_arg_count(call), i);
     *ret_row = &rtci_spec_args(call->spec)[i];
     return 0;
 }
@@ -145,6 +145,10 @@ static int arg_row(struct rtc_call *call, size_t i, const struct rtci_arg **ret_
 int rtc_arg(struct rtc_call *call, size_t i, struct rtc_value *ret_value)
 {
     const struct rtci_arg *row;
+    if (RTCI_LIKELY(call->few && i < call->few->n)) {
+        *ret_value = rtci_few_value(call->few, i);
+        return 0;
+    }
     RTCI_TRY(arg_row(call, i, &row));
     if (row->size == RTCI_ARG_REF)
         return resolved_value(call, row->offset, ret_value);
@@ -202,6 +206,11 @@ int rtc_arg_array(struct rtc_call *call, size_t i, struct rtc_array *ret_array)
 int rtc_arg_ref(struct rtc_call *call, size_t i, rtc_ref *ret_ref)
 {
     const struct rtci_arg *row;
+    struct rtc_value plain;
+    if (call->few) {
+        RTCI_TRY(rtc_arg(call, i, &plain));
+        return within(call, i, rtc_value_ref(&plain, ret_ref));
+    }
     RTCI_TRY(arg_row(call, i, &row));
     if (row->size == RTCI_ARG_REF) {
         *ret_ref = rtci_ref_of(rtci_spec_refs(call->spec)[row->offset]);

@@ -3,12 +3,26 @@
 #define RTCI_EXEC_EXEC_H
 
 #include "runtime/client/client.h"
+#include "runtime/exec/light.h"
 
 /* The task loop of an executor; ends the process. */
 __attribute__((noreturn)) void rtci_exec_main(void);
 /* The same in the `rtc` program, which runs commands. Returns an exit status when the process is no
  * executor. */
 int rtci_exec_command_main(void);
+
+/* Up to four plain arguments of a call between light actors of one host: a message's payload. A
+ * handle of an actor of that host is plain too: its 52 bits. */
+#define RTCI_FEW 4u
+struct rtci_few {
+    uint64_t v[RTCI_FEW];
+    uint8_t type[RTCI_FEW];
+    uint8_t n, pad;
+    uint16_t returns;
+};
+_Static_assert(sizeof(struct rtci_few) == RTCI_LIGHT_INLINE, "fits a message");
+
+struct cell;
 
 /* One running task. Everything it points to is private memory of this process or the arena. */
 struct rtc_call {
@@ -17,6 +31,13 @@ struct rtc_call {
     struct host *host;  /* a call to an actor; its caller (NULL: itself) … */
     struct rtci_peer *peer;
     struct from *from;
+    struct cell *cell;  /* … to a light one … */
+    bool local;         /* … by another of the same host, that gets `reply`: */
+    bool small;         /* one plain value, or nothing yet */
+    uint8_t small_type;
+    uint64_t small_value;
+    struct rtci_light_reply_to reply;
+    const struct rtci_few *few; /* its arguments; NULL: those of the spec */
     uint32_t caller_node;
     bool keep;          /* what it returns is for this process */
     bool withhold;      /* its answer is sent when the state is saved */
@@ -42,6 +63,7 @@ struct rtc_call {
 /* ---- returns.c ---- */
 void rtci_call_begin(struct rtc_call *call);
 void rtci_call_begin_one(struct rtc_call *call); /* for one value, whatever the caller wants */
+void rtci_call_rows(struct rtc_call *call); /* an empty record of its returns */
 int rtci_call_return(struct rtc_call *call, const struct rtc_value *value) RTCI_MUST_USE;
 /* Completes the DONE record for what the function returned and sends it. The lock is held. */
 int rtci_call_end(struct rtc_call *call, int rc, uint64_t run_ns) RTCI_MUST_USE;
@@ -56,6 +78,13 @@ int rtci_host_withhold(struct rtc_call *call, const struct rtci_done *done) RTCI
 int rtci_call_lend(struct rtc_call *call, rtc_ref ref) RTCI_MUST_USE;
 int rtci_call_fail(struct rtc_call *call, int code, int user_code, const char *fmt, ...)
     RTCI_PRINTF(4, 5);
+
+/* ---- light_call.c ---- */
+/* True: the value is kept, or refused by *ret. */
+bool rtci_return_small(struct rtc_call *call, const struct rtc_value *value, int *ret);
+/* The answer to a local call; the done record goes to its caller. */
+int rtci_light_send_done(struct rtc_call *call, const struct rtci_done *done, size_t size);
+struct rtc_value rtci_few_value(const struct rtci_few *few, size_t i);
 
 /* ---- call.c ---- */
 /* Fetches the arguments that did not come with the task. The lock is held. */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "runtime/client/open.h"
+#include "runtime/exec/bridge.h"
 #include "runtime/exec/exec.h"
 #include "runtime/shm/local.h"
 
@@ -57,6 +58,7 @@ int rtc_shutdown(struct rtc **rtc)
         rtci_leave(r);
     }
     int pid = r->daemon_pid;
+    rtci_bridges_close(r);
     rtci_client_destroy(r);
     if (pid > 0)
         rtci_embedded_stop(pid);

@@ -21,7 +21,7 @@ struct rtci_light;     /* the engine */
 struct rtci_light_ctx; /* who calls: a thread of the pool in the turn of an actor, or outside */
 
 typedef struct rtci_light_id {
-    uint32_t index, gen; /* gen is odd; 0: nobody */
+    uint32_t index, gen; /* index below 16 M; gen is odd and below 1 << 29; 0: nobody */
 } rtci_light_id;
 
 enum rtci_light_kind {
@@ -91,6 +91,8 @@ struct rtci_light_class {
      * answered and not taken when it returns is answered with nothing, or with the error. */
     int (*receive)(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg);
     void (*drop)(void *state);
+    /* Instead of drop, when it wants to know why. */
+    void (*died)(struct rtci_light_ctx *ctx, void *state, const struct rtci_light_down *why);
     /* Messages that wait before senders are muted (and threads outside get RTC_E_AGAIN). */
     uint32_t mail_max; /* 0 = RTCI_LIGHT_MAIL */
     bool trap_exits;   /* deaths of linked ones are messages */
@@ -136,6 +138,10 @@ int rtci_light_release(struct rtci_light_ctx *ctx, rtci_light_id id);
 /* After what is in the mailbox; or now: what is in it is dropped, calls are told. */
 int rtci_light_stop(struct rtci_light_ctx *ctx, rtci_light_id id);
 int rtci_light_kill(struct rtci_light_ctx *ctx, rtci_light_id id);
+/* Another bound than its class has. */
+int rtci_light_bound(struct rtci_light_ctx *ctx, rtci_light_id id, uint32_t mail_max);
+/* As many messages wait as its bound says. */
+bool rtci_light_full(struct rtci_light_ctx *ctx, rtci_light_id id);
 
 /* ---- messages: 0, RTC_E_NOT_FOUND (dead), RTC_E_AGAIN, RTC_E_NOMEM ---- */
 /* An actor that sends to a full mailbox is not run after this message until there is room. */
@@ -143,6 +149,9 @@ int rtci_light_tell(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, 
                     size_t size);
 /* The block is the engine's when this returns 0. */
 int rtci_light_tell_block(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, void *block,
+                          size_t size, void (*drop)(void *block));
+/* The same beyond the bound, for whoever counts by himself what he has sent. */
+int rtci_light_push_block(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, void *block,
                           size_t size, void (*drop)(void *block));
 /* From outside: waits for room until the timeout (RTC_E_TIMEOUT). */
 int rtci_light_tell_wait(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag,
@@ -166,6 +175,10 @@ typedef int (*rtci_light_then)(struct rtci_light_ctx *ctx, void *state,
  * Not when this returns an error. */
 int rtci_light_call(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, const void *data,
                     size_t size, uint64_t timeout_ns, rtci_light_then then, void *arg);
+/* The block is the engine's when this returns 0. */
+int rtci_light_call_block(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, void *block,
+                          size_t size, void (*drop)(void *block), uint64_t timeout_ns,
+                          rtci_light_then then, void *arg);
 /* For those that are no actors: `fn` runs in a thread of the pool, once, and must be short. */
 typedef void (*rtci_light_outside_fn)(void *arg, const struct rtci_light_msg *msg);
 int rtci_light_call_outside(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag,
@@ -185,6 +198,9 @@ struct rtci_light_reply_to rtci_light_take_reply(struct rtci_light_ctx *ctx);
 void rtci_light_reply(struct rtci_light_ctx *ctx, int code, const void *data, size_t size);
 void rtci_light_reply_later(struct rtci_light_ctx *ctx, struct rtci_light_reply_to *to, int code,
                             const void *data, size_t size);
+/* The block is the engine's. */
+void rtci_light_reply_block(struct rtci_light_ctx *ctx, struct rtci_light_reply_to *to, int code,
+                            void *block, size_t size, void (*drop)(void *block));
 
 /* ---- watching ---- */
 /* Exactly one DOWN with this token, also when it is dead already. */
@@ -201,6 +217,9 @@ int rtci_light_unlink(struct rtci_light_ctx *ctx, rtci_light_id id);
 /* Sends then. `ret_timer` may be NULL. */
 int rtci_light_after(struct rtci_light_ctx *ctx, uint64_t delay_ns, rtci_light_id to, uint16_t tag,
                      const void *data, size_t size, uint64_t *ret_timer);
+/* The block is the engine's when this returns 0. */
+int rtci_light_after_block(struct rtci_light_ctx *ctx, uint64_t delay_ns, rtci_light_id to,
+                           uint16_t tag, void *block, size_t size, void (*drop)(void *block));
 /* False when it was too late. */
 bool rtci_light_cancel(struct rtci_light_ctx *ctx, uint64_t timer);
 

@@ -65,35 +65,59 @@ static int set_deadline(struct rtci_light_ctx *ctx, struct call *call, uint64_t 
     return rc;
 }
 
-int rtci_light_call(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, const void *data,
-                    size_t size, uint64_t timeout_ns, rtci_light_then then, void *arg)
+/* The message is the engine's when this returns 0; else it is freed, without its block. */
+static int begin(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_light_msg *msg,
+                 uint64_t timeout_ns, rtci_light_then then, void *arg)
 {
     struct rtci_light_actor *a = ctx->self;
     RTCI_ASSERT(a && then); /* from outside: rtci_light_call_outside */
-    if ((!a->calls || a->calls->first == NONE) && !grow(a))
+    if ((!a->calls || a->calls->first == NONE) && !grow(a)) {
+        rtci_light_msg_free(ctx, msg);
         return a->calls && a->calls->n > INDEX_MASK ? RTC_E_AGAIN : RTC_E_NOMEM;
-    struct rtci_light_msg *msg = rtci_light_msg_of(ctx, RTCI_LIGHT_CALL, data, size);
-    if (!msg)
-        return RTC_E_NOMEM;
+    }
     struct rtci_light_calls *calls = a->calls;
     struct call *call = &calls->all[calls->first];
     calls->first = call->next;
     call->then = then;
     call->arg = arg;
     call->timer = 0;
-    msg->tag = tag;
     msg->token = call->token;
     int rc = timeout_ns == RTCI_LIGHT_FOREVER ? 0 : set_deadline(ctx, call, timeout_ns);
-    if (rc)
-        rtci_light_msg_drop(ctx, msg);
-    else
+    if (!rc)
         rc = rtci_light_send(ctx, to, msg);
     if (rc) {
+        rtci_light_msg_free(ctx, msg);
         if (call->timer)
             rtci_light_cancel(ctx, call->timer);
         release(calls, call);
     }
     return rc;
+}
+
+int rtci_light_call(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, const void *data,
+                    size_t size, uint64_t timeout_ns, rtci_light_then then, void *arg)
+{
+    struct rtci_light_msg *msg = rtci_light_msg_of(ctx, RTCI_LIGHT_CALL, data, size);
+    if (!msg)
+        return RTC_E_NOMEM;
+    msg->tag = tag;
+    void *block = msg->size == RTCI_LIGHT_BLOCK ? msg->block : NULL;
+    int rc = begin(ctx, to, msg, timeout_ns, then, arg);
+    if (rc)
+        free(block);
+    return rc;
+}
+
+int rtci_light_call_block(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, void *block,
+                          size_t size, void (*drop)(void *block), uint64_t timeout_ns,
+                          rtci_light_then then, void *arg)
+{
+    struct rtci_light_msg *msg = rtci_light_msg_of(ctx, RTCI_LIGHT_CALL, NULL, 0);
+    if (!msg)
+        return RTC_E_NOMEM;
+    msg->tag = tag;
+    rtci_light_attach(msg, block, size, drop);
+    return begin(ctx, to, msg, timeout_ns, then, arg);
 }
 
 int rtci_light_call_outside(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag,
@@ -109,6 +133,8 @@ int rtci_light_call_outside(struct rtci_light_ctx *ctx, rtci_light_id to, uint16
         msg->tag = tag;
         msg->outside = outside;
         rc = rtci_light_send(ctx, to, msg);
+        if (rc)
+            rtci_light_msg_drop(ctx, msg);
     }
     if (rc)
         free(outside);

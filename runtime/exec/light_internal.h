@@ -19,6 +19,7 @@
 #define RTCI_LIGHT_TICK_NS    1000000
 #define RTCI_LIGHT_CALLS_BITS 14 /* of a token: index of the continuation */
 #define RTCI_LIGHT_CLASSES    10
+#define RTCI_LIGHT_GEN_MAX    (1u << 29) /* lives of one block */
 
 /* Of actor.word: who it is (odd = alive), who holds the block, and what is in the mailbox or on its
  * way into it. One word, so that a message enters only the life that its sender meant. */
@@ -238,7 +239,15 @@ struct rtci_light_msg *rtci_light_msg_of(struct rtci_light_ctx *ctx, uint8_t kin
 void rtci_light_msg_drop(struct rtci_light_ctx *ctx, struct rtci_light_msg *msg);
 void rtci_light_block_drop(struct rtci_light_msg *msg);
 
-/* Drops the message when it fails. */
+static inline void rtci_light_attach(struct rtci_light_msg *msg, void *block, size_t size,
+                                     void (*drop)(void *block))
+{
+    msg->size = RTCI_LIGHT_BLOCK;
+    msg->block = block;
+    msg->block_size = size;
+    msg->block_drop = drop;
+}
+/* Sends a message that was filled in; it stays the caller's when that fails. */
 int rtci_light_send(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_light_msg *msg);
 
 /* ---- light_mute.c ---- */

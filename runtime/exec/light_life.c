@@ -98,13 +98,34 @@ int rtci_light_kill(struct rtci_light_ctx *ctx, rtci_light_id id)
     return rc;
 }
 
+int rtci_light_bound(struct rtci_light_ctx *ctx, rtci_light_id id, uint32_t mail_max)
+{
+    struct rtci_light_actor *a = rtci_light_pin(ctx->light, id);
+    if (!a)
+        return RTC_E_NOT_FOUND;
+    mail_max = mail_max < RTCI_LIGHT_MAIL_HARD ? mail_max : RTCI_LIGHT_MAIL_HARD;
+    atomic_store(&a->mail_max, mail_max);
+    rtci_light_unpin(a);
+    return 0;
+}
+
+bool rtci_light_full(struct rtci_light_ctx *ctx, rtci_light_id id)
+{
+    struct rtci_light_actor *a = rtci_light_find(ctx->light, id);
+    uint64_t word = a ? atomic_load(&a->word) : 0;
+    return a && RTCI_LIGHT_GEN(word) == id.gen &&
+           RTCI_LIGHT_COUNT(word) >= atomic_load_explicit(&a->mail_max, memory_order_relaxed);
+}
+
 void rtci_light_die(struct rtci_light_ctx *ctx, struct rtci_light_actor *a,
                     const struct rtci_light_down *why)
 {
     a->status = RTCI_LIGHT_DYING;
     atomic_fetch_add(&a->word, RTCI_LIGHT_ONE_GEN); /* nothing enters the mailbox from here on */
     rtci_light_calls_fini(ctx, a);
-    if (a->class->drop)
+    if (a->class->died)
+        a->class->died(ctx, rtci_light_state(a), why);
+    else if (a->class->drop)
         a->class->drop(rtci_light_state(a));
     rtci_light_tell_death(ctx, a, why);
     rtci_light_unmute(ctx, a);

@@ -131,12 +131,13 @@ struct rtci_light_msg *rtci_light_msg_of(struct rtci_light_ctx *ctx, uint8_t kin
 }
 
 /* Sends what an actor or a thread outside means; the engine's own go to rtci_light_deliver. */
-static int send_on(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_light_msg *msg)
+static int send_on(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_light_msg *msg,
+                   bool hard)
 {
     struct rtci_light_actor *a = rtci_light_find(ctx->light, to), *self = ctx->self;
     if (!a)
         return RTC_E_NOT_FOUND;
-    int64_t before = push(ctx, a, to.gen, msg, self ? RTCI_LIGHT_MAIL_HARD : 0);
+    int64_t before = push(ctx, a, to.gen, msg, self || hard ? RTCI_LIGHT_MAIL_HARD : 0);
     if (RTCI_UNLIKELY(before < 0))
         return (int)before;
     /* The block may be another's by now; then this is some bound, and muting looks again. */
@@ -153,34 +154,39 @@ int rtci_light_tell(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, 
     if (!msg)
         return RTC_E_NOMEM;
     msg->tag = tag;
-    int rc = send_on(ctx, to, msg);
+    int rc = send_on(ctx, to, msg, false);
     if (RTCI_UNLIKELY(rc))
         rtci_light_msg_drop(ctx, msg);
+    return rc;
+}
+
+static int tell_block(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, void *block,
+                      size_t size, void (*drop)(void *block), bool hard)
+{
+    struct rtci_light_msg *msg = rtci_light_msg_of(ctx, RTCI_LIGHT_TELL, NULL, 0);
+    if (!msg)
+        return RTC_E_NOMEM;
+    msg->tag = tag;
+    rtci_light_attach(msg, block, size, drop);
+    int rc = send_on(ctx, to, msg, hard);
+    if (rc)
+        rtci_light_msg_free(ctx, msg);
     return rc;
 }
 
 int rtci_light_tell_block(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, void *block,
                           size_t size, void (*drop)(void *block))
 {
-    struct rtci_light_msg *msg = rtci_light_msg_of(ctx, RTCI_LIGHT_TELL, NULL, 0);
-    if (!msg)
-        return RTC_E_NOMEM;
-    msg->tag = tag;
-    msg->size = RTCI_LIGHT_BLOCK;
-    msg->block = block;
-    msg->block_size = size;
-    msg->block_drop = drop;
-    int rc = send_on(ctx, to, msg);
-    if (rc)
-        rtci_light_msg_free(ctx, msg);
-    return rc;
+    return tell_block(ctx, to, tag, block, size, drop, false);
 }
 
-/* Sends a message that was filled in; it is dropped when that fails. */
+int rtci_light_push_block(struct rtci_light_ctx *ctx, rtci_light_id to, uint16_t tag, void *block,
+                          size_t size, void (*drop)(void *block))
+{
+    return tell_block(ctx, to, tag, block, size, drop, true);
+}
+
 int rtci_light_send(struct rtci_light_ctx *ctx, rtci_light_id to, struct rtci_light_msg *msg)
 {
-    int rc = send_on(ctx, to, msg);
-    if (rc)
-        rtci_light_msg_drop(ctx, msg);
-    return rc;
+    return send_on(ctx, to, msg, false);
 }

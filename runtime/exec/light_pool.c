@@ -229,9 +229,13 @@ void rtci_light_block_free(struct rtci_light_ctx *ctx, struct rtci_light_actor *
 {
     free(a->large);
     a->large = NULL;
+    struct rtci_light_cache *cache = &ctx->blocks[a->size_class];
     if (ctx->outside)
         pthread_mutex_lock(&ctx->lock);
-    give(&ctx->light->blocks[a->size_class], &ctx->blocks[a->size_class], a);
+    if (RTCI_LIKELY(RTCI_LIGHT_GEN(atomic_load(&a->word)) < RTCI_LIGHT_GEN_MAX))
+        give(&ctx->light->blocks[a->size_class], cache, a);
+    else /* the next would be taken for an old one: it lies idle until the end */
+        rtci_light_count(cache, -1);
     if (ctx->outside)
         pthread_mutex_unlock(&ctx->lock);
 }

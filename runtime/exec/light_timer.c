@@ -138,6 +138,20 @@ int rtci_light_after(struct rtci_light_ctx *ctx, uint64_t delay_ns, rtci_light_i
     return rc;
 }
 
+int rtci_light_after_block(struct rtci_light_ctx *ctx, uint64_t delay_ns, rtci_light_id to,
+                           uint16_t tag, void *block, size_t size, void (*drop)(void *block))
+{
+    struct rtci_light_msg *msg = rtci_light_msg_of(ctx, RTCI_LIGHT_TELL, NULL, 0);
+    if (!msg)
+        return RTC_E_NOMEM;
+    msg->tag = tag;
+    rtci_light_attach(msg, block, size, drop);
+    int rc = rtci_light_timer_add(ctx->light, delay_ns, to, msg, NULL);
+    if (rc)
+        rtci_light_msg_free(ctx, msg);
+    return rc;
+}
+
 bool rtci_light_cancel(struct rtci_light_ctx *ctx, uint64_t timer)
 {
     struct rtci_light_timers *timers = &ctx->light->timers;

@@ -30,6 +30,20 @@ void rtci_light_reply_later(struct rtci_light_ctx *ctx, struct rtci_light_reply_
     rtci_light_answer(ctx, to, reply, code);
 }
 
+void rtci_light_reply_block(struct rtci_light_ctx *ctx, struct rtci_light_reply_to *to, int code,
+                            void *block, size_t size, void (*drop)(void *block))
+{
+    struct rtci_light_msg *reply =
+        to->kind ? rtci_light_msg_of(ctx, RTCI_LIGHT_REPLY, NULL, 0) : NULL;
+    RTCI_ASSERT(reply || !to->kind); /* whoever waits must not wait for ever */
+    if (!reply) {
+        drop(block);
+        return;
+    }
+    rtci_light_attach(reply, block, size, drop);
+    rtci_light_answer(ctx, to, reply, code);
+}
+
 void rtci_light_reply(struct rtci_light_ctx *ctx, int code, const void *data, size_t size)
 {
     struct rtci_light_reply_to to = rtci_light_take_reply(ctx);

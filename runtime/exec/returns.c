@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/client/light.h"
 #include "runtime/client/route.h"
 #include "runtime/exec/exec.h"
 #include "runtime/wire/actor.h"
@@ -23,6 +24,7 @@ static struct rtci_resolved *row_of(struct rtc_call *call, uint32_t i)
 static void begin(struct rtc_call *call, uint32_t n_rows)
 {
     call->n_rows = n_rows;
+    call->small = false;
     call->n_returned = 0;
     call->never_ran = false;
     call->promise = NULL;
@@ -34,6 +36,11 @@ static void begin(struct rtc_call *call, uint32_t n_rows)
     call->exit_status = -1;
     call->signal = 0;
     call->fail_log_len = 0;
+    rtci_call_rows(call);
+}
+
+void rtci_call_rows(struct rtc_call *call)
+{
     rtci_buf_clear(&call->done);
     rtci_buf_clear(&call->ids);
     rtci_buf_clear(&call->held);
@@ -156,6 +163,8 @@ int rtci_call_return(struct rtc_call *call, const struct rtc_value *value)
     rc = rtci_value_plan(value, &plan);
     if (rc == 0) {
         bool crowded = call->done.len + plan.size > RTCI_SPEC_INLINE_MAX && plan.size > 1024;
+        if (RTCI_UNLIKELY(plan.n_lights))
+            rtci_lights_given(call->rtc, value, (struct rtci_id){0});
         bool large = plan.size + plan.n_refs * sizeof(struct rtci_id) > RTCI_INLINE_MAX || crowded;
         if (call->keep && plan.n_refs)
             rc = rtci_error(RTC_E_TYPE, "a state that is saved cannot contain references");
@@ -163,7 +172,7 @@ int rtci_call_return(struct rtc_call *call, const struct rtc_value *value)
             rc = return_object(call, value, &plan);
         else if (large && !call->host)
             rc = return_large(call, value, &plan);
-        else if (!call->host || call->peer || call->keep)
+        else if (!call->host || call->peer || call->keep || call->local)
             rc = return_inline(call, value, &plan);
     }
     if (rc < 0)
@@ -177,8 +186,11 @@ int rtc_return(struct rtc_call *call, const struct rtc_value *value)
 {
     if (!value)
         return rtci_error(RTC_E_INVALID, "value is NULL");
+    int rc;
+    if (call->small && rtci_return_small(call, value, &rc))
+        return rc;
     RTCI_TRY(rtci_enter(call->rtc));
-    int rc = rtci_call_return(call, value);
+    rc = rtci_call_return(call, value);
     rtci_leave(call->rtc);
     return rc;
 }
@@ -288,7 +300,7 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
     struct rtc *rtc = call->rtc;
     size_t size = RTCI_ALIGN8(call->done.len);
     void *at;
-    if (!call->peer)
+    if (!call->peer && !call->local)
         return 0; /* it called itself */
     if (size > RTCI_RECORD_MAX)
         return RTC_E_TOO_LARGE;
@@ -299,6 +311,8 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
                                .attempt = call->caller_node,
                                .status = call->fail_code,
                                .n_returns = n_rows};
+    if (call->local)
+        return rtci_light_send_done(call, done, size);
     if (call->withhold && !(flags & RTCI_REPLY_MORE))
         return rtci_host_withhold(call, done);
     RTCI_TRY(rtci_route_reserve_reply(rtc, call->peer, size, &call->by_daemon, &at));

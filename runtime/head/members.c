@@ -182,18 +182,23 @@ static uint64_t newest_life(const struct rtci_members *m)
     return m->daemon->epoch << 32 | m->incarnations;
 }
 
+static bool has_node(void *arg, uint32_t node)
+{
+    struct rtci_members *m = arg;
+    return node < m->n_others && m->others[node].incarnation != 0;
+}
+
 static void tell_life(void *arg, uint32_t to, uint32_t about, uint64_t life)
 {
     struct rtci_members *m = arg;
     struct rtci_life rec = {.rec = {sizeof(rec), RTCI_R_LIFE, 0},
                             .node = about,
-                            .lives = about < m->n_others && m->others[about].incarnation != 0,
+                            .lives = has_node(m, about),
                             .life = life};
     if (to == RTCI_HEAD_NODE)
         rtci_calling_life(m->daemon, &rec);
-    else
-        RTCI_IGNORE(rtci_hub_send(m->hub, to, &rec, sizeof(rec)) ==
-                    0); /* else it is lost as well */
+    else /* when it cannot be told, it is lost as well */
+        RTCI_IGNORE(rtci_hub_send(m->hub, to, &rec, sizeof(rec)) == 0);
 }
 
 /* A node wants to know when that one is lost. It hears at once of lives before: it may have missed
@@ -202,9 +207,9 @@ static void watch_life(struct rtci_members *m, uint32_t node, uint32_t watched)
 {
     if (watched < FIRST_NUMBER || watched > RTCI_NODES_MAX || watched == node)
         return;
-    const struct other *o = &m->others[watched];
-    tell_life(m, node, watched, o->incarnation ? o->kept.life - 1 : newest_life(m));
-    if (o->incarnation)
+    bool has = has_node(m, watched);
+    tell_life(m, node, watched, has ? m->others[watched].kept.life - 1 : newest_life(m));
+    if (has)
         rtci_lives_watch(m->lives, node, watched);
 }
 
@@ -269,8 +274,7 @@ static void tell_peer(struct rtci_members *m, uint32_t to, uint32_t about)
 /* Both hear of each other: first the one that is asked about, so that it knows who comes. */
 static void introduce(struct rtci_members *m, uint32_t node, uint32_t wanted)
 {
-    if (wanted < FIRST_NUMBER || wanted >= m->n_others || wanted == node ||
-        !m->others[wanted].incarnation)
+    if (wanted == node || !has_node(m, wanted))
         return;
     tell_peer(m, wanted, node);
     tell_peer(m, node, wanted);
@@ -563,10 +567,8 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
     int rc = rtci_keys_open(daemon->state_dir, "head", &config.keys, text, sizeof(text));
     if (rc)
         fprintf(stderr, "rtc head: %s\n", text);
-    if (!rc)
-        rc = open_hub(m, &config);
-    if (!rc)
-        rc = watch(m);
+    rc = rc ? rc : open_hub(m, &config);
+    rc = rc ? rc : watch(m);
     if (!rc)
         rc = rtci_join_line(daemon, core, actions, config.keys.public_key, rtci_hub_port(m->hub));
     if (rc) {
@@ -578,6 +580,7 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
     own_life(m);
     daemon->carry = carry;
     daemon->carry_call = carry_call;
+    daemon->has_node = has_node;
     daemon->carrier = m;
     *ret_members = m;
     return 0;

@@ -12,10 +12,10 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/bounds.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/log.h"
 #include "runtime/keeper/internal.h"
 #include <rtc/error.h>
@@ -31,9 +31,7 @@
 
 uint64_t rtci_keeper_now(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * RTCI_NS_PER_S + (uint64_t)now.tv_nsec;
+    return rtci_clock_ns();
 }
 
 /* The keeper's environment with RTC_KEEPER_FD. The strings are borrowed but for the new one. */

@@ -149,16 +149,25 @@ void rtci_calling_renewed(struct rtci_daemon *d)
     rtci_calling_linked(d, 0);
 }
 
+/* The number is what a client wrote. A worker asks the head, which says so when there is no such
+ * node (watch_node); the head's own daemon knows. */
+static bool is_there(const struct rtci_daemon *d, uint32_t node)
+{
+    return d->calls && (!d->has_node || d->has_node(d->carrier, node));
+}
+
 void rtci_calling_send(struct rtci_daemon *d)
 {
     struct rtci_node_actions *actions = &d->actions;
     if (d->n_held_calls)
         release(d);
-    for (uint32_t i = 0; i < actions->n_to_nodes && d->calls; i++) {
+    for (uint32_t i = 0; i < actions->n_to_nodes; i++) {
         struct rtci_buf *buf = &actions->to_nodes[i].buf;
         uint32_t node = actions->to_nodes[i].node;
         RTCI_ASSERT(!buf->failed);
-        if (must_wait(d, node, buf))
+        if (!is_there(d, node))
+            rtci_node_core_no_node(d->node, node, buf->data, buf->len, actions);
+        else if (must_wait(d, node, buf))
             hold(d, node, buf);
         else
             rtci_calls_send(d->calls, d->now_ns, node, buf->data, buf->len);
@@ -175,13 +184,18 @@ void rtci_calling_commit(struct rtci_daemon *d)
         rtci_calls_commit(d->calls);
 }
 
-void rtci_calling_consume(struct rtci_daemon *d, struct rtci_process *p)
+uint64_t rtci_calling_settled(const struct rtci_daemon *d)
 {
-    if (!p->marked && !p->called) {
+    return d->calls ? rtci_calls_settled(d->calls) : 0;
+}
+
+void rtci_calling_consume(struct rtci_daemon *d, struct rtci_process *p, uint64_t settled)
+{
+    if (!d->calls || (!p->marked && !p->called)) { /* what it said to others was answered here */
         rtci_chan_consume(p->chan);
         return;
     }
-    if (p->marked && rtci_calls_settled(d->calls) >= p->mark_calls) {
+    if (p->marked && settled >= p->mark_calls) {
         rtci_chan_consume_to(p->chan, p->mark_position);
         p->marked = false;
     }

@@ -22,7 +22,10 @@ void rtci_calling_send(struct rtci_daemon *daemon);
 /* What came from other nodes stands in the rings. */
 void rtci_calling_commit(struct rtci_daemon *daemon);
 size_t rtci_calling_waiting(const struct rtci_daemon *daemon); /* bytes for rtci_calling_send() */
-/* Frees of a ring what was read: at once, or when what it said to other nodes is there. */
-void rtci_calling_consume(struct rtci_daemon *daemon, struct rtci_process *process);
+/* Frees of a ring what was read: at once, or when what it said to other nodes is there, which is so
+ * for messages up to `settled`. */
+void rtci_calling_consume(struct rtci_daemon *daemon, struct rtci_process *process,
+                          uint64_t settled);
+uint64_t rtci_calling_settled(const struct rtci_daemon *daemon);
 
 #endif

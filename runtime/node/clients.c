@@ -354,6 +354,7 @@ void rtci_daemon_welcome(struct rtci_daemon *daemon, const struct rtci_node_acti
     info->role = p->blob.role;
     info->client = act->client;
     info->job = act->job;
+    info->node = daemon->number;
     info->pid = p->pid;
     struct rtci_local_welcome w = {.magic = RTCI_LOCAL_MAGIC,
                                    .version = RTCI_WIRE_VERSION,

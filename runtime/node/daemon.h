@@ -96,6 +96,7 @@ struct rtci_daemon {
                  const void *data, size_t size);
     int (*carry_call)(void *carrier, uint32_t node, const void *head, size_t head_size,
                       const void *data, size_t size); /* the same beside that, for calls */
+    bool (*has_node)(void *carrier, uint32_t node); /* the head's: that is a member; else NULL */
     void *carrier;
     struct rtci_calls *calls; /* with other nodes; NULL: there are none */
     struct rtci_held_calls *held_calls;

@@ -147,6 +147,7 @@ static bool prepare(struct rtci_daemon *daemon, struct rtci_process *p,
     info->role = RTCI_ROLE_EXECUTOR;
     info->client = act->client;
     info->job = act->job;
+    info->node = daemon->number;
     info->profile_cpus = act->profile_cpus;
     info->profile_gpus = act->profile_gpus;
     info->driver_token = act->driver_token;

@@ -148,6 +148,7 @@ void rtci_daemon_flush(struct rtci_daemon *daemon)
         struct rtci_client_out *out = &daemon->actions.out[i];
         write_span(daemon, out->token, out->buf.data, out->buf.len);
     }
+    uint64_t settled = daemon->remote ? 0 : rtci_calling_settled(daemon);
     for (uint32_t i = 0; i < daemon->n_tokens; i++) {
         struct rtci_process *p = &daemon->process[daemon->tokens[i]];
         if (!p->chan)
@@ -155,7 +156,7 @@ void rtci_daemon_flush(struct rtci_daemon *daemon)
         if (p->later.len && !p->gone)
             write_later(p);
         if (!daemon->remote)
-            rtci_calling_consume(daemon, p);
+            rtci_calling_consume(daemon, p, settled);
         if (p->wrote)
             rtci_chan_ring(p->chan);
         p->wrote = false;

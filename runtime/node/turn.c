@@ -2,9 +2,9 @@
  * the next thing to happen. */
 #include <stdlib.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/node/daemon.h"
 
 #define SPIN_NS 15000
@@ -12,9 +12,7 @@
 
 uint64_t rtci_daemon_now(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * RTCI_NS_PER_S + (uint64_t)t.tv_nsec;
+    return rtci_clock_ns();
 }
 
 bool rtci_daemon_read_all(struct rtci_daemon *d)

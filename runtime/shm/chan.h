@@ -56,7 +56,7 @@ struct rtci_chan_info {
     uint32_t program; /* executor: of a driver on another host */
     uint32_t far;     /* executor: its driver is on another host */
     uint32_t more_callers; /* actor: there are more than fit in here */
-    uint32_t pad;
+    uint32_t node; /* the number of this one */
     struct rtci_chan_caller callers[RTCI_CHAN_CALLERS];
 };
 

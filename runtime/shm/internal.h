@@ -9,9 +9,9 @@
 #define RTCI_SHM_INTERNAL_H
 
 #include <stdatomic.h>
-#include <time.h>
 
 #include "runtime/base/bounds.h"
+#include "runtime/base/clock.h"
 #include "runtime/shm/chan.h"
 #include "runtime/shm/lane.h"
 
@@ -73,9 +73,7 @@ struct rtci_chan {
 
 static inline uint64_t now_ns(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * RTCI_NS_PER_S + (uint64_t)t.tv_nsec;
+    return rtci_clock_ns();
 }
 
 /* sleep.c: wakes a producer that sleeps for room. */

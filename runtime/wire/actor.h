@@ -18,11 +18,14 @@
  * one node to another, with no arguments: is an answer still to come? */
 #define RTCI_SPEC_REPEATED 256u
 #define RTCI_SPEC_ASK      512u
+/* SUBMIT: nobody runs it: it is done when its placement group is ready. Its one argument is its result,
+ * and stands in the record. */
+#define RTCI_SPEC_READY    1024u
 
 enum rtci_actor_flags {
     RTCI_ACTOR_DETACHED = 1u,      /* outlives its driver and its handles */
     RTCI_ACTOR_GET_IF_EXISTS = 2u, /* when the name is taken, ACTOR_WHERE tells of who has it */
-    RTCI_ACTOR_LIGHT = 4u,         /* shares a process; known to its host only unless named */
+    RTCI_ACTOR_LIGHT = 4u,         /* it has a name, and is the first one of a host of light actors */
     RTCI_ACTOR_MAILBOX_FAIL = 8u,  /* a full mailbox refuses calls; else callers wait */
     RTCI_ACTOR_SAVES = 16u,        /* it has save and load */
 };
@@ -41,8 +44,12 @@ struct rtci_actor_options {
 };
 
 /* ACTOR_CALL: client and seq name the call's result, function = hash of the method. One whose order is
- * 0 is a note between two processes, and has no answer: function says which. Routed by nodes
- * from the caller's process to that of the actor; the head's core never sees one. */
+ * 0 is a note between two processes, and has no answer: function says which. One to the actor "none"
+ * is a probe, answered by the node of the process that it is for: is that there (RTCI_REPLY_NEVER_RAN,
+ * RTCI_REPLY_UNKNOWN: it is not)? Routed by nodes from the caller's process to that of the actor; the
+ * head's core never sees one. To a host of light actors `slot` and `job` of the spec say which of them
+ * is meant, 0 the host itself; when it is made, `priority` is its mailbox and `depth` 1 when that
+ * refuses what is too much. */
 struct rtci_call {
     struct rtci_id actor;
     uint64_t order;       /* rises with each call that this caller sends */
@@ -53,6 +60,7 @@ struct rtci_call {
     uint32_t caller_node; /* where the answer goes; the caller's node fills it in */
     uint64_t answered;    /* the caller has the answers to its calls up to this sequence number */
 };
+#define RTCI_PROBE (1ull << 63) /* in the seq of a probe, which is no call's */
 /* ACTOR_REPLY: struct rtci_done; client = the caller, attempt = the caller's node. A value that is too
  * large, or contains references, is an object of the actor's process: its row is ABSENT, and the one
  * struct rtci_id at `offset` names it; the process holds it until a note says that the caller does.

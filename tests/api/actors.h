@@ -12,22 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What happened is counted where the test can see it: a file that both map. */
-#define TALLY_MAX 4096
-struct tally {
-    int64_t count[TALLY_MAX];
-};
-static struct tally *tally_map(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CREAT, 0600);
-    if (fd < 0 || ftruncate(fd, sizeof(struct tally)))
-        abort();
-    void *at = mmap(NULL, sizeof(struct tally), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    if (at == MAP_FAILED)
-        abort();
-    return at;
-}
+#include "tests/api/tally.h"
 
 struct counter {
     int64_t total;
@@ -225,6 +210,19 @@ static int ask_friend(struct rtc_call *call)
     return rc < 0 ? rc : rtc_return_i64(call, x);
 }
 
+/* Many essays of its friend, all asked for before the first has come. */
+static int read_friend(struct rtc_call *call)
+{
+    struct counter *self = rtc_self(call);
+    struct rtc *r = rtc_call_rtc(call);
+    rtc_ref refs[30];
+    for (int i = 0; i < 30; i++)
+        RTC_TRY(rtc_actor_call(r, self->friend, "essay", NULL, NULL, &refs[i]));
+    RTC_TRY(rtc_get_many(r, refs, 30, RTC_FOREVER, NULL));
+    RTC_TRY(rtc_release_many(r, refs, 30));
+    return rtc_return_i64(call, 30);
+}
+
 static int ask_self(struct rtc_call *call)
 {
     struct rtc *r = rtc_call_rtc(call);
@@ -329,6 +327,7 @@ RTC_ACTOR(counter, struct counter, .init = counter_init, .drop = counter_drop,
                       RTC_METHOD(befriend),
                       RTC_METHOD(unfriend),
                       RTC_METHOD(ask_friend),
+                      RTC_METHOD(read_friend),
                       RTC_METHOD(ask_self),
                       RTC_METHOD(spread),
                       RTC_METHOD(hand_out),
@@ -338,8 +337,8 @@ RTC_ACTOR(counter, struct counter, .init = counter_init, .drop = counter_drop,
                       RTC_METHOD(tick),
                       RTC_METHOD(fired)});
 
-/* Several calls at a time: `meet` returns when as many as it says are inside; `apart` has a group of
- * its own, in which it runs while all of the others are busy. */
+/* Several calls at a time: `meet` returns when as many as it says are inside; `apart` has a group
+ * of its own, in which it runs while all of the others are busy. */
 struct crowd {
     int inside;
     bool open;
@@ -423,8 +422,15 @@ static int loads(struct rtc_call *call)
     return rtc_return_i64(call, ((struct diary *)rtc_self(call))->loads);
 }
 
+/* Almost as large as an answer can be that is none of the objects. */
+static int essay(struct rtc_call *call)
+{
+    static const char text[8000];
+    return rtc_return_bytes(call, text, sizeof(text));
+}
+
 RTC_ACTOR(diary, struct diary, .save = diary_save, .load = diary_load,
-          .methods = {RTC_METHOD(note), RTC_METHOD(loads), RTC_METHOD(die)});
+          .methods = {RTC_METHOD(note), RTC_METHOD(loads), RTC_METHOD(essay), RTC_METHOD(die)});
 
 RTC_TASK(actor_square)
 {

@@ -634,6 +634,27 @@ static void test_saved(void **state)
           RTC_E_INVALID, "runs one at a time");
 }
 
+/* Those who called and died never say that they have their answers: which are not kept for ever. */
+static void test_saved_for_the_dead(void **state)
+{
+    (void)state;
+    rtc_actor a;
+    OK(rtc_actor_create(rtc, "diary", NULL,
+                        RTC_ACTOR_OPTIONS(NEEDS, .max_restarts = 3, .call_retries = 1), &a));
+    for (int i = 0; i < 6; i++) {
+        rtc_actor reader = counter(0);
+        assert_int_equal(got(CALL(reader, "befriend", rtc_of_actor(a))), 1);
+        assert_int_equal(ASK(reader, "read_friend"), 30);
+        OK(rtc_actor_kill(rtc, reader, 0));
+        OK(rtc_actor_release(rtc, reader));
+        assert_int_equal(got(CALL(a, "note", rtc_i64(1))), i + 1);
+    }
+    assert_int_equal(ASK(a, "loads"), 0);
+    OK(rtc_actor_kill(rtc, a, RTC_KILL_RESTART));
+    assert_int_equal(got(CALL(a, "note", rtc_i64(1))), 7);
+    OK(rtc_actor_release(rtc, a));
+}
+
 static void test_deadlocks(void **state)
 {
     (void)state;
@@ -823,17 +844,29 @@ int main(int argc, char **argv)
     if (getenv("RTC_EXECUTOR")) /* never returns */
         RTC_CHECK(rtc_init(&argc, &argv, NULL, &executor));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_calls),       cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_many),        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_held),        cmocka_unit_test(test_streams),
-        cmocka_unit_test(test_handles),     cmocka_unit_test(test_last_handle),
-        cmocka_unit_test(test_names),       cmocka_unit_test(test_detached),
-        cmocka_unit_test(test_constructor), cmocka_unit_test(test_stop_kill),
-        cmocka_unit_test(test_stop_early),  cmocka_unit_test(test_restarts),
-        cmocka_unit_test(test_monitors),    cmocka_unit_test(test_inside),
-        cmocka_unit_test(test_threads),     cmocka_unit_test(test_saved),
-        cmocka_unit_test(test_deadlocks),   cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_bad_input),   cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_held),
+        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_handles),
+        cmocka_unit_test(test_last_handle),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_detached),
+        cmocka_unit_test(test_constructor),
+        cmocka_unit_test(test_stop_kill),
+        cmocka_unit_test(test_stop_early),
+        cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_monitors),
+        cmocka_unit_test(test_inside),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_saved_for_the_dead),
+        cmocka_unit_test(test_deadlocks),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_flood),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

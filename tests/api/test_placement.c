@@ -25,6 +25,14 @@ RTC_TASK_SIGNATURE(twice, "i64->i64")
     return rtc_return_i64(call, 2 * x);
 }
 
+RTC_TASK(size_of)
+{
+    const void *bytes;
+    size_t size;
+    RTC_TRY(rtc_arg_bytes(call, 0, &bytes, &size));
+    return rtc_return_i64(call, (int64_t)size);
+}
+
 /* Says that it began, and never ends. */
 RTC_TASK(hang)
 {
@@ -418,6 +426,70 @@ static void test_bad_use(void **state)
     FAILS(rtc_placement_wait(rtc, placement, 0), RTC_E_NOT_FOUND, "removed");
 }
 
+static size_t n_then;
+static void on_ready(struct rtc *r, rtc_ref ref, void *arg)
+{
+    (void)r, (void)ref, (void)arg;
+    n_then++;
+}
+
+/* A reference that stands for its being ready: waited for, called back, an argument of a task. */
+static void test_ready_ref(void **state)
+{
+    (void)state;
+    rtc_placement a = create(4, 1, RTC_PACK), b = create(2, 1, RTC_PACK), back;
+    rtc_ref ref, soon, task;
+    size_t ready, n = 0;
+    struct rtc_value v;
+    const void *bytes;
+    size_t size = 0;
+    OK(rtc_placement_ready_ref(rtc, a, &ref));
+    OK(rtc_get(rtc, ref, RTC_S(20), &v));
+    OK(rtc_value_bytes(&v, &bytes, &size));
+    assert_int_equal(size, sizeof(back));
+    memcpy(&back, bytes, sizeof(back));
+    assert_true(back.client == a.client && back.seq == a.seq);
+    OK(rtc_release(rtc, ref));
+    OK(rtc_placement_ready_ref(rtc, b, &soon)); /* when a has gone */
+    OK(rtc_submit(rtc, "size_of", RTC_ARGS(rtc_of_ref(soon)), RTC_OPTIONS(.cpus = RTC_NONE),
+                  &task));
+    OK(rtc_then(rtc, soon, on_ready, NULL));
+    FAILS(rtc_wait(rtc, &soon, 1, 1, RTC_MS(20), &ready, &n), RTC_E_TIMEOUT, "not done");
+    FAILS(rtc_get(rtc, task, RTC_MS(20), &v), RTC_E_TIMEOUT, "not done");
+    OK(rtc_placement_remove(rtc, a));
+    assert_int_equal(get_int(task), sizeof(back));
+    OK(rtc_wait(rtc, &soon, 1, 1, RTC_S(20), &ready, &n));
+    assert_int_equal(n_then, 1);
+    OK(rtc_release(rtc, soon));
+    OK(rtc_placement_remove(rtc, b));
+    FAILS(rtc_placement_ready_ref(rtc, b, &ref), RTC_E_NOT_FOUND, "no such placement group");
+    FAILS(rtc_placement_ready_ref(rtc, (rtc_placement){0}, &ref), RTC_E_INVALID, "all zero");
+    FAILS(rtc_placement_ready_ref(rtc, b, NULL), RTC_E_INVALID, "NULL");
+}
+
+/* It fails with the cause: nothing can hold the group, or it was removed. */
+static void test_ready_ref_fails(void **state)
+{
+    (void)state;
+    rtc_placement big = create(2, 64, RTC_PACK), a = create(4, 1, RTC_PACK),
+                  b = create(1, 1, RTC_PACK);
+    rtc_ref ref, task;
+    struct rtc_value v;
+    OK(rtc_placement_ready_ref(rtc, big, &ref));
+    FAILS(rtc_get(rtc, ref, RTC_S(20), &v), RTC_E_INFEASIBLE, "can ever hold bundle");
+    OK(rtc_release(rtc, ref));
+    OK(rtc_placement_remove(rtc, big));
+    OK(rtc_placement_wait(rtc, a, RTC_S(20)));
+    OK(rtc_placement_ready_ref(rtc, b, &ref));
+    OK(rtc_submit(rtc, "size_of", RTC_ARGS(rtc_of_ref(ref)), NULL, &task));
+    OK(rtc_placement_remove(rtc, b));
+    FAILS(rtc_get(rtc, ref, RTC_S(20), &v), RTC_E_CANCELLED, "was removed");
+    FAILS(rtc_get(rtc, task, RTC_S(20), &v), RTC_E_DEPENDENCY, "placement_ready");
+    OK(rtc_release(rtc, ref));
+    OK(rtc_release(rtc, task));
+    OK(rtc_placement_remove(rtc, a));
+}
+
 int main(int argc, char **argv)
 {
     const char *const resources[] = {"widget=2", NULL};
@@ -431,6 +503,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_in_tasks),      cmocka_unit_test(test_removed_elsewhere),
         cmocka_unit_test(test_refused),       cmocka_unit_test(test_infeasible),
         cmocka_unit_test(test_bad_use),       cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_ready_ref),     cmocka_unit_test(test_ready_ref_fails),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rtc_shutdown(&rtc);

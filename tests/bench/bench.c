@@ -411,6 +411,9 @@ static const struct row baselines[] = {
     {"ppo_products_64", "us", bench_ppo_products_64, NULL, false},
     {"ppo_products_256", "us", bench_ppo_products_256, NULL, false},
 #endif
+    {"sumo_bare", "1/s", bench_sumo_bare, NULL, false},
+    {"sumo_bare_all", "1/s", bench_sumo_bare_all, NULL, false},
+    {"sumo_bare01", "1/s", bench_sumo_bare01, NULL, false},
 };
 #define N_BASELINES (sizeof(baselines) / sizeof(baselines[0]))
 
@@ -468,6 +471,8 @@ static const struct row rows[] = {
     {"actor_remote_sync", "us", bench_actor_remote_sync, "zmq_curve_rtt", false},
     {"actor_remote_async", "1/s", bench_actor_remote_async, NULL, false},
     {"transfer_256m", "GB/s", bench_transfer_256m, "zmq_curve", false},
+    {"allreduce_hosts_64m", "GB/s", bench_allreduce_hosts_64m, "zmq_curve", false},
+    {"allreduce_hosts_sync", "us", bench_allreduce_hosts_sync, "zmq_curve_rtt", false},
     {"worker_join", "ms", bench_worker_join, NULL, false},
     {"worker_program", "ms", bench_worker_program, NULL, false},
     {"worker_memory", "MB", bench_worker_memory, NULL, false},
@@ -481,6 +486,10 @@ static const struct row rows[] = {
     {"light_count", "1/s", bench_light_count, NULL, false},
     {"light_create", "1/s", bench_light_create, NULL, false},
     {"light_memory", "B", bench_light_memory, NULL, false},
+    {"engine_pingpong", "ns", bench_engine_pingpong, NULL, false},
+    {"engine_count", "1/s", bench_engine_count, NULL, false},
+    {"engine_create", "1/s", bench_engine_create, NULL, false},
+    {"engine_memory", "B", bench_engine_memory, NULL, false},
     {"placement_group", "1/s", bench_placement_group, NULL, false},
     {"allreduce_64m", "GB/s", bench_allreduce_64m, "memcpy_warm", false},
 #if RTC_PPO
@@ -488,6 +497,12 @@ static const struct row rows[] = {
     {"ppo_update_256", "us", bench_ppo_update_256, "ppo_products_256", false},
     {"ppo_cartpole_64", "1/s", bench_ppo_cartpole_64, NULL, false},
 #endif
+    {"sumo_one_a", "1/s", bench_sumo_one_a, "sumo_bare", false},
+    {"sumo_one_b", "1/s", bench_sumo_one_b, "sumo_bare", false},
+    {"sumo_all", "1/s", bench_sumo_all, "sumo_bare_all", false},
+    {"sumo_step01", "1/s", bench_sumo_step01, "sumo_bare01", false},
+    {"sumo_reset_a", "ms", bench_sumo_reset_a, NULL, false},
+    {"sumo_reset_b", "ms", bench_sumo_reset_b, NULL, false},
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -521,13 +536,13 @@ static void run_row(const struct row *row, bool json)
         printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\",\"min\":%.6g,\"max\":%.6g,"
                "\"rounds\":%zu",
                row->name, mid, row->unit, v[0], v[rounds - 1], rounds);
-        if (base)
+        if (base && !isnan(low))
             printf(",\"ratio\":%.4g,\"baseline\":\"%s\",\"baseline_value\":%.6g", ratio, base->name,
                    low);
         printf(",\"params\":{\"seconds\":%g}}\n", bench_seconds);
     } else {
         printf("%-16s %14.6g %-7s (%.6g to %.6g)", row->name, mid, row->unit, v[0], v[rounds - 1]);
-        if (base)
+        if (base && !isnan(low))
             printf("  %.3g of %s %.6g", ratio, base->name, low);
         printf("\n");
     }

@@ -264,6 +264,31 @@ double bench_transfer_256m(void)
     return (double)BIG / took * 1e-9;
 }
 
+/* Between the worker that stays and another one. */
+static double all_reduces(size_t elements)
+{
+    struct worker other;
+    if (!up() || !worker_start(&other, "2") || !run_on(cluster.rtc, "noop", &other))
+        return NAN;
+    const struct rtc_pair labels[2] = {{"worker", cluster.worker.name}, {"worker", other.name}};
+    struct rtc_options where[2];
+    for (int i = 0; i < 2; i++)
+        where[i] = (struct rtc_options){.cpus = RTC_NONE, .labels = &labels[i], .n_labels = 1};
+    double speed = bench_all_reduces(cluster.rtc, where, elements);
+    worker_end(&other, SIGTERM);
+    return speed;
+}
+
+double bench_allreduce_hosts_64m(void)
+{
+    return all_reduces(BENCH_64M) * BENCH_64M * sizeof(float) / 1e9;
+}
+
+double bench_allreduce_hosts_sync(void)
+{
+    return 1e6 / all_reduces(8);
+}
+
 double bench_worker_join(void)
 {
     struct worker w;

@@ -1,251 +1,270 @@
-/* Light actors: Savina's ping-pong, counting actor and fork-join create with their default sizes,
- * on the engine inside this process, two threads. Every message goes through a mailbox. */
-#include <malloc.h>
+/* Light actors through the public API: Savina's ping-pong, counting actor and fork-join create with
+ * their default sizes, and many idle ones. All of it happens in their host, which has a thread for
+ * each core; this program only says begin. */
 #include <math.h>
-#include <pthread.h>
+#include <rtc/actor.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/exec/light.h"
-#include "tests/bench/bench.h"
+#include "bench.h"
 
-#define THREADS   2
 #define PINGS     40000
 #define COUNTS    1000000
 #define FORKS     40000
 #define IDLE      100000
 #define IDLE_SIZE 64
 
-/* Where the program waits for its actors. */
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool done;
-    int64_t result;
-} wait_at = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
-static _Atomic int64_t forks_left;
+#define LIGHT RTC_ACTOR_OPTIONS(.isolation = RTC_LIGHT)
 
-static void done(int64_t result)
-{
-    pthread_mutex_lock(&wait_at.lock);
-    wait_at.done = true;
-    wait_at.result = result;
-    pthread_cond_signal(&wait_at.cond);
-    pthread_mutex_unlock(&wait_at.lock);
-}
-
-static int64_t wait_done(void)
-{
-    pthread_mutex_lock(&wait_at.lock);
-    while (!wait_at.done)
-        pthread_cond_wait(&wait_at.cond, &wait_at.lock);
-    wait_at.done = false;
-    pthread_mutex_unlock(&wait_at.lock);
-    return wait_at.result;
-}
-
-static struct rtci_light *start(void)
-{
-    struct rtci_light *light;
-    bench_need(!rtci_light_start(&(struct rtci_light_config){.threads = THREADS}, &light),
-               "threads of the light actors");
-    return light;
-}
-
-enum { START, PING, PONG, ROUND, INCREMENT, RETRIEVE };
-
+/* ---- Ping-pong: a call and its answer ---- */
 struct ping {
-    rtci_light_id pong;
+    struct rtc *rtc;
+    rtc_actor pong;
+    struct rtc_promise *promise;
     int64_t left;
 };
 
-static int ping_once(struct rtci_light_ctx *ctx, struct ping *ping)
+static int64_t failed; /* rounds that went wrong are no result */
+
+static void end(struct rtc_promise *promise)
 {
-    ping->left--;
-    return rtci_light_tell(ctx, ping->pong, PING, NULL, 0);
+    struct rtc_value v = rtc_i64(failed);
+    rtc_promise_return(promise, &v);
 }
 
-static int ping_receive(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
+static void on_pong(struct rtc *rtc, rtc_ref ref, void *arg);
+
+static int ping_once(struct ping *self)
 {
-    struct ping *ping = state;
-    if (msg->tag == START)
-        memcpy(&ping->pong, msg->data, sizeof(ping->pong));
-    if (msg->tag != PONG)
-        return ping_once(ctx, ping);
-    if (ping->left > 0) /* as Savina's does, through the own mailbox */
-        return rtci_light_tell(ctx, rtci_light_self(ctx), ROUND, NULL, 0);
-    rtci_light_stop(ctx, ping->pong);
-    done(0);
-    return RTCI_LIGHT_LEAVE;
+    rtc_ref ref;
+    RTC_TRY(rtc_actor_call(self->rtc, self->pong, "hit", NULL, NULL, &ref));
+    RTC_TRY(rtc_then(self->rtc, ref, on_pong, self));
+    return rtc_release(self->rtc, ref);
 }
 
-static int ping_init(void *state, const void *arg)
+static void on_pong(struct rtc *rtc, rtc_ref ref, void *arg)
 {
-    ((struct ping *)state)->left = *(const int64_t *)arg;
+    struct ping *self = arg;
+    int64_t n;
+    if (rtc_get_i64(rtc, ref, 0, &n) < 0)
+        failed = 1;
+    if (--self->left > 0 && !failed) {
+        if (ping_once(self) == 0)
+            return;
+        failed = 1;
+    }
+    end(self->promise);
+}
+
+static int begin_ping(struct rtc_call *call)
+{
+    struct ping *self = rtc_self(call);
+    self->rtc = rtc_call_rtc(call);
+    RTC_TRY(rtc_arg_actor(call, 0, &self->pong));
+    self->left = PINGS;
+    RTC_TRY(rtc_defer(call, &self->promise));
+    return ping_once(self);
+}
+
+static int hit(struct rtc_call *call)
+{
+    return rtc_return_i64(call, ++*(int64_t *)rtc_self(call));
+}
+
+RTC_ACTOR(bench_ping, struct ping, .methods = {RTC_METHOD(begin_ping)});
+RTC_ACTOR(bench_pong, int64_t, .methods = {RTC_METHOD(hit)});
+
+/* ---- Counting: calls that nobody waits for, and one at the end ---- */
+static void on_count(struct rtc *rtc, rtc_ref ref, void *arg)
+{
+    int64_t n;
+    if (rtc_get_i64(rtc, ref, 0, &n) < 0 || n != COUNTS)
+        failed = 1;
+    end(*(struct rtc_promise **)arg);
+}
+
+static int begin_count(struct rtc_call *call)
+{
+    struct rtc_promise **promise = rtc_self(call);
+    struct rtc *rtc = rtc_call_rtc(call);
+    rtc_actor counter;
+    rtc_ref ref;
+    RTC_TRY(rtc_arg_actor(call, 0, &counter));
+    for (int i = 0; i < COUNTS; i++)
+        RTC_TRY(rtc_actor_call(rtc, counter, "increment", NULL, NULL, NULL));
+    RTC_TRY(rtc_actor_call(rtc, counter, "retrieve", NULL, NULL, &ref));
+    RTC_TRY(rtc_then(rtc, ref, on_count, promise));
+    RTC_TRY(rtc_release(rtc, ref));
+    return rtc_defer(call, promise);
+}
+
+static int increment(struct rtc_call *call)
+{
+    ++*(int64_t *)rtc_self(call);
     return 0;
 }
 
-static int pong_receive(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
+static int retrieve(struct rtc_call *call)
 {
-    ++*(int64_t *)state;
-    return rtci_light_tell(ctx, msg->from, PONG, NULL, 0);
+    int64_t *self = rtc_self(call), n = *self;
+    *self = 0;
+    return rtc_return_i64(call, n);
 }
 
-static const struct rtci_light_class ping_class = {
-    .name = "ping", .state_size = sizeof(struct ping), .init = ping_init, .receive = ping_receive};
-static const struct rtci_light_class pong_class = {
-    .name = "pong", .state_size = sizeof(int64_t), .receive = pong_receive};
+RTC_ACTOR(bench_producer, struct rtc_promise *, .methods = {RTC_METHOD(begin_count)});
+RTC_ACTOR(bench_counter, int64_t, .methods = {RTC_METHOD(increment), RTC_METHOD(retrieve)});
+
+/* ---- Fork-join: made, one message, gone; the last one tells ---- */
+struct forker {
+    struct rtc_promise *promise;
+};
+static _Atomic int64_t left;
+static rtc_actor join_at;
+
+static void one_less(struct rtc_call *call)
+{
+    if (atomic_fetch_sub(&left, 1) == 1)
+        (void)rtc_actor_call(rtc_call_rtc(call), join_at, "joined", NULL, NULL, NULL);
+}
+
+static int begin_many(struct rtc_call *call, const char *class, int n, bool release)
+{
+    struct forker *self = rtc_self(call);
+    struct rtc *rtc = rtc_call_rtc(call);
+    atomic_store(&left, n);
+    join_at = rtc_self_actor(call);
+    for (int i = 0; i < n; i++) {
+        rtc_actor actor;
+        RTC_TRY(rtc_actor_create(rtc, class, NULL, LIGHT, &actor));
+        RTC_TRY(rtc_actor_call(rtc, actor, "work", NULL, NULL, NULL));
+        if (release)
+            RTC_TRY(rtc_actor_release(rtc, actor));
+    }
+    return rtc_defer(call, &self->promise);
+}
+
+static int begin_forks(struct rtc_call *call)
+{
+    return begin_many(call, "bench_fork", FORKS, true);
+}
+
+static int begin_idle(struct rtc_call *call)
+{
+    return begin_many(call, "bench_idle", IDLE, false);
+}
+
+static int joined(struct rtc_call *call)
+{
+    struct forker *self = rtc_self(call);
+    end(self->promise);
+    return 0;
+}
+
+static int where(struct rtc_call *call)
+{
+    return rtc_return_i64(call, getpid());
+}
+
+RTC_ACTOR(bench_forker, struct forker,
+          .methods = {RTC_METHOD(begin_forks), RTC_METHOD(begin_idle), RTC_METHOD(joined),
+                      RTC_METHOD(where)});
+
+static int work(struct rtc_call *call)
+{
+    volatile double theta = 37.2;
+    double s = sin(theta);
+    *(double *)rtc_self(call) = s * s;
+    one_less(call);
+    return 0;
+}
+RTC_ACTOR(bench_fork, double, .methods = {RTC_METHOD(work)});
+
+struct idle {
+    char state[IDLE_SIZE];
+};
+static int touch(struct rtc_call *call)
+{
+    memset(rtc_self(call), 1, IDLE_SIZE);
+    one_less(call);
+    return 0;
+}
+RTC_ACTOR(bench_idle, struct idle, .methods = {{.name = "work", .run = touch}});
+
+/* ---- The rows ---- */
+
+static rtc_actor make(struct rtc *rtc, const char *class)
+{
+    rtc_actor actor;
+    RTC_CHECK(rtc_actor_create(rtc, class, NULL, LIGHT, &actor));
+    RTC_CHECK(rtc_actor_ready(rtc, actor, RTC_S(60)));
+    return actor;
+}
+
+static int64_t ask(struct rtc *rtc, rtc_actor actor, const char *method, const rtc_actor *with)
+{
+    rtc_ref ref;
+    int64_t x;
+    struct rtc_value value = rtc_nil();
+    if (with)
+        value = rtc_of_actor(*with);
+    struct rtc_args args = {&value, with ? 1 : 0};
+    RTC_CHECK(rtc_actor_call(rtc, actor, method, &args, NULL, &ref));
+    RTC_CHECK(rtc_get_i64(rtc, ref, RTC_S(600), &x));
+    RTC_CHECK(rtc_release(rtc, ref));
+    return x;
+}
+
+/* How long one of n takes, in s. */
+static double row(struct rtc *rtc, const char *class, const char *other, const char *method, int n)
+{
+    rtc_actor a = make(rtc, class), b = a;
+    if (other)
+        b = make(rtc, other);
+    int64_t wrong = ask(rtc, a, method, other ? &b : NULL); /* the first one makes room */
+    double begin = bench_now(), done = 0;
+    for (; bench_now() - begin < bench_seconds && !wrong; done += n)
+        wrong = ask(rtc, a, method, other ? &b : NULL);
+    double took = bench_now() - begin;
+    RTC_CHECK(rtc_actor_release(rtc, a));
+    if (other)
+        RTC_CHECK(rtc_actor_release(rtc, b));
+    return wrong ? NAN : took / done;
+}
 
 double bench_light_pingpong(void)
 {
-    struct rtci_light *light = start();
-    struct rtci_light_ctx *out = rtci_light_outside(light);
-    double begin = bench_now(), n = 0;
-    for (; bench_now() - begin < bench_seconds; n += PINGS) {
-        rtci_light_id ping, pong;
-        bench_need(!rtci_light_create(out, &ping_class, &(int64_t){PINGS}, &ping) &&
-                       !rtci_light_create(out, &pong_class, NULL, &pong),
-                   "light actors");
-        rtci_light_tell(out, ping, START, &pong, sizeof(pong));
-        wait_done();
-    }
-    double took = bench_now() - begin;
-    rtci_light_end(light);
-    return took / n * 1e9;
+    return row(bench_rtc(), "bench_ping", "bench_pong", "begin_ping", PINGS) * 1e9;
 }
-
-static int counter_receive(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
-{
-    int64_t *count = state;
-    if (msg->tag == INCREMENT) {
-        ++*count;
-        return 0;
-    }
-    rtci_light_tell(ctx, msg->from, RETRIEVE, count, sizeof(*count));
-    return RTCI_LIGHT_LEAVE;
-}
-
-static int producer_receive(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
-{
-    rtci_light_id *counter = state;
-    if (msg->tag == RETRIEVE) {
-        done(msg->i64[0]);
-        return RTCI_LIGHT_LEAVE;
-    }
-    memcpy(counter, msg->data, sizeof(*counter));
-    for (int i = 0; i < COUNTS; i++) {
-        int rc = rtci_light_tell(ctx, *counter, INCREMENT, NULL, 0);
-        if (rc)
-            return rc;
-    }
-    return rtci_light_tell(ctx, *counter, RETRIEVE, NULL, 0);
-}
-
-static const struct rtci_light_class counter_class = {
-    .name = "counter", .state_size = sizeof(int64_t), .receive = counter_receive};
-static const struct rtci_light_class producer_class = {
-    .name = "producer", .state_size = sizeof(rtci_light_id), .receive = producer_receive};
 
 double bench_light_count(void)
 {
-    struct rtci_light *light = start();
-    struct rtci_light_ctx *out = rtci_light_outside(light);
-    double begin = bench_now(), n = 0;
-    for (; bench_now() - begin < bench_seconds; n += COUNTS) {
-        rtci_light_id producer, counter;
-        bench_need(!rtci_light_create(out, &producer_class, NULL, &producer) &&
-                       !rtci_light_create(out, &counter_class, NULL, &counter),
-                   "light actors");
-        rtci_light_tell(out, producer, START, &counter, sizeof(counter));
-        if (wait_done() != COUNTS)
-            return NAN;
-    }
-    double took = bench_now() - begin;
-    rtci_light_end(light);
-    return n / took;
+    return 1 / row(bench_rtc(), "bench_producer", "bench_counter", "begin_count", COUNTS);
 }
-
-static int fork_receive(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
-{
-    (void)ctx, (void)msg;
-    volatile double theta = 37.2;
-    double s = sin(theta);
-    *(double *)state = s * s;
-    return RTCI_LIGHT_LEAVE;
-}
-
-static void fork_drop(void *state)
-{
-    if (*(double *)state > 0 && atomic_fetch_sub(&forks_left, 1) == 1)
-        done(0);
-}
-
-static const struct rtci_light_class fork_class = {
-    .name = "fork", .state_size = sizeof(double), .receive = fork_receive, .drop = fork_drop};
-
-static int forker_receive(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
-{
-    (void)state, (void)msg;
-    for (int i = 0; i < FORKS; i++) {
-        rtci_light_id id;
-        int rc = rtci_light_create(ctx, &fork_class, NULL, &id);
-        if (!rc)
-            rc = rtci_light_tell(ctx, id, START, NULL, 0);
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
-static const struct rtci_light_class forker_class = {.name = "forker", .receive = forker_receive};
 
 double bench_light_create(void)
 {
-    struct rtci_light *light = start();
-    struct rtci_light_ctx *out = rtci_light_outside(light);
-    rtci_light_id forker;
-    bench_need(!rtci_light_create(out, &forker_class, NULL, &forker), "light actor");
-    double begin = bench_now(), n = 0;
-    for (; bench_now() - begin < bench_seconds; n += FORKS) {
-        atomic_store(&forks_left, FORKS);
-        rtci_light_tell(out, forker, START, NULL, 0);
-        wait_done();
-    }
-    double took = bench_now() - begin;
-    rtci_light_end(light);
-    return n / took;
+    return 1 / row(bench_rtc(), "bench_forker", NULL, "begin_forks", FORKS);
 }
 
-static int idle_receive(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
-{
-    (void)ctx, (void)msg;
-    memset(state, 1, IDLE_SIZE);
-    if (atomic_fetch_sub(&forks_left, 1) == 1)
-        done(0);
-    return 0;
-}
-
-static const struct rtci_light_class idle_class = {
-    .name = "idle", .state_size = IDLE_SIZE, .receive = idle_receive};
-
-/* Each has got one message; beyond their own state. */
+/* Each has got one message; beyond their own state. A host keeps its memory: another each time. */
 double bench_light_memory(void)
 {
-    struct rtci_light *light = start();
-    struct rtci_light_ctx *out = rtci_light_outside(light);
-    malloc_trim(0); /* what an earlier round has freed is not to be counted as there already */
-    double before = bench_pss_mb((int)getpid());
-    atomic_store(&forks_left, IDLE);
-    for (int i = 0; i < IDLE; i++) {
-        rtci_light_id id;
-        bench_need(!rtci_light_create(out, &idle_class, NULL, &id), "light actor");
-        rtci_light_tell(out, id, START, NULL, 0);
-    }
-    wait_done();
-    double mb = bench_pss_mb((int)getpid()) - before;
-    rtci_light_end(light);
-    return mb * 1e6 / IDLE - IDLE_SIZE;
+    struct rtc *rtc = bench_rtc();
+    rtc_actor forker = make(rtc, "bench_forker");
+    struct rtc_actor_info info;
+    (void)kill((int)ask(rtc, forker, "where", NULL), SIGKILL);
+    do
+        RTC_CHECK(rtc_actor_info(rtc, forker, &info));
+    while (info.state != RTC_ACTOR_DEAD);
+    RTC_CHECK(rtc_actor_release(rtc, forker));
+    forker = make(rtc, "bench_forker");
+    int host = (int)ask(rtc, forker, "where", NULL);
+    double before = bench_pss_mb(host);
+    int64_t wrong = ask(rtc, forker, "begin_idle", NULL);
+    double mb = bench_pss_mb(host) - before;
+    RTC_CHECK(rtc_actor_release(rtc, forker));
+    return wrong ? NAN : mb * 1e6 / IDLE - IDLE_SIZE;
 }

@@ -89,6 +89,48 @@ def from_far(lab):
     all_done(program, program.good(60))
 
 
+def gather(lab, where):
+    """A group of the driver, w1 and w2."""
+    return lab.drive(where, 60, number(lab, 'w1'), number(lab, 'w2'),
+                     driver=os.path.join(lab.build, 'tests/cluster/group_driver'))
+
+
+def goes_on_together(program, what, seconds=40):
+    got = program.got()
+    wait(f'the group goes on after {what}\n{program.tail()}',
+         lambda: program.got() > got + 100 or not program.running(), seconds)
+    check(program.running(), f'the driver ended after {what}\n{program.tail()}')
+
+
+def all_right(program):
+    values = program.good(60)
+    check(values['wrong'] == 0 and values['calls'] > 100, f'{values} {program.tail()}')
+
+
+@quick
+def group_from_far(lab):
+    """One member of a group is behind a router that masquerades."""
+    lab.start()
+    program = gather(lab, lab.far)
+    goes_on_together(program, 'the start')
+    all_right(program)
+
+
+@quick
+def group_relayed(lab):
+    """Two members of a group do not reach each other: the head passes on what they say and send."""
+    lab.start_head()
+    lab.start_worker(lab.w1)
+    lab.w1.block('both', lab.w2)
+    lab.start_worker(lab.w2)
+    program = gather(lab, lab.head)
+    goes_on_together(program, 'the start')
+    all_right(program)
+    check('is reached directly' not in read(lab.w1.log) or 'w2' not in read(lab.w1.log), 'they reached each other')
+    lab.w1.unblock()
+    lab.settled('head', 'w1', 'w2')
+
+
 def cut_between(seconds):
     def strike(lab, program):
         lab.w1.block('both', lab.w2)
@@ -145,6 +187,24 @@ for title, strike in STRIKES:
     bear('bears', title, strike, quick)
 for title, strike in LONG:
     bear('bears', title, strike, nightly)
+
+
+def group_bears(name, strike):
+    """Nobody dies: every call of the group ends well."""
+    def scenario(lab):
+        lab.start()
+        program = gather(lab, lab.head)
+        goes_on_together(program, 'the start')
+        strike(lab, program)
+        goes_on_together(program, name)
+        all_right(program)
+        lab.settled('head', 'w1', 'w2')
+    scenario.__name__ = 'group_' + name
+    quick(scenario)
+
+
+for _name, _strike in STRIKES:
+    group_bears(_name, _strike)
 
 
 def lost(lab, how, retries):

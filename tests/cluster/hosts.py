@@ -193,7 +193,7 @@ class Program:
         return self.values()
 
     def tail(self):
-        return self.out()[-1500:] + self.err()[-2500:]
+        return self.out()[-1500:] + self.err()[-4000:]
 
     def values(self):
         """The lines `key value`; those of `host` as a table."""

@@ -2,6 +2,7 @@
  * often is counted in memory that test and actor share, so that each outcome can be held against
  * what happened. */
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -26,6 +27,7 @@ struct tally {
     int64_t pid, incarnations;
     int64_t last[3]; /* of each caller: the number of the call that was begun last */
     int64_t disorder;
+    int64_t go; /* those that are held may go on */
     uint8_t begun[CALLS];
 };
 
@@ -116,8 +118,18 @@ static int book(struct rtc_call *call)
     return rtc_return_i64(call, ++self->total);
 }
 
+/* Has no end before the test says so. */
+static int hold(struct rtc_call *call)
+{
+    struct ledger *self = rtc_self(call);
+    __atomic_store_n(&self->tally->go, -1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&self->tally->go, __ATOMIC_SEQ_CST) <= 0)
+        sched_yield();
+    return rtc_return_i64(call, self->total);
+}
+
 RTC_ACTOR(ledger, struct ledger, .init = ledger_init, .save = ledger_save, .load = ledger_load,
-          .methods = {RTC_METHOD(book)});
+          .methods = {RTC_METHOD(book), RTC_METHOD(hold)});
 
 static char path[] = "/tmp/rtc-actor-kill-XXXXXX";
 static struct tally *tally;
@@ -193,7 +205,7 @@ static void judge(struct rtc *rtc, rtc_ref ref, int i, bool retries, struct outc
     }
 }
 
-static struct outcomes run(void (*strike)(struct rtc *rtc), int retries)
+static struct outcomes run_as(void (*strike)(struct rtc *rtc), int retries, bool light)
 {
     struct rtc *rtc = start();
     struct outcomes out = {0};
@@ -202,6 +214,9 @@ static struct outcomes run(void (*strike)(struct rtc *rtc), int retries)
         .max_restarts = RTC_RETRY_FOREVER, .call_retries = retries, .needs = &none};
     rtc_actor actor;
     rtc_ref refs[FLIGHT];
+    if (light)
+        options.name = "marker";
+    options.isolation = light ? RTC_LIGHT : RTC_PROCESS;
     assert_int_equal(rtc_actor_create(rtc, "marker", RTC_ARGS(rtc_str(path)), &options, &actor), 0);
     for (int i = 0; i < CALLS + FLIGHT; i++) {
         if (i >= FLIGHT) {
@@ -220,6 +235,11 @@ static struct outcomes run(void (*strike)(struct rtc *rtc), int retries)
     print_message("%ld done, failed: %ld did not run, %ld ran, %ld unknown; %ld incarnations\n",
                   out.ok, out.no, out.yes, out.unknown, (long)tally->incarnations);
     return out;
+}
+
+static struct outcomes run(void (*strike)(struct rtc *rtc), int retries)
+{
+    return run_as(strike, retries, false);
 }
 
 /* What had not begun is done by the next one; of what had, at most one is lost with each. */
@@ -257,6 +277,61 @@ static void both_killed(void **state)
     assert_int_equal(tally->disorder, 0);
 }
 
+/* The same with a light actor. What was in its mailbox is not known to have begun. */
+static void lights_killed(void **state)
+{
+    (void)state;
+    struct outcomes out = run_as(kill_actor, 0, true);
+    assert_int_equal(tally->disorder, 0);
+    assert_in_range(tally->incarnations, 2, KILLS + 1);
+    assert_int_equal(out.no + out.yes, 0);
+    out = run_as(kill_actor, RTC_RETRY_FOREVER, true);
+    assert_int_equal(out.ok, CALLS);
+}
+
+static void lights_daemon_killed(void **state)
+{
+    (void)state;
+    struct outcomes out = run_as(kill_daemon, 0, true);
+    assert_int_equal(out.ok, CALLS);
+    assert_int_equal(tally->incarnations, 1);
+    assert_int_equal(tally->disorder, 0);
+    run_as(kill_both, 0, true);
+    assert_int_equal(tally->disorder, 0);
+}
+
+/* Without a name: many of them, in a host that outlives the daemon. */
+static void lights_many(void **state)
+{
+    (void)state;
+    enum { LIGHTS = 100 };
+    struct rtc *rtc = start();
+    struct outcomes out = {0};
+    static rtc_actor lights[LIGHTS];
+    rtc_ref refs[FLIGHT];
+    for (int i = 0; i < LIGHTS; i++)
+        assert_int_equal(rtc_actor_create(rtc, "marker", RTC_ARGS(rtc_str(path)),
+                                          RTC_ACTOR_OPTIONS(.isolation = RTC_LIGHT), &lights[i]),
+                         0);
+    for (int i = 0; i < CALLS + FLIGHT; i++) {
+        if (i >= FLIGHT) {
+            judge(rtc, refs[i % FLIGHT], i - FLIGHT, false, &out);
+            assert_int_equal(rtc_release(rtc, refs[i % FLIGHT]), 0);
+        }
+        if (i < CALLS)
+            assert_int_equal(rtc_actor_call(rtc, lights[i % LIGHTS], "mark",
+                                            RTC_ARGS(rtc_i64(i), rtc_i64(0)), NULL,
+                                            &refs[i % FLIGHT]),
+                             0);
+        if (i >= FLIGHT && i % (CALLS / KILLS) == CALLS / KILLS / 2)
+            kill_daemon(rtc);
+    }
+    assert_int_equal(out.ok, CALLS);
+    for (int i = 0; i < LIGHTS; i++)
+        assert_int_equal(rtc_actor_release(rtc, lights[i]), 0);
+    assert_int_equal(rtc_shutdown(&rtc), 0);
+}
+
 #define BOOKED 4000
 /* Each call counts once, and its caller gets the answer of that one time. */
 static void exactly_once(void **state)
@@ -283,7 +358,7 @@ static void exactly_once(void **state)
         assert_int_equal(rc, 0);
         assert_int_equal(x, i - FLIGHT + 1);
         if (i % (BOOKED / KILLS) == BOOKED / KILLS / 2)
-            (i % 2 ? kill_both : kill_actor)(rtc);
+            (i / (BOOKED / KILLS) % 2 ? kill_both : kill_actor)(rtc);
     }
     for (int i = BOOKED - FLIGHT; i < BOOKED; i++) {
         int64_t x = -1;
@@ -297,6 +372,50 @@ static void exactly_once(void **state)
     assert_true(tally->incarnations > 2);
 }
 
+static void await_hold(struct rtc *rtc)
+{
+    while (__atomic_load_n(&tally->go, __ATOMIC_SEQ_CST) >= 0)
+        (void)!rtc_poll(rtc, RTC_MS(1));
+}
+
+/* A call has run, and its answer waits for the state to be saved, when the daemon is killed that
+ * had brought it: who made it asks again, and gets that answer. */
+static void answer_withheld(void **state)
+{
+    (void)state;
+    struct rtc *rtc = start();
+    struct rtc_options none = {.cpus = RTC_NONE};
+    struct rtc_actor_options options = {.max_restarts = RTC_RETRY_FOREVER,
+                                        .call_retries = RTC_RETRY_FOREVER,
+                                        .needs = &none,
+                                        .save_every = 1000};
+    rtc_actor actor;
+    rtc_ref file, booked, held[2];
+    int64_t x = -1;
+    const struct rtc_value name = rtc_str(path);
+    assert_int_equal(rtc_actor_create(rtc, "ledger", RTC_ARGS(rtc_str(path)), &options, &actor), 0);
+    assert_int_equal(rtc_actor_call(rtc, actor, "hold", NULL, NULL, &held[0]), 0);
+    await_hold(rtc);
+    assert_int_equal(rtc_put(rtc, &name, &file), 0); /* which the head is to know before: no lane */
+    assert_int_equal(rtc_actor_call(rtc, actor, "book", RTC_ARGS(rtc_of_ref(file)), NULL, &booked),
+                     0);
+    assert_int_equal(rtc_actor_call(rtc, actor, "hold", NULL, NULL, &held[1]), 0);
+    assert_int_equal(rtc_flush(rtc, RTC_S(60)), 0);
+    __atomic_store_n(&tally->go, 1, __ATOMIC_SEQ_CST);
+    await_hold(rtc);
+    long pid = daemon_pid(rtc);
+    kill((pid_t)pid, SIGKILL);
+    while (daemon_pid(rtc) == pid) {
+    }
+    __atomic_store_n(&tally->go, 1, __ATOMIC_SEQ_CST);
+    if (rtc_get_i64(rtc, booked, RTC_S(60), &x))
+        fail_msg("%s", rtc_last_error());
+    assert_int_equal(x, 1);
+    assert_int_equal(rtc_get_i64(rtc, held[1], RTC_S(60), &x), 0);
+    assert_int_equal(x, 1);
+    assert_int_equal(rtc_shutdown(&rtc), 0);
+}
+
 int main(int argc, char **argv)
 {
     struct rtc *rtc;
@@ -305,9 +424,11 @@ int main(int argc, char **argv)
     close(mkstemp(path));
     tally = map(path);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(actors_killed), cmocka_unit_test(actors_killed_at_least_once),
-        cmocka_unit_test(daemon_killed), cmocka_unit_test(both_killed),
-        cmocka_unit_test(exactly_once),
+        cmocka_unit_test(actors_killed),   cmocka_unit_test(actors_killed_at_least_once),
+        cmocka_unit_test(daemon_killed),   cmocka_unit_test(both_killed),
+        cmocka_unit_test(lights_killed),   cmocka_unit_test(lights_daemon_killed),
+        cmocka_unit_test(lights_many),     cmocka_unit_test(exactly_once),
+        cmocka_unit_test(answer_withheld),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

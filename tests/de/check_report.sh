@@ -37,4 +37,11 @@ decode 4
 has 'width: 258'
 has 'height: 3'
 has 'encoded: "\211PNG\r\n'
-test ! -e "$dir/run/5.bin" || fail "there are more records than were written"
+decode 5
+has 'tag: "_hparams_/experiment"'
+has 'plugin_name: "hparams"'
+decode 6
+has 'tag: "_hparams_/session_start_info"'
+decode 7
+has 'tag: "_hparams_/session_end_info"'
+test ! -e "$dir/run/8.bin" || fail "there are more records than were written"

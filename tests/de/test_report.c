@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "actors/report/record.h"
 #include "actors/report/tensorboard.h"
 #include "actors/report/text.h"
 #include "tests/de/report_files.h"
@@ -160,6 +161,11 @@ static struct field value_of_record(size_t size, unsigned n, const char *tag,
 
 static const uint8_t png[] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\2\0\0\0\3\x08\x02\0\0\0crc!";
 
+static const struct report_tb_hparam hparams[] = {{"lr", REPORT_TB_NUMBER, 0.25, NULL},
+                                                  {"model", REPORT_TB_STRING, 0, "[64, 64]"},
+                                                  {"share", REPORT_TB_BOOL, 1, NULL}};
+static const char *const metrics[] = {"loss/best", "reward"};
+
 static int write_all_kinds(const char *in)
 {
     struct report_tb *tb;
@@ -173,6 +179,8 @@ static int write_all_kinds(const char *in)
     r |= report_tb_text(tb, "note", 0, 1700000002, "**found** \xc3\xa9");
     r |= report_tb_histogram(tb, "values", -1, 1700000003, values, 1000);
     r |= report_tb_image(tb, "plot", 300, 1700000004, png, sizeof(png));
+    r |= report_tb_hparams(tb, 1700000005, hparams, 3, metrics, 2);
+    r |= report_tb_hparams_end(tb, 1700000006, 1);
     r |= report_tb_flush(tb);
     return r | report_tb_close(tb);
 }
@@ -185,6 +193,18 @@ static void sums(void **state)
     assert_int_equal(masked("123456789", 9), 0xc78ab0e5);
     assert_int_equal(report_crc32c(zeros, 32), 0x8a9136aa);
     assert_int_equal(report_crc32c("", 0), 0);
+    uint8_t bytes[100];
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 37 + 11);
+    for (size_t from = 0; from < 9; from++) {
+        for (size_t size = 0; from + size <= sizeof(bytes); size++) {
+            uint32_t sum = report_crc32c(bytes + from, size);
+            assert_int_equal(sum, report_crc32c_plain(0, bytes + from, size));
+            uint32_t first = report_crc32c(bytes + from, size / 3);
+            assert_int_equal(sum,
+                             report_crc32c_more(first, bytes + from + size / 3, size - size / 3));
+        }
+    }
 }
 
 static void first_record(void **state)
@@ -242,6 +262,52 @@ static void kinds(void **state)
     assert_int_equal(need(&image, 3).value, 3);
     assert_int_equal(need(&image, 4).value, sizeof(png));
     assert_memory_equal(need(&image, 4).data, png, sizeof(png));
+}
+
+/* The part of that number of the plugin's message in a record. */
+static struct field hparams_of_record(size_t size, unsigned record, const char *tag,
+                                      uint32_t number)
+{
+    struct field event, value = value_of_record(size, record, tag, &event),
+                        tensor = need(&value, 8);
+    struct field metadata = need(&value, 9), plugin = need(&metadata, 1),
+                 content = need(&plugin, 2);
+    expect_text(need(&plugin, 1), "hparams");
+    assert_int_equal(need(&tensor, 1).value, 1);
+    return need(&content, number);
+}
+
+static void parameters(void **state)
+{
+    (void)state;
+    const char *in = in_folder("hparams");
+    assert_int_equal(write_all_kinds(in), 0);
+    size_t size = read_events(in, NULL);
+    struct field experiment = hparams_of_record(size, 5, "_hparams_/experiment", 2);
+    assert_true(as_double(need(&experiment, 3).value) == 1700000005);
+    struct field info = need(&experiment, 4), metric = need(&experiment, 5),
+                 name = need(&metric, 1);
+    expect_text(need(&info, 1), "lr");
+    assert_int_equal(need(&info, 4).value, 3);
+    expect_text(need(&name, 2), "loss/best");
+    struct field session = hparams_of_record(size, 6, "_hparams_/session_start_info", 3);
+    assert_true(as_double(need(&session, 5).value) == 1700000005);
+    struct field entry = need(&session, 1), value = need(&entry, 2);
+    expect_text(need(&entry, 1), "lr");
+    assert_true(as_double(need(&value, 2).value) == 0.25);
+    struct field last = hparams_of_record(size, 7, "_hparams_/session_end_info", 4);
+    assert_int_equal(need(&last, 1).value, 1);
+    assert_true(as_double(need(&last, 2).value) == 1700000006);
+    struct report_tb *tb;
+    assert_int_equal(report_tb_open_at(in, 1, &tb), 0);
+    char *large = calloc(1, REPORT_TB_TEXT_MAX + 1);
+    memset(large, 'x', REPORT_TB_TEXT_MAX);
+    const struct report_tb_hparam one = {"x", REPORT_TB_STRING, 0, large};
+    assert_int_equal(report_tb_hparams(tb, 1, &one, 1, NULL, 0), -EMSGSIZE);
+    large[200000] = 0; /* more than the buffer had so far */
+    assert_int_equal(report_tb_hparams(tb, 1, &one, 1, NULL, 0), 0);
+    report_tb_close(tb);
+    free(large);
 }
 
 static double part(struct field packed, unsigned i)
@@ -302,8 +368,8 @@ static void torn_file(void **state)
     (void)state;
     const char *in = in_folder("torn");
     assert_int_equal(write_all_kinds(in), 0);
-    size_t size = read_events(in, NULL), ends[5], at = 0, length;
-    for (unsigned i = 0; i < 5; i++) {
+    size_t size = read_events(in, NULL), ends[8], at = 0, length;
+    for (unsigned i = 0; i < 8; i++) {
         assert_non_null(next_record(size, &at, &length));
         ends[i] = at;
     }
@@ -312,7 +378,7 @@ static void torn_file(void **state)
         unsigned n = 0, whole = 0;
         for (at = 0; next_record(cut, &at, &length);)
             n++;
-        while (whole < 5 && ends[whole] <= cut)
+        while (whole < 8 && ends[whole] <= cut)
             whole++;
         assert_int_equal(n, whole);
     }
@@ -400,7 +466,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums),       cmocka_unit_test(first_record), cmocka_unit_test(kinds),
         cmocka_unit_test(histograms), cmocka_unit_test(torn_file),    cmocka_unit_test(full_disk),
-        cmocka_unit_test(bad_input),
+        cmocka_unit_test(bad_input),  cmocka_unit_test(parameters),
     };
     if (argc == 3 && !strcmp(argv[1], "records"))
         return write_records(argv[2]);

@@ -87,11 +87,14 @@ static void ask(struct sumo_sim *sim)
 {
     struct sumo_link *links;
     struct sumo_program *programs;
+    struct sumo_next *lanes;
     uint32_t n;
     if (sumo_sim_links(sim, 0, &links, &n) == 0)
         free(links);
     if (sumo_sim_programs(sim, 0, &programs, &n) == 0)
         sumo_programs_free(programs, n);
+    if (sumo_sim_lane_next(sim, 0, &lanes, &n) == 0)
+        free(lanes);
 }
 
 static void drive(struct sumo_sim *sim)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/client/light.h"
 #include "runtime/client/value.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -106,7 +107,11 @@ static struct rtc_value make(struct maker *maker, int depth)
     case 4: return rtc_f64(rng_below(rng, 1000) / 7.0);
     case 5: return rtc_str_n(text, rng_below(rng, sizeof(text)));
     case 6: return rtc_nd(&maker->array);
-    case 7: return rtc_of_ref((rtc_ref){.seq = 1 + rng_below(rng, 99), .client = 1, .index = 0});
+    case 7:
+        if (rng_below(rng, 2))
+            return rtc_of_actor(rtci_light_handle((struct rtci_id){1 + rng_below(rng, 99), 1, 0},
+                                                  rng_below(rng, 3)));
+        return rtc_of_ref((rtc_ref){.seq = 1 + rng_below(rng, 99), .client = 1, .index = 0});
     default: {
         uint32_t n = rng_below(rng, 4), width = kind == 9 ? 2 : 1, begin = maker->used;
         if (begin + n * width > ITEMS)

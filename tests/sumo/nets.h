@@ -25,6 +25,8 @@ const char *test_folder(void);
 const char *test_file(const char *name, const char *text);
 /* A net with a bend and no signal, and a route through it; made by netconvert. */
 bool make_plain_net(struct net *net);
+/* A crossing whose signal, 'm', shows red in all phases; no routes. */
+bool make_red_net(struct net *net);
 /* How many processes of this name have this process above them; zombies too. */
 unsigned simulators_left(void);
 

@@ -183,6 +183,100 @@ static void steps_in_halves(void **state)
     assert_int_equal(simulators_left(), 0);
 }
 
+/* Two lights, one after the other, in one message or two: the same simulation. */
+static double ends_after(struct sumo_sim *sim, bool leg, struct sumo_counters *sum)
+{
+    struct sumo_program *programs;
+    uint32_t n;
+    double speeds = 0;
+    memset(sum, 0, sizeof(*sum));
+    done(sim, sumo_sim_reset(sim, 3, NULL, 0));
+    done(sim, sumo_sim_programs(sim, 0, &programs, &n));
+    for (int i = 0; i < 40; i++) {
+        double now = sumo_sim_time(sim);
+        const struct sumo_program *p = &programs[0];
+        done(sim, sumo_sim_set_state(sim, 0, p->phases[i % p->n_phases].state));
+        if (leg) {
+            done(sim, sumo_sim_queue_leg(sim, now + 2));
+        } else {
+            done(sim, sumo_sim_step(sim, now + 2));
+            sum->departed += sumo_sim_view(sim)->counters.departed;
+            sum->arrived += sumo_sim_view(sim)->counters.arrived;
+        }
+        done(sim, sumo_sim_set_state(sim, 0, p->phases[(i + 1) % p->n_phases].state));
+        done(sim, sumo_sim_step(sim, now + 5));
+        const struct sumo_view *view = sumo_sim_view(sim);
+        sum->departed += view->counters.departed;
+        sum->arrived += view->counters.arrived;
+        assert_true(view->time == now + 5);
+        for (uint32_t k = 0; k < view->n_vehicles; k++)
+            speeds += view->vehicles[SUMO_VEHICLE_SPEED][k] * (k + 1);
+    }
+    sumo_programs_free(programs, n);
+    return speeds;
+}
+
+static void queues_legs(void **state)
+{
+    (void)state;
+    struct sumo_sim *sim = open_net(&nets[0], 1);
+    struct sumo_wants wants = {.vehicle_vars = SUMO_BIT(SUMO_VEHICLE_SPEED), .events = true};
+    struct sumo_counters one, two;
+    done(sim, sumo_sim_subscribe(sim, &wants));
+    if (backend == SUMO_TRACI) {
+        assert_int_equal(sumo_sim_queue_leg(sim, 2), RTC_E_UNSUPPORTED);
+        sumo_sim_close(&sim);
+        return;
+    }
+    assert_int_equal(sumo_sim_queue_leg(sim, NAN), RTC_E_INVALID);
+    double a = ends_after(sim, false, &one), b = ends_after(sim, true, &two);
+    assert_true(a == b);
+    assert_memory_equal(&one, &two, sizeof(one));
+    assert_true(one.departed > 20 && one.arrived > 5);
+    for (int i = 1; i <= 8; i++)
+        done(sim, sumo_sim_queue_leg(sim, sumo_sim_time(sim) + i));
+    assert_int_equal(sumo_sim_queue_leg(sim, sumo_sim_time(sim) + 9), RTC_E_TOO_LARGE);
+    done(sim, sumo_sim_step(sim, sumo_sim_time(sim) + 9));
+    sumo_sim_close(&sim);
+}
+
+/* What was made for questions to a dead one is freed (sanitizers see that). */
+static void forgets_the_dead(void **state)
+{
+    (void)state;
+    struct sumo_sim *sim = open_net(&nets[0], 1);
+    for (int i = 0; i < 3; i++) {
+        kill(sumo_sim_pid(sim), SIGKILL);
+        assert_true(sumo_sim_step(sim, 0) < 0);
+        assert_int_equal(sumo_sim_set_state(sim, 0, "G"), RTC_E_CLOSED);
+        done(sim, sumo_sim_reset(sim, 2, NULL, 0));
+    }
+    sumo_sim_close(&sim);
+}
+
+static void leads_from_lane_to_lane(void **state)
+{
+    struct sumo_next *next;
+    uint32_t lane, n;
+    (void)state;
+    struct sumo_sim *sim = open_net(&nets[0], 1);
+    struct sumo_link *links;
+    uint32_t n_links;
+    done(sim, sumo_sim_links(sim, 0, &links, &n_links));
+    for (uint32_t i = 0; i < n_links; i++) {
+        bool found = false;
+        done(sim, sumo_sim_lane_next(sim, links[i].from, &next, &n));
+        for (uint32_t k = 0; k < n; k++)
+            found = found || next[k].lane == links[i].to;
+        assert_true(found);
+        free(next);
+    }
+    free(links);
+    lane = sumo_sim_n_lanes(sim);
+    assert_int_equal(sumo_sim_lane_next(sim, lane, &next, &n), RTC_E_INVALID);
+    sumo_sim_close(&sim);
+}
+
 static void writes_output_files(void **state)
 {
     (void)state;
@@ -583,6 +677,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(subscribes_in_the_middle),
         cmocka_unit_test(resets_to_the_same),
         cmocka_unit_test(steps_in_halves),
+        cmocka_unit_test(queues_legs),
+        cmocka_unit_test(forgets_the_dead),
+        cmocka_unit_test(leads_from_lane_to_lane),
         cmocka_unit_test(writes_output_files),
         cmocka_unit_test(knows_the_net),
         cmocka_unit_test(acts),

@@ -238,9 +238,9 @@ static void ended_well(pid_t pid)
 }
 
 /* Rank 0 waits for three; two come, and others that it does not take. */
-static int run_out(void *arg)
+static int run_out(struct rtci_meeting *meeting)
 {
-    return --*(int *)arg > 0 ? 0 : RTC_E_UNSUPPORTED;
+    return --*(int *)meeting->arg > 0 ? 0 : RTC_E_UNSUPPORTED;
 }
 
 static void test_meetings(void **state)

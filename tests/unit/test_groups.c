@@ -335,6 +335,75 @@ static void head_restarts(void **state)
     }
 }
 
+/* A task that is done when the group is ready, with the value that it brought; `said`: how large.
+ */
+static uint64_t await_task(struct play *p, uint32_t shape, uint32_t said)
+{
+    size_t at = play_from(p, DRIVER);
+    struct rtci_spec *spec =
+        play_say(p, RTCI_R_SUBMIT, sizeof(*spec) + sizeof(struct rtci_arg) + 16);
+    uint64_t seq = spec->seq = p->next_seq++;
+    spec->client = DRIVER;
+    spec->flags = RTCI_SPEC_READY;
+    spec->shape = shape;
+    spec->n_returns = spec->n_args = 1;
+    spec->data_size = 16;
+    *(struct rtci_arg *)(spec + 1) = (struct rtci_arg){said, 0};
+    memset((struct rtci_arg *)(spec + 1) + 1, 7, 16);
+    play_wrapped(p, at);
+    return seq;
+}
+
+static void tasks_that_await(void **state)
+{
+    (void)state;
+    for (int fold = 0; fold < 3; fold++) { /* without a restart, with one, with one after a fold */
+        struct play p;
+        begin(&p, 1, 2);
+        uint64_t g = group(&p, &(struct ask){.n = 1, .cpu = 2});
+        uint64_t h = group(&p, &(struct ask){.n = 1, .cpu = 2});
+        uint64_t never = group(&p, &(struct ask){.n = 1, .cpu = 9});
+        uint64_t groups[] = {g, h, never};
+        for (uint32_t i = 0; i < 3; i++)
+            play_shape(&p,
+                       &(struct rtci_shape){.number = i + 1,
+                                            .group = {groups[i], DRIVER, RTCI_ANY_BUNDLE}},
+                       NULL);
+        uint64_t now = await_task(&p, 1, 9), later = await_task(&p, 2, 16);
+        uint64_t hopeless = await_task(&p, 3, 8), nowhere = await_task(&p, 0, 8);
+        uint64_t behind = play_submit(&p, 0, 0, act_id(later));
+        play_turn(&p, 1);
+        const struct rtci_done *done = play_entry(&p, now)->result;
+        assert_int_equal(play_entry(&p, now)->state, RTCI_TASK_DONE);
+        assert_int_equal(rtci_done_returns(done)[0].size, 9);
+        assert_memory_equal((const char *)done + rtci_done_returns(done)[0].offset, "\7\7\7", 3);
+        assert_int_equal(play_entry(&p, hopeless)->result->status, RTC_E_INFEASIBLE);
+        assert_int_equal(play_entry(&p, nowhere)->result->status, RTC_E_CANCELLED);
+        assert_int_equal(play_entry(&p, later)->state, RTCI_TASK_READY);
+        if (fold == 2) {
+            rtci_buf_clear(&p.journal);
+            assert_int_equal(rtci_head_core_snapshot(p.head, keep, &p.journal), 0);
+        }
+        if (fold) {
+            play_restart(&p, 3000 * MS);
+            play_up(&p, 1);
+            play_up(&p, 2); /* as the loop does with those that were there */
+            for (uint32_t i = 1; i <= 2; i++) {
+                play_hello(&p, i == 1 ? 0 : 2, 0);
+                if (i == 1)
+                    play_survivor(&p, DRIVER, RTCI_ROLE_DRIVER);
+                play_ready(&p, i);
+            }
+            assert_int_equal(play_entry(&p, now)->state, RTCI_TASK_DONE);
+            assert_int_equal(play_entry(&p, later)->state, RTCI_TASK_READY);
+        }
+        drop(&p, g);
+        assert_int_equal(play_entry(&p, later)->state, RTCI_TASK_DONE);
+        assert_int_not_equal(play_entry(&p, behind)->state, RTCI_TASK_WAITING);
+        play_end(&p);
+    }
+}
+
 /* With its job a group goes. */
 static void job_ends(void **state)
 {
@@ -391,7 +460,7 @@ int main(void)
         cmocka_unit_test(node_lost),     cmocka_unit_test(head_restarts),
         cmocka_unit_test(job_ends),      cmocka_unit_test(cost),
         cmocka_unit_test(after_removal), cmocka_unit_test(no_wait),
-        cmocka_unit_test(too_large),
+        cmocka_unit_test(too_large),     cmocka_unit_test(tasks_that_await),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

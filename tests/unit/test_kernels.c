@@ -170,6 +170,46 @@ static void same_bits(void **state)
     }
 }
 
+/* Reduced in one place or, from run to run, in several: the same bits. */
+static void chains(void **state)
+{
+    (void)state;
+    enum { N = 3001, SRCS = 6 };
+    static const enum rtc_dtype dtypes[] = {RTC_F16, RTC_BF16, RTC_F32, RTC_F64};
+    static double in[SRCS][N], partial[N], want[N], out[N];
+    struct rng rng = {77};
+    for (uint32_t round = 0; round < 200; round++) {
+        enum rtc_dtype dtype = dtypes[round % 4];
+        enum rtci_reduction op = rng_below(&rng, 3);
+        uint32_t n = 1 + rng_below(&rng, SRCS), count = rng_below(&rng, N);
+        size_t width = dtype == RTC_F64 ? 8 : dtype == RTC_F32 ? 4 : 2;
+        const void *srcs[SRCS];
+        for (uint32_t s = 0; s < n; s++) {
+            srcs[s] = in[s];
+            for (uint32_t i = 0; i < N; i++) {
+                float x = (float)(int32_t)rng_next(&rng) / 3e4f;
+                uint16_t half = (uint16_t)(rng_next(&rng) & 0xbbff); /* a number */
+                double y = x;
+                memcpy((char *)in[s] + i * width,
+                       width == 8   ? (void *)&y
+                       : width == 4 ? (void *)&x
+                                    : (void *)&half,
+                       width);
+            }
+        }
+        rtci_kernels_at(0)->reduce(dtype, op, srcs, n, want, NULL, count);
+        for (uint32_t k = 0; rtci_kernels_at(k); k++) {
+            for (uint32_t from = 0, run; from < n; from += run) {
+                run = 1 + rng_below(&rng, n - from);
+                bool last = from + run == n;
+                rtci_kernels_at(k)->chain(dtype, op, from ? partial : NULL, srcs + from, run,
+                                          last ? n : 0, last ? out : partial, count);
+            }
+            assert_memory_equal(out, want, count * width);
+        }
+    }
+}
+
 static void special(void **state)
 {
     (void)state;
@@ -210,7 +250,7 @@ int main(void)
     print_message("\n");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identity), cmocka_unit_test(rounding), cmocka_unit_test(same_bits),
-        cmocka_unit_test(special),  cmocka_unit_test(streams),
+        cmocka_unit_test(special),  cmocka_unit_test(streams),  cmocka_unit_test(chains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,89 @@ static void test_blocks(void **state)
     assert_int_equal(n_freed, 3);
 }
 
+/* Blocks beside calls, answers and timers; beyond the bound; and that bound. */
+static int asked(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
+{
+    struct rtci_light_reply_to to = rtci_light_take_reply(ctx);
+    (void)state;
+    if (to.kind)
+        rtci_light_reply_block(ctx, &to, 0, rtci_light_take_block(msg), 10, count_free);
+    return 0;
+}
+static int answered(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *reply,
+                    void *arg)
+{
+    (void)ctx, (void)state;
+    *(int *)arg += reply->size == RTCI_LIGHT_BLOCK && reply->code == 0;
+    return 0;
+}
+static const struct rtci_light_class asked_class = {.name = "asked", .receive = asked};
+static int n_died, why_died, n_answered;
+static int asks(struct rtci_light_ctx *ctx, void *state, struct rtci_light_msg *msg)
+{
+    rtci_light_id *to = state;
+    if (msg->tag == NOTE) {
+        memcpy(to, msg->data, sizeof(*to));
+        return rtci_light_after_block(ctx, 5, rtci_light_self(ctx), ASK, malloc(10), 10,
+                                      count_free);
+    }
+    void *block = malloc(10);
+    int rc = rtci_light_call_block(ctx, *to, ASK, block, 10, count_free, RTCI_LIGHT_FOREVER,
+                                   answered, &n_answered);
+    if (rc)
+        free(block);
+    return rc;
+}
+static void died(struct rtci_light_ctx *ctx, void *state, const struct rtci_light_down *why)
+{
+    (void)ctx, (void)state;
+    n_died++;
+    why_died = why->reason;
+}
+static const struct rtci_light_class asks_class = {
+    .name = "asks", .state_size = sizeof(rtci_light_id), .receive = asks, .died = died};
+
+static void test_block_calls(void **state)
+{
+    (void)state;
+    struct rtci_light *light = by_hand(3);
+    struct rtci_light_ctx *out = rtci_light_outside(light);
+    rtci_light_id a, b;
+    n_freed = n_died = n_answered = 0;
+    assert_int_equal(rtci_light_create(out, &asked_class, NULL, &a), 0);
+    assert_int_equal(rtci_light_create(out, &asks_class, NULL, &b), 0);
+    rtci_light_tell(out, b, NOTE, &a, sizeof(a));
+    run(light);
+    assert_int_equal(n_answered, 0);
+    assert_true(rtci_light_step_time(light));
+    run(light);
+    assert_int_equal(n_answered, 1);
+    assert_int_equal(n_freed,
+                     2); /* the timer's; and the one that was asked with and answered with */
+    assert_int_equal(rtci_light_bound(out, a, 3), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_false(rtci_light_full(out, a));
+        assert_int_equal(rtci_light_tell_block(out, a, NOTE, malloc(10), 10, count_free), 0);
+    }
+    assert_true(rtci_light_full(out, a));
+    void *block = malloc(10);
+    assert_int_equal(rtci_light_tell_block(out, a, NOTE, block, 10, count_free), RTC_E_AGAIN);
+    assert_int_equal(rtci_light_push_block(out, a, NOTE, block, 10, count_free), 0);
+    run(light);
+    assert_int_equal(n_freed, 6);
+    rtci_light_tell(out, b, ASK, NULL, 0);
+    rtci_light_kill(out, a); /* with the question in its mailbox, or before */
+    run(light);
+    assert_int_equal(n_answered, 1);
+    assert_false(rtci_light_full(out, a));
+    assert_int_equal(rtci_light_bound(out, a, 3), RTC_E_NOT_FOUND);
+    rtci_light_release(out, b);
+    run(light);
+    assert_int_equal(n_died, 1);
+    assert_true(why_died == RTCI_LIGHT_NOBODY || why_died == RTCI_LIGHT_FAILED);
+    rtci_light_end(light);
+}
+
 static void test_stop_and_kill(void **state)
 {
     (void)state;
@@ -485,13 +568,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages),      cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_stop_and_kill), cmocka_unit_test(test_killed_by),
-        cmocka_unit_test(test_handles),       cmocka_unit_test(test_same_memory),
-        cmocka_unit_test(test_watch),         cmocka_unit_test(test_links),
-        cmocka_unit_test(test_calls),         cmocka_unit_test(test_late_answer),
-        cmocka_unit_test(test_timers),        cmocka_unit_test(test_mute),
-        cmocka_unit_test(test_mute_circle),   cmocka_unit_test(test_mute_and_kill),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_block_calls),   cmocka_unit_test(test_stop_and_kill),
+        cmocka_unit_test(test_killed_by),     cmocka_unit_test(test_handles),
+        cmocka_unit_test(test_same_memory),   cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_links),         cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_late_answer),   cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_mute),          cmocka_unit_test(test_mute_circle),
+        cmocka_unit_test(test_mute_and_kill), cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

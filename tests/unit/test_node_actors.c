@@ -209,6 +209,34 @@ static void calls_elsewhere(void **state)
     stop(&node);
 }
 
+/* Clients write what they like: a node that there cannot be, or is not, is no place for a call. */
+static void calls_to_nowhere(void **state)
+{
+    (void)state;
+    struct node node;
+    begin(&node);
+    up(&node);
+    struct call_record call = call_of(1, RTCI_NODES_MAX + 1, 50, 1);
+    said(&node, 1, &call);
+    assert_int_equal(node.actions.n_to_nodes, 0);
+    const struct rtci_done *answer = told(&node, 1, RTCI_R_ACTOR_REPLY);
+    assert_int_equal(answer->rec.flags, RTCI_REPLY_NEVER_RAN);
+    rtci_node_actions_clear(&node.actions);
+    for (uint64_t seq = 2; seq <= 3; seq++) {
+        call = call_of(seq, 3, 50, 1);
+        call.call.order = seq == 2; /* the second is a note */
+        said(&node, 1, &call);
+    }
+    struct rtci_buf span = {0};
+    rtci_buf_put(&span, node.actions.to_nodes[0].buf.data, node.actions.to_nodes[0].buf.len);
+    rtci_node_core_no_node(node.core, 3, span.data, span.len, &node.actions);
+    answer = told(&node, 1, RTCI_R_ACTOR_REPLY);
+    assert_int_equal(answer->seq, 2);
+    assert_int_equal(answer->rec.flags, RTCI_REPLY_NEVER_RAN);
+    rtci_buf_fini(&span);
+    stop(&node);
+}
+
 /* Notes go from process to process, whatever they are about. */
 static void notes(void **state)
 {
@@ -226,6 +254,41 @@ static void notes(void **state)
     note.call.client = 4711; /* nobody: it is no call that would have to be answered */
     said(&node, 1, &note);
     assert_null(told(&node, 1, RTCI_R_ACTOR_REPLY));
+    stop(&node);
+}
+
+/* Is a process there? Its node says so, to one here or elsewhere. */
+static void probes(void **state)
+{
+    (void)state;
+    struct node node;
+    begin(&node);
+    up(&node);
+    struct call_record probe = call_of(RTCI_PROBE | 5, 2, EXEC, 0);
+    probe.call.actor = (struct rtci_id){0};
+    probe.call.order = 1;
+    said(&node, 1, &probe);
+    const struct rtci_done *answer = told(&node, 1, RTCI_R_ACTOR_REPLY);
+    assert_true(answer->seq == (RTCI_PROBE | 5) && answer->rec.flags == 0);
+    assert_null(told(&node, node.token, RTCI_R_ACTOR_CALL)); /* it is not asked */
+    rtci_node_actions_clear(&node.actions);
+    probe.call.client = 4711;
+    said(&node, 1, &probe);
+    answer = told(&node, 1, RTCI_R_ACTOR_REPLY);
+    assert_int_equal(answer->rec.flags, RTCI_REPLY_NEVER_RAN);
+    rtci_node_actions_clear(&node.actions);
+    probe.call.node = 9; /* that one is to say it */
+    said(&node, 1, &probe);
+    assert_int_equal(node.actions.n_to_nodes, 1);
+    const struct rtci_spec *out = find(&node.actions.to_nodes[0].buf, RTCI_R_ACTOR_CALL);
+    assert_int_equal(rtci_spec_call(out)->caller_node, 2);
+    rtci_node_actions_clear(&node.actions);
+    probe.call.node = 2;
+    probe.spec.client = 60;
+    rtci_node_core_node_span(node.core, node.now_ns, 77, &probe, sizeof(probe), &node.actions);
+    assert_int_equal(node.actions.to_nodes[0].node, 77);
+    answer = find(&node.actions.to_nodes[0].buf, RTCI_R_ACTOR_REPLY);
+    assert_true(answer->client == 60 && answer->rec.flags == RTCI_REPLY_NEVER_RAN);
     stop(&node);
 }
 
@@ -357,9 +420,16 @@ static void told_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(calls_here),   cmocka_unit_test(calls_elsewhere), cmocka_unit_test(notes),
-        cmocka_unit_test(callers_hear), cmocka_unit_test(executor_ends),   cmocka_unit_test(orders),
-        cmocka_unit_test(killed_early), cmocka_unit_test(told_again),
+        cmocka_unit_test(calls_here),
+        cmocka_unit_test(calls_elsewhere),
+        cmocka_unit_test(notes),
+        cmocka_unit_test(callers_hear),
+        cmocka_unit_test(executor_ends),
+        cmocka_unit_test(orders),
+        cmocka_unit_test(killed_early),
+        cmocka_unit_test(told_again),
+        cmocka_unit_test(calls_to_nowhere),
+        cmocka_unit_test(probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <msgpack.h>
 
+#include "runtime/client/light.h"
 #include "runtime/client/value.h"
 
 /* Writes the value into fresh 8-aligned memory of exactly its size, so that ASan sees any step
@@ -161,6 +162,46 @@ static void test_text_is_terminated(void **state)
     free(bytes);
 }
 
+/* A handle is what it was, also of a light actor, and the ids beside it are what the head knows. */
+static void test_actors(void **state)
+{
+    (void)state;
+    const rtc_actor actors[] = {
+        rtci_light_handle((struct rtci_id){77, 3, 0}, 0),
+        rtci_light_handle((struct rtci_id){77, 3, 0}, 1),
+        rtci_light_handle((struct rtci_id){RTCI_LIGHT_SEQ_MAX, 9, 0}, (1ull << 52) - 1)};
+    struct rtc_value items[3], list, back, item;
+    rtc_actor actor;
+    struct value_plan plan;
+    for (size_t i = 0; i < 3; i++) {
+        items[i] = rtc_of_actor(actors[i]);
+        void *bytes = write_value(&items[i], &plan);
+        assert_int_equal(plan.n_refs, 1);
+        assert_int_equal(plan.n_lights, i > 0);
+        const struct rtci_id *id = (const struct rtci_id *)(void *)((char *)bytes + plan.ids_at);
+        assert_int_equal(id->index, RTCI_HANDLE);
+        assert_int_equal(id->seq, i < 2 ? 77 : RTCI_LIGHT_SEQ_MAX);
+        assert_int_equal(rtci_value_view(bytes, plan.size, &back), 0);
+        assert_int_equal(rtc_value_actor(&back, &actor), 0);
+        assert_memory_equal(&actor, &actors[i], sizeof(actor));
+        free(bytes);
+    }
+    list = rtc_list(items, 3);
+    void *bytes = write_value(&list, &plan);
+    assert_int_equal(plan.n_refs, 3);
+    assert_int_equal(plan.n_lights, 2);
+    assert_int_equal(rtci_value_view(bytes, plan.size, &back), 0);
+    for (size_t i = 3; i-- > 0;) {
+        assert_int_equal(rtc_value_at(&back, i, &item), 0);
+        assert_int_equal(rtc_value_actor(&item, &actor), 0);
+        assert_memory_equal(&actor, &actors[i], sizeof(actor));
+    }
+    void *again = write_value(&back, &plan); /* what was got can be passed on */
+    assert_int_equal(plan.n_lights, 2);
+    free(again);
+    free(bytes);
+}
+
 static void test_refs(void **state)
 {
     (void)state;
@@ -280,11 +321,11 @@ static void test_damage(void **state)
 {
     (void)state;
     struct rtc_value inner[] = {rtc_nd(&array), rtc_of_ref((rtc_ref){7, 3, 1}), rtc_str("text"),
-                                rtc_i64(300)};
+                                rtc_of_actor(rtci_light_handle((struct rtci_id){7, 3, 0}, 99))};
     struct rtc_value items[] = {rtc_list(inner, 4), rtc_map(inner, 2), rtc_bytes("xyz", 3)};
     struct rtc_value values[] = {rtc_list(items, 3), rtc_nd(&array), rtc_str("hello"),
-                                 rtc_of_ref((rtc_ref){7, 3, 1})};
-    for (size_t k = 0; k < 4; k++) {
+                                 rtc_of_ref((rtc_ref){7, 3, 1}), inner[3]};
+    for (size_t k = 0; k < 5; k++) {
         struct value_plan plan;
         struct rtc_value back;
         uint8_t *bytes = write_value(&values[k], &plan);
@@ -313,11 +354,9 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips),
-        cmocka_unit_test(test_text_is_terminated),
-        cmocka_unit_test(test_refs),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_msgpack_reads_it),
+        cmocka_unit_test(test_round_trips), cmocka_unit_test(test_text_is_terminated),
+        cmocka_unit_test(test_refs),        cmocka_unit_test(test_actors),
+        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_msgpack_reads_it),
         cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

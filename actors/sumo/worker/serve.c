@@ -97,6 +97,11 @@ static void serve_subscribe(uint8_t command, struct traci_in *in, struct traci_o
     const uint8_t *variables = in->at;
     if (in->bad || n > in->end - in->at)
         good = false;
+    if (good && command == TRACI_SUBSCRIBE_VEHICLE && !id[0]) {
+        shim_follow(variables, n);
+        traci_status(out, command, 0, "");
+        return;
+    }
     if (good && n == 0) {
         good = shim_unsubscribe(command, id);
         traci_status(out, command, good ? 0 : REFUSED, good ? "" : "there is no such subscription");
@@ -113,14 +118,18 @@ static enum serve_next serve_step(struct traci_in *in, struct traci_out *out)
 {
     char why[SHIM_WHY_MAX] = "malformed";
     double until = traci_in_f64(in);
-    if (in->bad || !shim_step(until, why)) {
+    bool leg = until < 0;
+    if (in->bad || !shim_step(leg ? -until : until, why)) {
         say(why);
         traci_status(out, TRACI_STEP, REFUSED, why);
         traci_i32(out, 0);
         return SERVE_BROKEN;
     }
     traci_status(out, TRACI_STEP, 0, "");
-    shim_collect(out);
+    if (leg)
+        shim_collect_leg(out);
+    else
+        shim_collect(out);
     return SERVE_ON;
 }
 

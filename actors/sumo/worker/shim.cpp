@@ -25,6 +25,7 @@ struct Subscription {
 };
 
 std::vector<Subscription> subscriptions;
+std::vector<uint8_t> followed; /* of each vehicle that departs */
 
 struct Unknown : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -59,20 +60,17 @@ template <typename Body> bool guarded(char *why, Body body)
 
 void put(struct traci_out *out, int value)
 {
-    traci_u8(out, TRACI_INT);
-    traci_i32(out, value);
+    traci_put_i32(out, value);
 }
 
 void put(struct traci_out *out, double value)
 {
-    traci_u8(out, TRACI_DOUBLE);
-    traci_f64(out, value);
+    traci_put_f64(out, value);
 }
 
 void put(struct traci_out *out, const std::string &value)
 {
-    traci_u8(out, TRACI_STRING);
-    traci_string(out, value.data(), value.size());
+    traci_put_string(out, value.data(), value.size());
 }
 
 void put(struct traci_out *out, const std::vector<std::string> &values)
@@ -92,8 +90,7 @@ void put(struct traci_out *out, const libsumo::TraCIPosition &value)
 
 void put_compound(struct traci_out *out, size_t n)
 {
-    traci_u8(out, TRACI_COMPOUND);
-    traci_i32(out, (int32_t)n);
+    traci_put_compound(out, (uint32_t)n);
 }
 
 void put(struct traci_out *out, const std::vector<libsumo::TraCINextTLSData> &values)
@@ -120,6 +117,28 @@ void put(struct traci_out *out, const std::vector<std::vector<libsumo::TraCILink
         put(out, (int)links.size());
         for (const auto &link : links)
             put(out, std::vector<std::string>{link.fromLane, link.toLane, link.viaLane});
+    }
+}
+
+void put_flag(struct traci_out *out, bool value)
+{
+    traci_u8(out, TRACI_UBYTE);
+    traci_u8(out, value);
+}
+
+void put(struct traci_out *out, const std::vector<libsumo::TraCIConnection> &values)
+{
+    put_compound(out, 1 + 8 * values.size());
+    put(out, (int)values.size());
+    for (const auto &value : values) {
+        put(out, value.approachedLane);
+        put(out, value.approachedInternal);
+        put_flag(out, value.hasPrio);
+        put_flag(out, value.isOpen);
+        put_flag(out, value.hasFoe);
+        put(out, value.state);
+        put(out, value.direction);
+        put(out, value.length);
     }
 }
 
@@ -186,6 +205,7 @@ void get_lane(uint8_t variable, const std::string &id, struct traci_out *out)
     case 0x14: put(out, Lane::getLastStepHaltingNumber(id)); break;
     case 0x15: put(out, Lane::getLastStepLength(id)); break;
     case 0x7a: put(out, Lane::getWaitingTime(id)); break;
+    case TRACI_LANE_LINKS: put(out, Lane::getLinks(id)); break;
     case TRACI_LENGTH: put(out, Lane::getLength(id)); break;
     case TRACI_MAX_SPEED: put(out, Lane::getMaxSpeed(id)); break;
     default: unknown(variable);
@@ -387,6 +407,29 @@ unsigned answer(const Subscription &s, struct traci_out *out, char *why)
     traci_end(out, begun);
     return good;
 }
+
+/* Forgets vehicles that arrived in the last step, and subscribes to those that departed and are there. */
+void update()
+{
+    char why[SHIM_WHY_MAX];
+    std::vector<std::string> arrived, departed;
+    guarded(why, [&] { arrived = Simulation::getArrivedIDList(); });
+    std::unordered_set<std::string> gone(arrived.begin(), arrived.end());
+    if (!arrived.empty()) {
+        auto is_gone = [&](const Subscription &s) {
+            return s.command == TRACI_SUBSCRIBE_VEHICLE && gone.count(s.id) != 0;
+        };
+        subscriptions.erase(std::remove_if(subscriptions.begin(), subscriptions.end(), is_gone),
+                            subscriptions.end());
+    }
+    if (followed.empty())
+        return;
+    guarded(why, [&] { departed = Simulation::getDepartedIDList(); });
+    for (const auto &id : departed) {
+        if (gone.count(id) == 0)
+            subscriptions.push_back({TRACI_SUBSCRIBE_VEHICLE, id, followed});
+    }
+}
 } // namespace
 
 extern "C" {
@@ -422,12 +465,14 @@ void shim_close(void)
 {
     char why[SHIM_WHY_MAX];
     subscriptions.clear();
+    followed.clear();
     guarded(why, [] { Simulation::close(); });
 }
 
 bool shim_load(const char *const *arguments, uint32_t n, char *why)
 {
     subscriptions.clear();
+    followed.clear();
     bool good = guarded(why, [&] {
         std::vector<std::string> command{"sumo"};
         command.insert(command.end(), arguments, arguments + n);
@@ -481,19 +526,27 @@ bool shim_unsubscribe(uint8_t command, const char *id)
     return false;
 }
 
+void shim_follow(const uint8_t *variables, uint8_t n)
+{
+    followed.assign(variables, variables + n);
+}
+
+void shim_collect_leg(struct traci_out *out)
+{
+    char why[SHIM_WHY_MAX];
+    auto is_simulation = [](const Subscription &s) { return s.command == TRACI_SUBSCRIBE_SIMULATION; };
+    update();
+    traci_i32(out, (int32_t)std::count_if(subscriptions.begin(), subscriptions.end(), is_simulation));
+    for (const auto &s : subscriptions) {
+        if (is_simulation(s))
+            answer(s, out, why);
+    }
+}
+
 void shim_collect(struct traci_out *out)
 {
     char why[SHIM_WHY_MAX];
-    std::vector<std::string> arrived;
-    guarded(why, [&] { arrived = Simulation::getArrivedIDList(); });
-    if (!arrived.empty()) {
-        std::unordered_set<std::string> gone(arrived.begin(), arrived.end());
-        auto is_gone = [&](const Subscription &s) {
-            return s.command == TRACI_SUBSCRIBE_VEHICLE && gone.count(s.id) != 0;
-        };
-        subscriptions.erase(std::remove_if(subscriptions.begin(), subscriptions.end(), is_gone),
-                            subscriptions.end());
-    }
+    update();
     traci_i32(out, (int32_t)subscriptions.size());
     for (const auto &s : subscriptions)
         answer(s, out, why);

@@ -1,0 +1,107 @@
+/* The learnt controller beside those that need no learning. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/ppo/run.h"
+#include "actors/sumo/evaluate.h"
+
+#define SEEDS       10
+#define FIRST_SEED  1000000u /* SUMO's; training's are drawn from all there are */
+#define NAME_COLUMN 24
+
+static const char *option_of(const struct ppo_run *run, const char *key)
+{
+    const struct rtc_env_config *config = run->settings->train.env_config;
+    for (size_t i = 0; i < config->n_options; i++) {
+        if (strcmp(config->options[i].key, key) == 0 && config->options[i].value[0])
+            return config->options[i].value;
+    }
+    return NULL;
+}
+
+static double number_of(const struct ppo_run *run, const char *key, double otherwise)
+{
+    const char *text = option_of(run, key);
+    return text ? strtod(text, NULL) : otherwise;
+}
+
+static double info_of(const struct train *train, const double *infos, const char *name)
+{
+    const struct rtc_env_spec *spec = train_spec(train);
+    for (uint32_t i = 0; i < spec->n_infos; i++) {
+        if (strcmp(spec->infos[i], name) == 0)
+            return infos[i];
+    }
+    return NAN;
+}
+
+static void print_row(const char *name, double delay, double trip, double wait)
+{
+    printf("  %-*s %10.2f %12.2f %10.2f\n", NAME_COLUMN, name, delay, trip, wait);
+}
+
+static int baseline(const struct ppo_run *run, const struct scenario *scenario,
+                    enum controller_kind kind)
+{
+    struct evaluation e = {
+        .sim = {.sumocfg_file = scenario->sumocfg,
+                .net_file = scenario->net[0] ? scenario->net : option_of(run, "net_file"),
+                .route_files = option_of(run, "route_files"),
+                .additional_files = option_of(run, "additional_files"),
+                .step_length = number_of(run, "step_length", 0)},
+        .signals = option_of(run, "signals"),
+        .controller = kind,
+        .rules = {.yellow = number_of(run, "yellow_time", 3),
+                  .min_green = number_of(run, "min_green", 0)},
+        .delta = number_of(run, "delta_time", 10),
+        .seconds = number_of(run, "num_seconds", scenario->seconds > 0 ? scenario->seconds : 3600),
+        .begin = -1,
+        .teleport = number_of(run, "time_to_teleport", -1),
+        .first_seed = FIRST_SEED,
+        .n_seeds = SEEDS,
+        .jobs = run->plan->envs ? run->plan->envs : 1};
+    struct outcome outcomes[SEEDS];
+    char report[256], why[SUMO_WHY_MAX];
+    int rc = evaluate(&e, outcomes, report, why);
+    if (rc < 0) {
+        printf("  %-*s %s\n", NAME_COLUMN, controller_name(kind), why);
+        return rc;
+    }
+    double delay = 0, trip = 0, wait = 0;
+    for (int i = 0; i < SEEDS; i++) {
+        delay += outcomes[i].trips.delay / SEEDS;
+        trip += outcomes[i].trips.duration / SEEDS;
+        wait += outcomes[i].trips.wait / SEEDS;
+    }
+    print_row(controller_name(kind), delay, trip, wait);
+    return 0;
+}
+
+void ppo_compare(struct ppo_run *run, struct train *train)
+{
+    static const enum controller_kind kinds[] = {CONTROLLER_FIXED, CONTROLLER_ACTUATED,
+                                                 CONTROLLER_MAX_PRESSURE};
+    struct scenario scenario = {0};
+    char why[SUMO_WHY_MAX];
+    struct train_evaluation e = {.infos = calloc(train_spec(train)->n_infos, sizeof(double))};
+    const char *name = option_of(run, "scenario");
+    int rc = e.infos ? train_evaluate(train, SEEDS, UINT64_C(0xfeed), &e) : RTC_E_NOMEM;
+    if (rc < 0) {
+        run_line_note(&run->line, train_error(train));
+        free(e.infos);
+        return;
+    }
+    if (name && scenario_find(name, &scenario, why) < 0)
+        snprintf(scenario.sumocfg, sizeof(scenario.sumocfg), "%s", name);
+    run_line_note(&run->line, "");
+    printf("%s on %d seeds that it was not trained on:\n", name ? name : "the scenario", SEEDS);
+    printf("  %-*s %10s %12s %10s\n", NAME_COLUMN, "", "delay, s", "trip time, s", "wait, s");
+    print_row("learned (PPO)", info_of(train, e.infos, "delay"),
+              info_of(train, e.infos, "trip_time"), info_of(train, e.infos, "waiting_time"));
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        (void)!baseline(run, &scenario, kinds[i]);
+    fflush(stdout);
+    free(e.infos);
+}

@@ -1,0 +1,89 @@
+/* Training on a cluster: rollout actors sample, the driver learns, weights go out as objects.
+ *
+ * An iteration's samples are `rounds` fragments of each actor. With a lag of 0 they are all by the
+ * policy that the update before has made, and the run is the same bits for the same seed (and
+ * instruction set): fragments are taken in the order of actors and rounds, however they come. With
+ * a lag of n the samples of n further iterations are being made while an update runs.
+ *
+ * Actors that die start again with other episodes; simulations that fail are opened again. What
+ * that cost is told by on_note.
+ *
+ * Thread: one at a time, that of the handle of rtc. Errors: those of rtc, with a sentence in
+ * train_error(). */
+#ifndef ACTORS_PPO_TRAIN_H
+#define ACTORS_PPO_TRAIN_H
+
+#include <rtc/env.h>
+#include <rtc/rtc.h>
+
+#include "actors/ppo/ppo.h"
+
+#define TRAIN_EPISODES   100 /* of which means are kept, at most */
+#define TRAIN_ACTORS_MAX 1024
+
+struct train_options {
+    const char *env;
+    const struct rtc_env_config *env_config; /* slots: of each actor */
+    uint32_t actors, groups;
+    uint32_t fragment,
+        rounds; /* steps of a slot in a fragment; fragments of an actor an iteration */
+    uint32_t lag;
+    uint64_t iterations; /* for the schedules */
+    uint64_t seed;
+    uint32_t window;       /* episodes that means are of; 0 = TRAIN_EPISODES */
+    double cpus;           /* of each actor; 0 = 1 */
+    struct ppo_config ppo; /* what is seen and done, and batch_max, are filled here */
+    void (*on_note)(void *arg, const char *sentence);
+    void *arg;
+};
+
+struct train_progress {
+    uint64_t iteration; /* that are done */
+    uint64_t samples;   /* steps of agents, all so far */
+    uint64_t episodes;
+    double mean_return, mean_length; /* of the window's episodes; NAN: none yet */
+    double min_return, max_return;
+    uint32_t iteration_samples, iteration_episodes;
+    double wait_s, update_s, iteration_s; /* of this iteration; wait: for samples */
+    double policy_s, env_s;               /* of all actors together, in it */
+    double lag;                           /* mean: updates since the samples' policy was made */
+    uint64_t lost, restarts, opens_again; /* episodes, actors, environments; all so far */
+    struct ppo_stats stats;
+};
+
+struct train_evaluation {
+    uint32_t episodes;
+    double mean_return, deviation, min_return, max_return, mean_length;
+    /* Of the caller, or NULL: means of the environment's sums, spec->n_infos numbers. */
+    double *infos;
+};
+/* What a resumed run goes on from. */
+struct train_counts {
+    uint64_t iterations, samples, episodes;
+};
+
+struct train;
+
+/* Starts the actors and waits until the first has opened its environment. */
+int train_open(struct rtc *rtc, const struct train_options *options, struct train **ret_train);
+void train_close(struct train **train);
+const char *train_error(const struct train *train);
+/* Sums that the environment keeps of an episode: "return", "length", then its own. */
+const struct rtc_env_spec *train_spec(const struct train *train);
+struct ppo *train_ppo(struct train *train);
+/* Before the first iteration: the run's samples are of other episodes than those before. */
+void train_go_on(struct train *train, const struct train_counts *counts);
+/* Samples and an update. stop, where it is not NULL: looked at while samples are waited for; once
+ * it is true RTC_E_CANCELLED is returned; then, as after any error, there are no further
+ * iterations. */
+int train_iterate(struct train *train, const volatile int *stop,
+                  struct train_progress *ret_progress);
+/* With the policy's best actions, on all actors. Between iterations. Keeps what `infos` points to.
+ */
+int train_evaluate(struct train *train, uint32_t episodes, uint64_t seed,
+                   struct train_evaluation *ret_evaluation);
+/* Means of the sums of the window's episodes: spec->n_infos numbers. Valid until the
+ * next call. NULL: there were none. */
+const double *train_infos(const struct train *train);
+
+#endif

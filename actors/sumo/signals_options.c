@@ -1,0 +1,35 @@
+/* What the environment sumo-signals can be told; `rtc sumo env` prints it. */
+#include "actors/sumo/signals.h"
+
+const struct rtc_env_option signals_options[] = {
+    {"scenario", "", "a name (rtc sumo list), or the path of a .sumocfg"},
+    {"net_file", "", "instead of a scenario, or of its own"},
+    {"route_files", "", "with commas; instead of the scenario's"},
+    {"additional_files", "", "with commas; instead of the scenario's"},
+    {"definition", "sumo-rl", "or resco: what the options are that are left empty here"},
+    {"observation", "", "sumo-rl, drq, drq-norm, mplight or wave"},
+    {"reward", "",
+     "diff-waiting-time, average-speed, queue, pressure, wait, wait-norm, resco-queue or "
+     "resco-pressure"},
+    {"delta_time", "", "s between decisions: 5; 10"},
+    {"yellow_time", "", "s: 2; 3"},
+    {"min_green", "", "s: 5; 0"},
+    {"max_green", "0", "s after which the next green comes, whatever is chosen; 0: never"},
+    {"num_seconds", "", "of an episode: the sumocfg's from begin to end, else 20000; 3600"},
+    {"begin", "", "s: the scenario's"},
+    {"distance", "200", "m: how far RESCO's detectors see"},
+    {"signals", "", "ids with commas: all"},
+    {"agents", "each", "one for each signal; or one: a single one for all, that chooses for each"},
+    {"policies", "separate", "or shared: signals are padded to the same size, and masked"},
+    {"step_length", "0", "s of a simulation step; 0: the scenario's"},
+    {"backend", "auto", "libsumo, traci, auto"},
+    {"gui", "false", "to watch, over traci"},
+    {"pin", "false", "the simulator of slot i to CPU i modulo their number"},
+    {"time_to_teleport", "-1", "s; -1: never, so a jam stays one"},
+    {"max_depart_delay", "-1", "s; -1: vehicles wait for ever to get in"},
+    {"waiting_time_memory", "1000", "s that a vehicle's accumulated waiting time is over"},
+    {"arguments", "", "more of sumo's, with spaces; they win"},
+    {"trips", "false", "delay, trip time and waiting time of each episode, by SUMO's tripinfo"},
+    {"start_timeout", "60", "s in which a simulation must have started"},
+    {"step_timeout", "60", "s in which a decision must be carried out"},
+    {NULL, NULL, NULL}};
