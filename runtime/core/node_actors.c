@@ -176,7 +176,7 @@ static void route_probe(struct rtci_node_core *core, const struct rtci_spec *spe
 {
     const struct rtci_call *call = rtci_spec_call(spec);
     bool here = node_proc_number(core, call->client) != 0;
-    if (ours && !here && call->node && call->node != core->config.number) {
+    if (ours && !here && is_other(core, call->node)) {
         struct rtci_spec *out = to_node(core, call->node, &spec->rec, actions);
         ((struct rtci_call *)rtci_spec_call(out))->caller_node = core->config.number;
         return;
