@@ -203,6 +203,9 @@ int rtci_head_open(const char *dir, bool sync_each, uint64_t now_ns, struct rtci
     rc = rtci_head_core_create(&head, ret_core);
     if (!rc)
         rc = rtci_store_replay(*ret_store, replay, *ret_core, text, sizeof(text));
+    if (rc && !text[0])
+        snprintf(text, sizeof(text), "what is in the state directory %s is not understood (%d)",
+                 dir, rc);
     if (text[0])
         fprintf(stderr, "rtc head: %s\n", text);
     if (!rc)

@@ -118,6 +118,14 @@ static int make_memory(struct rtci_daemon *d)
     return d->table == MAP_FAILED ? RTC_E_NOMEM : 0;
 }
 
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
 static int make_dirs(struct rtci_daemon *d)
 {
     if (d->options.state_dir) {
@@ -128,7 +136,11 @@ static int make_dirs(struct rtci_daemon *d)
     snprintf(d->state_dir, sizeof(d->state_dir), "%s/rtc-embedded-%d",
              run && run[0] && !access(run, W_OK) ? run : "/tmp", (int)getppid());
     d->own_state = true;
-    if (mkdir(d->state_dir, 0700) && errno != EEXIST) {
+    /* Who had the keeper's number before and was killed may have left it behind: that was
+     * another's. */
+    if (d->starts == 1)
+        nftw(d->state_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (mkdir(d->state_dir, 0700) && (errno != EEXIST || d->starts == 1)) {
         fprintf(stderr, "rtc: %s cannot be made: %s\n", d->state_dir, strerror(errno));
         return RTC_E_DISK;
     }
@@ -212,14 +224,6 @@ void rtci_daemon_bury(struct rtci_daemon *d)
     free(dead);
     dead = NULL;
     n_dead = 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
 }
 
 void rtci_daemon_cleanup(struct rtci_daemon *d)

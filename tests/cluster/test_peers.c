@@ -414,6 +414,34 @@ static void the_cluster_is_lost(void **state)
     assert_int_equal(told, 20);
 }
 
+/* Private clusters name their folders by process numbers, which come again. */
+static void a_folder_was_left_behind(void **state)
+{
+    (void)state;
+    char path[200];
+    struct rtc *rtc = NULL;
+    const char *before = getenv("XDG_RUNTIME_DIR");
+    char *kept = before ? strdup(before) : NULL;
+    for (int i = 1; i < 2000; i++) { /* the next numbers: one of them will be the keeper's */
+        snprintf(path, sizeof(path), "%s/rtc-embedded-%d", dir, (int)getpid() + i);
+        assert_int_equal(mkdir(path, 0700), 0);
+        strcat(path, "/journal"); /* no folder: what is left cannot be used */
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        close(fd);
+    }
+    setenv("XDG_RUNTIME_DIR", dir, 1);
+    if (rtc_init(NULL, NULL, RTC_CONFIG(.address = "embedded", .cpus = 1, .quiet = true), &rtc))
+        fail_msg("%s", rtc_last_error());
+    check_sane(rtc);
+    assert_int_equal(rtc_shutdown(&rtc), 0);
+    if (kept)
+        setenv("XDG_RUNTIME_DIR", kept, 1);
+    else
+        unsetenv("XDG_RUNTIME_DIR");
+    free(kept);
+}
+
 /* Objects do not live there: containers often give it 64 MiB or less. */
 static void dev_shm_is_small(void **state)
 {
@@ -461,8 +489,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reference_of_another_job), cmocka_unit_test(a_task_sees_what_it_holds),
         cmocka_unit_test(an_executor_writes_garbage), cmocka_unit_test(a_driver_writes_garbage),
-        cmocka_unit_test(the_cluster_is_lost),        cmocka_unit_test(the_disk_is_full),
-        cmocka_unit_test(dev_shm_is_small),
+        cmocka_unit_test(the_cluster_is_lost),        cmocka_unit_test(a_folder_was_left_behind),
+        cmocka_unit_test(the_disk_is_full),           cmocka_unit_test(dev_shm_is_small),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stop_head(&head);
