@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "actors/report/folders.h"
 #include "actors/report/record.h"
 
 #define SECONDS_MAX 9999999999ull /* ten digits in the name */
@@ -152,25 +153,6 @@ int report_tb_restart(struct report_tb *tb, int64_t step, double wall_time)
 
 /* ---- Files ---- */
 
-static int make_folders(const char *folder)
-{
-    char path[PATH_MAX];
-    size_t size = strnlen(folder, sizeof(path));
-    if (!size || size == sizeof(path))
-        return size ? -ENAMETOOLONG : -ENOENT;
-    memcpy(path, folder, size + 1);
-    for (size_t i = 1; i <= size; i++) {
-        if (path[i] && path[i] != '/')
-            continue;
-        char was = path[i];
-        path[i] = 0;
-        if (mkdir(path, 0777) && errno != EEXIST)
-            return -errno;
-        path[i] = was;
-    }
-    return 0;
-}
-
 /* Readers go through the files in the order of their names. A new file must not come before those
  * that are there, even when it is made in the same second or the clock was set back. */
 static int seconds_of_name(const char *folder, double wall_time, uint64_t *ret_seconds)
@@ -196,7 +178,7 @@ static int create_file(const char *folder, double wall_time)
 {
     char host[64], path[PATH_MAX];
     uint64_t seconds = 0;
-    int r = make_folders(folder), fd = -1;
+    int r = report_make_folders(folder), fd = -1;
     if (r == 0)
         r = seconds_of_name(folder, wall_time, &seconds);
     if (r < 0)

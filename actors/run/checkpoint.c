@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/report/folders.h"
 #include "actors/run/tensors_inner.h"
 
 #define PREFIX    "iteration-"
@@ -139,7 +140,7 @@ int run_checkpoint_write(const char *folder, uint64_t iteration, double score, b
     struct run_text *all = n_texts < TEXTS_MAX ? malloc((n_texts + 3) * sizeof(*all)) : NULL;
     if (!all)
         return run_tensors_fail(why, "more than %u texts, or no memory", TEXTS_MAX);
-    int error = run_make_folders(folder);
+    int error = report_make_folders(folder);
     if (error || snprintf(path, sizeof(path), "%s/" PREFIX "%08llu" SUFFIX, folder,
                           (unsigned long long)iteration) >= (int)sizeof(path)) {
         free(all);

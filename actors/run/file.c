@@ -74,23 +74,3 @@ void run_file_abandon(struct run_file *file)
         file->error = -ECANCELED;
     run_file_commit(file);
 }
-
-int run_make_folders(const char *folder)
-{
-    char path[RUN_PATH_MAX];
-    size_t size = strnlen(folder, sizeof(path));
-    if (!size || size == sizeof(path))
-        return size ? -ENAMETOOLONG : -ENOENT;
-    memcpy(path, folder, size + 1);
-    for (size_t i = 1; i <= size; i++) {
-        if (path[i] && path[i] != '/')
-            continue;
-        char was = path[i];
-        path[i] = 0;
-        if (mkdir(path, 0777) && errno != EEXIST)
-            return -errno;
-        path[i] = was;
-    }
-    struct stat st;
-    return stat(folder, &st) ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
-}

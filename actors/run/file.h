@@ -20,7 +20,4 @@ void run_file_put(struct run_file *file, const void *data, size_t size);
 int run_file_commit(struct run_file *file);
 void run_file_abandon(struct run_file *file);
 
-/* Makes a folder, and its parents, where they are missing. 0 or a negative errno. */
-int run_make_folders(const char *folder);
-
 #endif

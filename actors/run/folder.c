@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/report/folders.h"
 #include "actors/report/tensorboard.h"
 #include "actors/run/tensors_inner.h"
 
@@ -35,7 +36,7 @@ static int make_new(const char *parent, const char *name, struct run_folder *f, 
 {
     char base[128];
     clean_name(name, base, sizeof(base));
-    int error = run_make_folders(parent);
+    int error = report_make_folders(parent);
     for (unsigned i = 1; !error && i < RUNS_MAX; i++) {
         if (snprintf(f->path, sizeof(f->path), "%s/%s-%u", parent, base, i) >= (int)sizeof(f->path))
             error = -ENAMETOOLONG;
@@ -65,7 +66,7 @@ int run_folder_open(const char *path, const char *parent, const char *name, stru
         return -1;
     if (path) {
         snprintf(f.path, sizeof(f.path), "%s", path);
-        int error = run_make_folders(path);
+        int error = report_make_folders(path);
         if (error)
             return run_tensors_fail(why, "the run's folder %.300s: %s", path, strerror(-error));
     }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "actors/report/folders.h"
 #include "actors/report/tensorboard.h"
 #include "actors/run/csv.h"
 #include "actors/run/file.h"
@@ -100,7 +101,7 @@ static int open_files(struct run_rows *r, char *why)
 {
     char csv[RUN_PATH_MAX], json[RUN_PATH_MAX], tb[RUN_PATH_MAX];
     const char *folder = r->o.folder ? r->o.folder : ".";
-    int error = run_make_folders(folder);
+    int error = report_make_folders(folder);
     if (snprintf(csv, sizeof(csv), "%s/progress.csv", folder) >= (int)sizeof(csv) - 16)
         error = -ENAMETOOLONG;
     if (error)
