@@ -1,24 +1,12 @@
-/* The baselines' functions, in a library that is loaded when one is wanted: what they link (ZeroMQ,
- * OpenBLAS) would be loaded by every executor of the bench too. */
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-
+/* Calls into the library of the baselines. */
 #include "tests/bench/baselines.h"
+
+#include "tests/bench/library.h"
 
 static double call(const char *name)
 {
     static void *library;
-    if (!library)
-        library = dlopen("librtc-bench-baselines.so", RTLD_NOW | RTLD_LOCAL);
-    double (*function)(void) = NULL;
-    if (library)
-        *(void **)&function = dlsym(library, name);
-    if (!function) {
-        fprintf(stderr, "rtc bench: %s\n", dlerror());
-        exit(1);
-    }
-    return function();
+    return bench_call(&library, "librtc-bench-baselines.so", name);
 }
 
 #define BASELINE(name)              \

@@ -1,23 +1,12 @@
 /* Calls into the library that ppo.c is. */
 #include "tests/bench/ppo.h"
 
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "tests/bench/library.h"
 
 static double call(const char *name)
 {
     static void *library;
-    if (!library)
-        library = dlopen("librtc-bench-ppo.so", RTLD_NOW | RTLD_LOCAL);
-    double (*function)(void) = NULL;
-    if (library)
-        *(void **)&function = dlsym(library, name);
-    if (!function) {
-        fprintf(stderr, "rtc bench: %s\n", dlerror());
-        exit(1);
-    }
-    return function();
+    return bench_call(&library, "librtc-bench-ppo.so", name);
 }
 
 #define LOADED(name)                \
