@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "actors/de/clock.h"
 #include "actors/de/objective.h"
+#include "actors/report/clock.h"
 
 #define OUTPUT_MAX (1u << 20) /* of a command's output: its end is kept */
 #define SILENCE_MS 10000
@@ -182,7 +182,7 @@ static enum outcome read_until(int fd, struct output *out, bool line, double unt
         return ENDED;
     while (!line || !memchr(out->text, '\n', out->size)) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
-        double left = until > 0 ? (until - de_now(CLOCK_MONOTONIC)) * 1e3 : 1e9;
+        double left = until > 0 ? (until - report_now(CLOCK_MONOTONIC)) * 1e3 : 1e9;
         int ready = left <= 0 ? 0 : poll(&wait, 1, left > 1e9 ? 1000000000 : (int)left + 1);
         if (ready < 0 && errno == EINTR)
             continue;
@@ -259,7 +259,7 @@ int de_command_answer(const struct de_spec *spec, const double *x, struct rtc_de
         write_all(in, "\n", 1);
     close(in);
     struct output output = {0};
-    double until = spec->deadline > 0 ? de_now(CLOCK_MONOTONIC) + spec->deadline : 0;
+    double until = spec->deadline > 0 ? report_now(CLOCK_MONOTONIC) + spec->deadline : 0;
     bool late = read_until(out, &output, false, until) == LATE;
     if (late)
         kill_tree(pid);
@@ -329,7 +329,7 @@ static bool start_process(const char *text)
  */
 static enum outcome wait_for_line(double deadline)
 {
-    double began = de_now(CLOCK_MONOTONIC), until = deadline > 0 ? began + deadline : 0;
+    double began = report_now(CLOCK_MONOTONIC), until = deadline > 0 ? began + deadline : 0;
     double warn = began + SILENCE_MS * 1e-3;
     if (!stays.warned && (until == 0 || warn < until)) {
         enum outcome outcome = read_until(stays.from, &stays.output, true, warn);

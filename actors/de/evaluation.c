@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "actors/de/affinity.h"
-#include "actors/de/clock.h"
 #include "actors/de/objective.h"
+#include "actors/report/clock.h"
 
 struct head { /* of an answer; moments and then the reason follow, padded to eight bytes */
     double value, seconds, cpu_seconds;
@@ -126,7 +126,7 @@ static double cpu_time(void)
 {
     struct rusage children;
     getrusage(RUSAGE_CHILDREN, &children);
-    return de_now(CLOCK_PROCESS_CPUTIME_ID) + (double)children.ru_utime.tv_sec +
+    return report_now(CLOCK_PROCESS_CPUTIME_ID) + (double)children.ru_utime.tv_sec +
            (double)children.ru_utime.tv_usec * 1e-6;
 }
 
@@ -234,12 +234,12 @@ static int evaluate_all(struct rtc_call *call, rtc_de_objective own)
     double *x = malloc(spec->n * sizeof(double));
     bool ok = x != NULL;
     size_t one = spec->n * sizeof(double), last = 0;
-    double cpu = cpu_time(), then = de_now(CLOCK_MONOTONIC);
+    double cpu = cpu_time(), then = report_now(CLOCK_MONOTONIC);
     for (size_t at = 0; ok && at < size; at += one) {
         struct rtc_de_answer answer = {.moments = moments};
         memcpy(x, (const char *)points + at, one);
         int rc = evaluate(spec, own, x, &answer);
-        double t = de_now(CLOCK_MONOTONIC);
+        double t = report_now(CLOCK_MONOTONIC);
         last = w.size;
         ok = write_answer(&w, &answer, rc != 0, t - then, 0);
         then = t;
@@ -264,7 +264,7 @@ int rtc_de_call_vector(struct rtc_call *call, rtc_de_vector_objective objective)
     uint32_t count = (uint32_t)(size / (spec->n * sizeof(double)));
     struct writer w = {0};
     double *x = malloc(size + 1), *values = calloc(count + 1, sizeof(double));
-    double began = de_now(CLOCK_MONOTONIC), cpu = cpu_time();
+    double began = report_now(CLOCK_MONOTONIC), cpu = cpu_time();
     bool ok = x && values;
     int rc = 0;
     if (ok) {
@@ -274,7 +274,7 @@ int rtc_de_call_vector(struct rtc_call *call, rtc_de_vector_objective objective)
         if (spec->deadline > 0)
             set_alarm(0);
     }
-    double seconds = (de_now(CLOCK_MONOTONIC) - began) / (count ? count : 1);
+    double seconds = (report_now(CLOCK_MONOTONIC) - began) / (count ? count : 1);
     cpu = cpu_time() - cpu;
     for (uint32_t i = 0; ok && rc == 0 && i < count; i++) {
         struct rtc_de_answer answer = {.value = values[i]};

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/de/clock.h"
 #include "actors/de/evaluation.h"
+#include "actors/report/clock.h"
 
 #define TASK_SECONDS 200e-6 /* a task that lasts so long is worth its while */
 #define CRASHES      3      /* that an evaluation survives, as the runtime has it */
@@ -177,7 +177,7 @@ static int launch(struct de_pool *pool, const uint64_t *ids, const double *x, ui
     flight->pool = pool;
     flight->n = n;
     flight->attempts = attempts;
-    flight->sent = de_now(CLOCK_MONOTONIC);
+    flight->sent = report_now(CLOCK_MONOTONIC);
     flight->ids = malloc(n * sizeof(*flight->ids));
     flight->x = malloc(size);
     if (!flight->ids || !flight->x) {
@@ -226,7 +226,7 @@ void de_pool_set_batch(struct de_pool *pool, uint32_t together, uint32_t workers
 
 int de_pool_second_copies(struct de_pool *pool, uint32_t idle)
 {
-    double t = de_now(CLOCK_MONOTONIC);
+    double t = report_now(CLOCK_MONOTONIC);
     int rc = 0;
     pool->busy++;
     for (struct flight *f = pool->out; f && idle && rc == 0 && pool->mean_seconds > 0;

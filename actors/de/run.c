@@ -110,7 +110,7 @@ void de_run_progress(struct run *run, bool generation_done)
     p.values = s.values;
     p.np = s.population;
     p.n = run->o->n;
-    p.seconds = de_now(CLOCK_MONOTONIC) - run->began;
+    p.seconds = report_now(CLOCK_MONOTONIC) - run->began;
     p.busy_seconds = counts.busy_seconds;
     p.workers = run->workers;
     p.in_flight = counts.points;
@@ -163,7 +163,7 @@ static bool time_is_up(struct run *run, double t)
 
 void de_run_pause(struct run *run)
 {
-    double t = de_now(CLOCK_MONOTONIC);
+    double t = report_now(CLOCK_MONOTONIC);
     if (t - run->looked <= 0.5)
         return;
     run->looked = t;
@@ -176,7 +176,7 @@ void de_run_pause(struct run *run)
 static void look(struct run *run)
 {
     struct de_state s;
-    double t = de_now(CLOCK_MONOTONIC);
+    double t = report_now(CLOCK_MONOTONIC);
     de_machine_state(run->machine, &s);
     if (s.best < run->best || run->best_at == 0) {
         run->best = s.best;
@@ -223,7 +223,7 @@ int de_run_store(struct run *run, const struct de_done *done, bool counts)
 {
     struct de_entry entry = {.value = done->value,
                              .seconds = done->seconds,
-                             .time = de_now(CLOCK_REALTIME),
+                             .time = report_now(CLOCK_REALTIME),
                              .id = done->id,
                              .asked = de_machine_asked(run->machine),
                              .n = run->o->n,

@@ -3,7 +3,7 @@
 #ifndef ACTORS_DE_RUN_H
 #define ACTORS_DE_RUN_H
 
-#include "actors/de/clock.h"
+#include "actors/report/clock.h"
 #include "actors/de/journal.h"
 #include "actors/de/machine.h"
 #include "actors/de/pool.h"

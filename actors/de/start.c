@@ -354,7 +354,7 @@ static int give_result(struct run *run, struct rtc_de_result *r)
     r->failed = counts.failed;
     r->copies = counts.copies;
     r->busy_seconds = counts.busy_seconds;
-    r->seconds = de_now(CLOCK_MONOTONIC) - run->began;
+    r->seconds = report_now(CLOCK_MONOTONIC) - run->began;
     return copy_population(run, &s, r) ? 0 : de_fail(RTC_E_NOMEM, "out of memory");
 }
 
@@ -401,7 +401,7 @@ int rtc_de_run(struct rtc *rtc, const struct rtc_de_options *options,
         o.max_evaluations = 1000ull * o.n;
     if (!o.name)
         o.name = "run";
-    struct run run = {.rtc = rtc, .o = &o, .began = de_now(CLOCK_MONOTONIC)};
+    struct run run = {.rtc = rtc, .o = &o, .began = report_now(CLOCK_MONOTONIC)};
     de_fail(0, "%s", "");
     de_defaults(&o, &full);
     run.generations_max = full.max_generations;

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actors/de/clock.h"
 #include "actors/de/digest.h"
+#include "actors/report/clock.h"
 #include "actors/report/notify.h"
 #include "actors/report/plot.h"
 #include "actors/report/tensorboard.h"
@@ -46,7 +46,7 @@ struct watch *de_watch_open(const char *folder, const struct rtc_de_options *opt
     w->terminal = isatty(2);
     w->quiet = quiet;
     w->best = INFINITY;
-    w->began = de_now(CLOCK_MONOTONIC);
+    w->began = report_now(CLOCK_MONOTONIC);
     snprintf(w->folder, sizeof(w->folder), "%s", folder);
     snprintf(path, sizeof(path), "%s/tensorboard", folder);
     int rc = what->tensorboard ? report_tb_open(path, &w->tb) : 0;
@@ -117,7 +117,7 @@ static void say_progress(struct watch *w, const struct rtc_de_progress *p)
 {
     char left[40] = "", eta[24];
     double rate = p->seconds > 0 ? (double)p->evaluated / p->seconds : 0;
-    double t = de_now(CLOCK_MONOTONIC);
+    double t = report_now(CLOCK_MONOTONIC);
     double pause = w->terminal ? 0.2 : t - w->began < 30 ? 2 : 30;
     if (t - w->shown < pause)
         return;
@@ -175,7 +175,7 @@ static void write_scalars(struct watch *w, const struct rtc_de_progress *p)
         {"de/utilisation", p->utilisation},
         {"de/failed", (double)p->failed},
         {"de/in_flight", p->in_flight}};
-    double wall = de_now(CLOCK_REALTIME);
+    double wall = report_now(CLOCK_REALTIME);
     int rc = 0;
     char tag[128];
     for (size_t i = 0; w->tb && i < sizeof(scalars) / sizeof(scalars[0]) && rc == 0; i++) {
@@ -212,7 +212,7 @@ static void notify(struct watch *w, const char *event, const char *text)
 static void look_for_events(struct watch *w, const struct rtc_de_progress *p)
 {
     char text[200];
-    double t = de_now(CLOCK_MONOTONIC);
+    double t = report_now(CLOCK_MONOTONIC);
     if (p->best < w->best) {
         w->best = p->best;
         w->best_at = p->evaluations;
@@ -234,7 +234,7 @@ static void look_for_events(struct watch *w, const struct rtc_de_progress *p)
 
 void de_watch_progress(struct watch *w, const struct rtc_de_progress *p)
 {
-    double t = de_now(CLOCK_MONOTONIC);
+    double t = report_now(CLOCK_MONOTONIC);
     if (!w->planned && !w->quiet)
         say_plan(w, p);
     w->planned = true;

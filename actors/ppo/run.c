@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "actors/report/clock.h"
 #include "actors/report/notify.h"
 #include "actors/report/tensorboard.h"
 #include "actors/run/host.h"
@@ -63,13 +64,6 @@ struct loop {
     uint64_t first; /* iteration it began behind */
     double began;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void say(struct ppo_run *run, const char *sentence)
 {
@@ -180,7 +174,7 @@ static void write_row(struct loop *l)
     clock_gettime(CLOCK_REALTIME, &t);
     struct run_row row = {.iteration = p->iteration,
                           .samples = p->samples,
-                          .seconds = l->saved.seconds + now() - l->began,
+                          .seconds = l->saved.seconds + report_now(CLOCK_MONOTONIC) - l->began,
                           .wall_time = (double)t.tv_sec + (double)t.tv_nsec * 1e-9,
                           .values = values};
     if (run_rows_add(l->rows, &row, why))
@@ -193,7 +187,7 @@ static void show(struct loop *l, const char *doing)
     struct run_progress line = {.iteration = p->iteration,
                                 .iterations = l->run->plan->iterations,
                                 .samples = p->samples,
-                                .seconds = now() - l->began,
+                                .seconds = report_now(CLOCK_MONOTONIC) - l->began,
                                 .episode_return = p->mean_return,
                                 .best_return = isfinite(l->saved.best) ? l->saved.best : NAN,
                                 .length = p->mean_length,
@@ -246,7 +240,7 @@ static void save(struct loop *l, bool final)
     char why[RUN_WHY_MAX];
     struct ppo_saved saved = l->saved;
     saved.counts = (struct train_counts){l->p.iteration, l->p.samples, l->p.episodes};
-    saved.seconds += now() - l->began;
+    saved.seconds += report_now(CLOCK_MONOTONIC) - l->began;
     if (ppo_checkpoint_save(l->run, l->train, &saved, score_of(l), final, why))
         say(l->run, why);
 }
@@ -261,7 +255,7 @@ static int go(struct loop *l)
 {
     uint64_t every = l->run->plan->checkpoint_interval;
     int rc = 0;
-    l->began = now();
+    l->began = report_now(CLOCK_MONOTONIC);
     l->p.iteration = l->first;
     l->p.mean_return = l->p.mean_length = l->p.stats.loss = NAN;
     (void)run_host_read(&l->host);
@@ -304,7 +298,7 @@ static void end(struct loop *l, int rc)
     struct run_progress line = {.iteration = l->p.iteration,
                                 .iterations = l->run->plan->iterations,
                                 .samples = l->p.samples,
-                                .seconds = now() - l->began,
+                                .seconds = report_now(CLOCK_MONOTONIC) - l->began,
                                 .episode_return = l->p.mean_return,
                                 .best_return = isfinite(l->saved.best) ? l->saved.best : NAN,
                                 .length = NAN,

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "actors/ppo/act.h"
 #include "actors/ppo/batch.h"
 #include "actors/ppo/collect.h"
+#include "actors/report/clock.h"
 #include "actors/rollout/rollout.h"
 
 #define FAILURES_MAX 20 /* of an actor in a row; then the run ends */
@@ -41,13 +41,6 @@ struct train {
     double *infos, *info_means; /* TRAIN_EPISODES × n_infos; n_infos */
     char why[WHY_MAX];
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 __attribute__((format(printf, 3, 4))) static int fail(struct train *t, int rc, const char *fmt, ...)
 {
@@ -400,7 +393,7 @@ void train_go_on(struct train *t, const struct train_counts *counts)
 int train_iterate(struct train *t, const volatile int *stop, struct train_progress *ret_progress)
 {
     struct train_progress *p = &t->progress;
-    double began = now();
+    double began = report_now(CLOCK_MONOTONIC);
     p->iteration_samples = p->iteration_episodes = 0;
     p->policy_s = p->env_s = p->lag = 0;
     t->batch.n = 0;
@@ -409,7 +402,7 @@ int train_iterate(struct train *t, const volatile int *stop, struct train_progre
         rc = gather(t, stop);
     if (rc < 0)
         return rc;
-    double gathered = now();
+    double gathered = report_now(CLOCK_MONOTONIC);
     struct ppo_batch batch = train_batch_view(&t->batch);
     ppo_update(t->ppo, &batch, (double)t->done / (double)t->options.iterations, &p->stats);
     p->iteration = ++t->done;
@@ -417,8 +410,8 @@ int train_iterate(struct train *t, const volatile int *stop, struct train_progre
     if (rc == 0 && t->options.lag > 0)
         rc = ask_more(t);
     p->wait_s = gathered - began;
-    p->update_s = now() - gathered;
-    p->iteration_s = now() - began;
+    p->update_s = report_now(CLOCK_MONOTONIC) - gathered;
+    p->iteration_s = report_now(CLOCK_MONOTONIC) - began;
     p->lag /= calls_of(t);
     sum_up(t);
     *ret_progress = *p;

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "actors/ppo/collect.h"
+#include "actors/report/clock.h"
 
 struct ppo_trainer {
     struct ppo_training training;
@@ -16,13 +16,6 @@ struct ppo_trainer {
     uint64_t iterations, iterations_max, episodes;
     double returns[PPO_EPISODES], lengths[PPO_EPISODES]; /* the last ones, in turn */
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void on_episode(void *arg, const struct rtc_env_episode *episode, const double *sums)
 {
@@ -105,13 +98,13 @@ int ppo_trainer_iterate(struct ppo_trainer *trainer, struct ppo_progress *ret_pr
 {
     struct ppo_training *t = &trainer->training;
     struct ppo_batch batch;
-    double start = now(), collected;
+    double start = report_now(CLOCK_MONOTONIC), collected;
     int rc = ppo_collect(&trainer->collector, trainer->ppo, &batch);
     if (rc < 0) {
         snprintf(why, why_size, "%s", rtc_env_error());
         return rc;
     }
-    collected = now();
+    collected = report_now(CLOCK_MONOTONIC);
     struct ppo_progress progress = {0};
     ppo_update(trainer->ppo, &batch, (double)trainer->iterations / (double)trainer->iterations_max,
                &progress.stats);
@@ -121,7 +114,7 @@ int ppo_trainer_iterate(struct ppo_trainer *trainer, struct ppo_progress *ret_pr
     progress.mean_return = mean(trainer->returns, trainer->episodes);
     progress.mean_length = mean(trainer->lengths, trainer->episodes);
     progress.collect_s = collected - start;
-    progress.update_s = now() - collected;
+    progress.update_s = report_now(CLOCK_MONOTONIC) - collected;
     *ret_progress = progress;
     return 0;
 }

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "actors/report/clock.h"
 
 #define QUEUE_DISTANCE 200 /* m: of RESCO's queue */
 
@@ -30,13 +31,6 @@ struct episode {
     char file[128], why[SUMO_WHY_MAX];
     double queues, looks;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int open_sim(struct episode *ep)
 {
@@ -105,7 +99,7 @@ static int run_episode(struct episode *ep)
 {
     const struct evaluation *e = ep->run->e;
     struct outcome *o = ep->outcome;
-    double begun = now();
+    double begun = report_now(CLOCK_MONOTONIC);
     int rc = open_sim(ep);
     if (rc != 0)
         return rc;
@@ -124,7 +118,7 @@ static int run_episode(struct episode *ep)
     sumo_sim_close(&ep->sim); /* writes the trips */
     o->queue = ep->looks > 0 ? ep->queues / ep->looks / (ep->run->plan->n_signals + 1) : 0;
     rc = trips_read(ep->file, &o->trips, ep->why);
-    o->wall = now() - begun;
+    o->wall = report_now(CLOCK_MONOTONIC) - begun;
     return rc;
 }
 

@@ -1,10 +1,10 @@
 /* The time in seconds. */
-#ifndef ACTORS_DE_CLOCK_H
-#define ACTORS_DE_CLOCK_H
+#ifndef ACTORS_REPORT_CLOCK_H
+#define ACTORS_REPORT_CLOCK_H
 
 #include <time.h>
 
-static inline double de_now(clockid_t clock)
+static inline double report_now(clockid_t clock)
 {
     struct timespec t;
     clock_gettime(clock, &t);
