@@ -332,8 +332,7 @@ static void lists_what_means_nothing(void **state)
                         "mine (line 15) is read as a group of settings\n"
                         "these keys mean nothing here, and are ignored: _tf_policy_args (line 2), "
                         "wsl2 (line 3), env_vars (line 4), framework (line 6), my_words (line 10), "
-                        "batch_mode (line 12), use_lstm (line 13), post_fcnet_hiddens (line 14)" +
-                            0);
+                        "batch_mode (line 12), use_lstm (line 13), post_fcnet_hiddens (line 14)");
 }
 
 static void reads_the_section_sumo(void **state)
