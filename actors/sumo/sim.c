@@ -83,8 +83,7 @@ void sumo_message(struct sumo_sim *sim)
     sim->out.size = 0;
     sim->out.failed = false;
     traci_i32(&sim->out, 0);
-    sim->n_queued = sim->n_legs = 0;
-    sim->split = false;
+    sim->queue = (struct sumo_queue){0};
 }
 
 /* Of the message that begins there and ends here. */
@@ -102,8 +101,7 @@ int sumo_send(struct sumo_sim *sim)
         return sumo_fail(sim, RTC_E_TOO_LARGE,
                          "too much is queued for one message; step more often");
     }
-    if (!sim->split)
-        sumo_set_length(sim, 0);
+    sumo_set_length(sim, sim->queue.begun);
     return sim->transport->send(sim);
 }
 

@@ -107,10 +107,11 @@ enum sumo_vehicle_var { SUMO_VEHICLE_MAP(X) SUMO_VEHICLE_VARS };
 #undef X
 
 /* What each step brings. Bits of the enumerations; no bits, no cost. Vehicles are all that are in the
- * network. Numbers are those of sumo_sim_lane() and sumo_sim_signal(); n = SUMO_ALL takes all. */
+ * network, or, cheaper, those on the first n_vehicle_lanes of the lanes (not 0; LANE is among their
+ * columns then). Numbers are those of sumo_sim_lane() and sumo_sim_signal(); n = SUMO_ALL takes all. */
 struct sumo_wants {
     const uint32_t *lanes, *signals;
-    uint32_t n_lanes, n_signals;
+    uint32_t n_lanes, n_signals, n_vehicle_lanes;
     uint32_t lane_vars, signal_vars, vehicle_vars;
     bool events; /* which vehicles departed, arrived, teleported, collided */
 };
@@ -222,8 +223,8 @@ int sumo_sim_subscribe(struct sumo_sim *sim, const struct sumo_wants *wants);
  * good, and the error of the first refused one is returned (RTC_E_DENIED). */
 int sumo_sim_step(struct sumo_sim *sim, double until);
 /* Queued, for the next step: what was queued before it is carried out, the time goes on until `until`,
- * and what is queued behind it comes then. All is one round trip; the view is of the end, counters and
- * events are of all of it. Errors: RTC_E_UNSUPPORTED over traci; RTC_E_TOO_LARGE 8 are queued. */
+ * and what is queued behind it comes then. All is sent at once; the view is of the end, counters and
+ * events are of all of it. Legs follow each other in time. Errors: RTC_E_TOO_LARGE 8 are queued. */
 int sumo_sim_queue_leg(struct sumo_sim *sim, double until);
 /* The same in two halves, between which the caller does something else. */
 int sumo_sim_step_begin(struct sumo_sim *sim, double until);
