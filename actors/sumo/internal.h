@@ -9,6 +9,7 @@
 
 #define SUMO_TIMEOUT_MS 60000u
 #define SUMO_CLOSE_MS   10000u /* to write output files */
+#define SUMO_RECYCLE    1000u  /* episodes: they lose 3 MB, and a start takes 60 ms */
 #define SUMO_PREFIX     4u     /* before a message: its length */
 #define SUMO_BIND_TRIES 8u
 #define SUMO_LEGS_MAX   8u
@@ -63,6 +64,11 @@ struct sumo_queue { /* what is in `out` */
     } answers[SUMO_ANSWERS_MAX];
 };
 
+struct sumo_lives { /* of the processes of a simulation */
+    uint64_t processes, too_large, episodes, steps;
+    uint64_t limit; /* bytes; 0: not known yet */
+};
+
 struct sumo_slot;
 
 struct sumo_sim {
@@ -71,6 +77,7 @@ struct sumo_sim {
     struct sumo_process process;
     int log_fd;
     bool dead;
+    struct sumo_lives lives;
 
     char **arguments; /* of the simulator: NULL-terminated, without its name */
     uint32_t n_arguments;
@@ -130,6 +137,13 @@ int sumo_ask(struct sumo_sim *sim, struct traci_in *ret_answer);
 int sumo_ask_until(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *ret_answer);
 int sumo_load(struct sumo_sim *sim, uint64_t deadline_ms); /* a simulation of sim->arguments */
 int sumo_ready(struct sumo_sim *sim); /* not dead, and not amid a step */
+
+void sumo_end(struct sumo_sim *sim); /* the process, now */
+
+/* lives.c */
+int sumo_lives_begin(struct sumo_sim *sim); /* a process has its simulation */
+bool sumo_lives_over(struct sumo_sim *sim); /* between episodes: it is to be replaced */
+int sumo_lives_look(struct sumo_sim *sim);  /* behind a step; ends one that is too large */
 
 /* net.c */
 int sumo_net_greet(struct sumo_sim *sim, uint64_t deadline_ms);

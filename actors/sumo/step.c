@@ -104,6 +104,8 @@ int sumo_sim_step_end(struct sumo_sim *sim)
         return rc;
     sim->stepping = false;
     sumo_message(sim);
+    if ((rc = sumo_lives_look(sim)) != 0)
+        return rc;
     if ((rc = sumo_view_end(sim)) != 0 || refusals.n == 0)
         return rc;
     return sumo_fail(sim, RTC_E_DENIED, "SUMO refused %u of %u commands, first one of a %s: %s",
