@@ -1,6 +1,7 @@
 /* The driver's loop: calls to actors that are out, what came back, the update. */
 #include "actors/ppo/train.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +15,9 @@
 #include "actors/rollout/rollout.h"
 
 #define FAILURES_MAX 20 /* of an actor in a row; then the run ends */
+#define LOOK_MS      100
+#define LOOKS        10 /* until an actor that does not answer is asked for */
+#define PATIENCE     3  /* so often it may have no place before others do its work */
 #define WHY_MAX      1024
 
 struct runner {
@@ -22,6 +26,9 @@ struct runner {
     uint64_t opens;
     int64_t policy_ns, env_ns, lost;
     uint32_t failures; /* in a row */
+    uint32_t waits;    /* so often in a row it had no place */
+    bool away;         /* others make its fragments: it has no place, or */
+    bool retired;      /* was let go */
 };
 
 struct train {
@@ -31,7 +38,11 @@ struct train {
     struct ppo *ppo;
     struct train_batch batch;
     struct runner *runners;
-    rtc_ref *calls;           /* of the iterations that are out, in turn: rounds × actors each */
+    rtc_ref *calls;   /* of the iterations that are out, in turn: rounds × actors each */
+    uint32_t *owners; /* of the calls: which actor */
+    bool lent;        /* some were moved to another, whose fragments then come in disorder */
+    struct rtc_env_config env_config;
+    uint32_t lowered;         /* times */
     uint64_t episodes_before; /* the run was resumed */
     uint64_t asked, done;     /* iterations: whose calls are out; that were learnt from */
     rtc_ref weights;          /* of version `done` */
@@ -87,28 +98,39 @@ static uint32_t calls_of(const struct train *t) /* of an iteration */
     return t->options.actors * t->options.rounds;
 }
 
+/* Of call k of an iteration. */
+static size_t call_at(const struct train *t, uint64_t iteration, uint32_t k)
+{
+    return (size_t)(iteration % (t->options.lag + 1)) * calls_of(t) + k;
+}
+
 /* ---- Beginning ---- */
 
-static int start_actors(struct train *t)
+static int start_actor(struct train *t, uint32_t i)
 {
     const struct train_options *o = &t->options;
     struct rtc_options needs = {.cpus = o->cpus};
     struct rtc_actor_options actor_options = {
         .max_restarts = RTC_RETRY_FOREVER, .call_retries = RTC_RETRY_FOREVER, .needs = &needs};
-    for (uint32_t i = 0; i < o->actors; i++) {
-        struct rollout_options rollout = {.env = o->env,
-                                          .config = o->env_config,
-                                          .policy = ppo_policy.name,
-                                          .policy_config = &o->ppo,
-                                          .policy_config_size = sizeof(o->ppo),
-                                          .seed = o->seed,
-                                          .first_slot = i * o->env_config->slots,
-                                          .groups = o->groups};
-        int rc = rollout_create(t->rtc, &rollout, &actor_options, &t->runners[i].actor);
-        if (rc < 0)
-            return fail_rtc(t, rc);
-    }
-    return 0;
+    struct rollout_options rollout = {.env = o->env,
+                                      .config = o->env_config,
+                                      .policy = ppo_policy.name,
+                                      .policy_config = &o->ppo,
+                                      .policy_config_size = sizeof(o->ppo),
+                                      .seed = o->seed,
+                                      .first_slot = i * o->env_config->slots,
+                                      .groups = o->groups};
+    if (t->lowered) /* not the same episodes once more */
+        rollout.seed = rtc_env_seed(o->seed, UINT32_MAX - t->lowered);
+    return fail_rtc(t, rollout_create(t->rtc, &rollout, &actor_options, &t->runners[i].actor));
+}
+
+static int start_actors(struct train *t)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < t->options.actors; i++)
+        rc = start_actor(t, i);
+    return rc;
 }
 
 static int learn_spec(struct train *t)
@@ -165,12 +187,22 @@ int train_open(struct rtc *rtc, const struct train_options *options, struct trai
                     TRAIN_ACTORS_MAX);
     t->runners = calloc(options->actors, sizeof(t->runners[0]));
     t->calls = calloc((size_t)calls_of(t) * (options->lag + 1), sizeof(t->calls[0]));
-    if (!t->runners || !t->calls)
+    t->owners = calloc((size_t)calls_of(t) * (options->lag + 1), sizeof(t->owners[0]));
+    t->env_config = *options->env_config;
+    t->options.env_config = &t->env_config;
+    if (!t->runners || !t->calls || !t->owners)
         return fail(t, RTC_E_NOMEM, "out of memory");
     int rc = start_actors(t);
     if (rc == 0)
         rc = learn_spec(t);
     return rc < 0 ? rc : make_learner(t);
+}
+
+static void end_actor(struct train *t, uint32_t i)
+{
+    (void)!rtc_actor_kill(t->rtc, t->runners[i].actor, 0); /* in the midst of a fragment */
+    (void)!rtc_actor_release(t->rtc, t->runners[i].actor);
+    t->runners[i] = (struct runner){0};
 }
 
 void train_close(struct train **train)
@@ -180,16 +212,14 @@ void train_close(struct train **train)
         return;
     for (uint64_t i = t->done; i < t->asked; i++) {
         for (uint32_t k = 0; k < calls_of(t); k++) {
-            rtc_ref ref = t->calls[(i % (t->options.lag + 1)) * calls_of(t) + k];
+            rtc_ref ref = t->calls[call_at(t, i, k)];
             if (ref.seq)
                 (void)!rtc_release(t->rtc, ref);
         }
     }
     for (uint32_t i = 0; t->runners && i < t->options.actors; i++) {
-        if (!t->runners[i].actor.seq)
-            continue;
-        (void)!rtc_actor_kill(t->rtc, t->runners[i].actor, 0); /* in the midst of a fragment */
-        (void)!rtc_actor_release(t->rtc, t->runners[i].actor);
+        if (t->runners[i].actor.seq)
+            end_actor(t, i);
     }
     if (t->has_weights)
         (void)!rtc_release(t->rtc, t->weights);
@@ -198,6 +228,7 @@ void train_close(struct train **train)
     free(t->spec);
     free(t->runners);
     free(t->calls);
+    free(t->owners);
     free(t->infos);
     free(t->info_means);
     free(t);
@@ -224,24 +255,69 @@ static int publish(struct train *t)
     return fail_rtc(t, rc);
 }
 
-static rtc_ref *call_at(struct train *t, uint64_t iteration, uint32_t k)
+/* The actor whose turn it is, or, while that one has no place, the next that has. */
+static uint32_t owner_of(const struct train *t, uint32_t k)
 {
-    return &t->calls[(iteration % (t->options.lag + 1)) * calls_of(t) + k];
+    uint32_t n = t->options.actors;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!t->runners[(k + i) % n].away)
+            return (k + i) % n;
+    }
+    return k % n;
 }
 
-static int ask(struct train *t, uint32_t actor, rtc_ref *ret_ref)
+static int ask(struct train *t, uint32_t actor, size_t at)
 {
+    t->owners[at] = actor;
     return fail_rtc(t, rollout_collect(t->rtc, t->runners[actor].actor, (uint32_t)t->done,
-                                       t->weights, t->options.fragment, ret_ref));
+                                       t->weights, t->options.fragment, &t->calls[at]));
+}
+
+/* Those that had no place and have one again. */
+static int welcome(struct train *t)
+{
+    struct rtc_actor_info info;
+    for (uint32_t i = 0; i < t->options.actors; i++) {
+        struct runner *runner = &t->runners[i];
+        if (!runner->away || runner->retired)
+            continue;
+        int rc = rtc_actor_info(t->rtc, runner->actor, &info);
+        if (rc < 0)
+            return fail_rtc(t, rc);
+        runner->away = info.state != RTC_ACTOR_ALIVE;
+        if (!runner->away)
+            note(t, "a rollout actor has a place again, and makes its own fragments");
+    }
+    return 0;
 }
 
 /* All iterations that may be out by now. */
 static int ask_more(struct train *t)
 {
     int rc = t->has_weights ? 0 : publish(t);
+    if (rc == 0)
+        rc = welcome(t);
     for (; rc == 0 && t->asked <= t->done + t->options.lag; t->asked++) {
         for (uint32_t k = 0; rc == 0 && k < calls_of(t); k++)
-            rc = ask(t, k % t->options.actors, call_at(t, t->asked, k));
+            rc = ask(t, owner_of(t, k), call_at(t, t->asked, k));
+    }
+    return rc;
+}
+
+/* What is out of that actor, or of all of them, is asked for anew. */
+static int ask_anew(struct train *t, uint32_t actor, bool all)
+{
+    int rc = 0;
+    for (uint64_t i = t->done; i < t->asked; i++) {
+        for (uint32_t k = 0; rc == 0 && k < calls_of(t); k++) {
+            size_t at = call_at(t, i, k);
+            if (!t->calls[at].seq || (!all && t->owners[at] != actor))
+                continue;
+            (void)!rtc_cancel(t->rtc, t->calls[at], 0);
+            (void)!rtc_release(t->rtc, t->calls[at]);
+            t->calls[at].seq = 0;
+            rc = ask(t, owner_of(t, k), at);
+        }
     }
     return rc;
 }
@@ -265,20 +341,25 @@ static void take_episodes(struct train *t, const struct rollout_result *r)
 static void take_counts(struct train *t, struct runner *runner, const struct rollout_result *r,
                         const struct fragment *f)
 {
-    bool restarted = f->head->number < runner->fragments;
+    uint64_t out = t->lent ? (uint64_t)calls_of(t) * (t->options.lag + 1) : 0;
+    bool restarted = f->head->number + out < runner->fragments;
+    t->progress.lag += (double)(t->done - f->head->version);
+    if (!restarted && f->head->number < runner->fragments)
+        return; /* later ones came before, and have told of it */
     if (restarted) {
         t->progress.restarts++;
         *runner = (struct runner){.actor = runner->actor};
         note(t, "a rollout actor died, and was started again; it goes on with other episodes");
     }
-    if (r->lost > runner->lost)
+    if (r->lost == runner->lost + 1)
+        note(t, "an episode was lost: %s", r->lost_why);
+    else if (r->lost > runner->lost)
         note(t, "%lld episodes were lost: %s", (long long)(r->lost - runner->lost), r->lost_why);
     t->progress.lost += (uint64_t)(r->lost - runner->lost);
     if (runner->opens && (uint64_t)r->opens > runner->opens)
         t->progress.opens_again += (uint64_t)r->opens - runner->opens;
     t->progress.policy_s += (double)(r->policy_ns - runner->policy_ns) * 1e-9;
     t->progress.env_s += (double)(r->env_ns - runner->env_ns) * 1e-9;
-    t->progress.lag += (double)(t->done - f->head->version);
     runner->fragments = f->head->number + 1;
     runner->opens = (uint64_t)r->opens;
     runner->lost = r->lost;
@@ -316,41 +397,139 @@ static int take(struct train *t, struct runner *runner, const struct rtc_value *
 }
 
 /* One that failed is asked again, of the policy of now: what was lost is a fragment. */
-static int ask_again(struct train *t, uint32_t actor, rtc_ref *ref, int rc)
+static int ask_again(struct train *t, size_t at, int rc)
 {
-    struct runner *runner = &t->runners[actor];
+    struct runner *runner = &t->runners[t->owners[at]];
     fail_rtc(t, rc);
     if (rc == RTC_E_ACTOR_DEAD || rc == RTC_E_DISCONNECTED || ++runner->failures > FAILURES_MAX)
         return rc;
     note(t, "a fragment was lost, and is made again: %s", t->why);
-    (void)!rtc_release(t->rtc, *ref);
-    ref->seq = 0;
-    return ask(t, actor, ref);
+    (void)!rtc_release(t->rtc, t->calls[at]);
+    t->calls[at].seq = 0;
+    return ask(t, t->owners[at], at);
+}
+
+/* An actor that does not answer may have no place: its host is gone, and no other has room for it.
+ * Then others do its work. */
+static int look_after(struct train *t, uint32_t actor)
+{
+    struct runner *runner = &t->runners[actor];
+    struct rtc_actor_info info;
+    int rc = rtc_actor_info(t->rtc, runner->actor, &info);
+    if (rc < 0)
+        return fail_rtc(t, rc);
+    bool placeless = info.state == RTC_ACTOR_PENDING || info.state == RTC_ACTOR_RESTARTING;
+    runner->waits = placeless ? runner->waits + 1 : 0;
+    if (runner->waits < PATIENCE)
+        return 0;
+    runner->away = true;
+    if (t->runners[owner_of(t, actor)].away) {
+        runner->away = false;
+        if (runner->waits == PATIENCE)
+            note(t, "no rollout actor has a place: %s", info.text);
+        return 0;
+    }
+    note(t, "a rollout actor has no place, and others make its fragments: %s", info.text);
+    t->lent = true;
+    return ask_anew(t, actor, false);
+}
+
+static int gather_one(struct train *t, uint32_t k, const volatile int *stop)
+{
+    size_t at = call_at(t, t->done, k);
+    struct rtc_value value;
+    for (uint32_t looks = 1;; looks++) {
+        int rc = rtc_get(t->rtc, t->calls[at], RTC_MS(LOOK_MS), &value);
+        if (stop && *stop)
+            return fail(t, RTC_E_CANCELLED, "it was stopped");
+        if (rc == 0)
+            break;
+        if (rc != RTC_E_TIMEOUT)
+            rc = ask_again(t, at, rc);
+        else
+            rc = looks % LOOKS == 0 ? look_after(t, t->owners[at]) : 0;
+        if (rc < 0)
+            return rc;
+    }
+    int rc = take(t, &t->runners[t->owners[at]], &value);
+    if (rc < 0)
+        return rc;
+    (void)!rtc_release(t->rtc, t->calls[at]);
+    t->calls[at].seq = 0;
+    return 0;
 }
 
 static int gather(struct train *t, const volatile int *stop)
 {
-    for (uint32_t k = 0; k < calls_of(t);) {
-        uint32_t actor = k % t->options.actors;
-        rtc_ref *ref = call_at(t, t->done, k);
-        struct rtc_value value;
-        int rc = rtc_get(t->rtc, *ref, RTC_MS(100), &value);
-        if (stop && *stop)
-            return fail(t, RTC_E_CANCELLED, "it was stopped");
-        if (rc == RTC_E_TIMEOUT)
+    int rc = 0;
+    for (uint32_t k = 0; rc == 0 && k < calls_of(t); k++)
+        rc = gather_one(t, k, stop);
+    return rc;
+}
+
+/* ---- Less memory ---- */
+
+uint32_t train_environments(const struct train *t)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < t->options.actors; i++)
+        n += t->runners[i].retired ? 0 : t->env_config.slots;
+    return n;
+}
+
+int train_trim(struct train *t)
+{
+    rtc_ref ref;
+    int rc = 0;
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+    for (uint32_t i = 0; rc == 0 && i < t->options.actors; i++) {
+        if (t->runners[i].retired)
             continue;
-        if (rc < 0) {
-            if ((rc = ask_again(t, actor, ref, rc)) < 0)
-                return rc;
-            continue;
-        }
-        if ((rc = take(t, &t->runners[actor], &value)) < 0)
-            return rc;
-        (void)!rtc_release(t->rtc, *ref);
-        ref->seq = 0;
-        k++;
+        rc = fail_rtc(t, rollout_trim(t->rtc, t->runners[i].actor, &ref));
+        if (rc == 0)
+            (void)!rtc_release(t->rtc, ref);
     }
-    return 0;
+    return rc;
+}
+
+/* Slots of an actor with which a fragment has as many samples as before. */
+static uint32_t fitting(const struct train *t, uint32_t most)
+{
+    uint32_t samples = t->options.fragment * t->env_config.slots;
+    while (most > 1 && samples % most)
+        most--;
+    return most ? most : 1;
+}
+
+int train_lower(struct train *t, uint32_t environments)
+{
+    uint32_t actors = 0, slots = t->env_config.slots, kept = 0;
+    for (uint32_t i = 0; i < t->options.actors; i++)
+        actors += !t->runners[i].retired;
+    if (environments == 0 || environments >= train_environments(t))
+        return 0;
+    slots = fitting(t, environments / actors);
+    t->options.fragment = t->options.fragment * t->env_config.slots / slots;
+    t->env_config.slots = slots;
+    t->lowered++;
+    for (uint32_t i = 0; i < t->options.actors; i++) {
+        if (t->runners[i].retired)
+            continue;
+        end_actor(t, i);
+        bool keep = kept++ < environments;
+        t->runners[i].away = t->runners[i].retired = !keep;
+        int rc = keep ? start_actor(t, i) : 0;
+        if (rc < 0)
+            return rc;
+    }
+    actors = actors < environments ? actors : environments;
+    note(t,
+         "%u rollout actor%s × %u environment%s go on, with new episodes and fragments of %u "
+         "steps",
+         actors, actors == 1 ? "" : "s", slots, slots == 1 ? "" : "s", t->options.fragment);
+    return ask_anew(t, 0, true);
 }
 
 /* ---- An iteration ---- */
@@ -461,9 +640,9 @@ int train_evaluate(struct train *t, uint32_t episodes, uint64_t seed,
     uint32_t asked = 0;
     for (; rc == 0 && asked < actors; asked++) {
         uint32_t n = episodes / actors + (asked < episodes % actors);
-        rc = fail_rtc(t,
-                      rollout_evaluate(t->rtc, t->runners[asked].actor, (uint32_t)t->done,
-                                       t->weights, n, rtc_env_seed(seed, asked + 1), &refs[asked]));
+        rc = fail_rtc(t, rollout_evaluate(t->rtc, t->runners[owner_of(t, asked)].actor,
+                                          (uint32_t)t->done, t->weights, n,
+                                          rtc_env_seed(seed, asked + 1), &refs[asked]));
     }
     for (uint32_t i = 0; i < asked; i++) {
         int one = refs[i].seq ? take_evaluation(t, refs[i], &e, &squares) : 0;
