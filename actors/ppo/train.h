@@ -55,8 +55,9 @@ struct train_progress {
 struct train_evaluation {
     uint32_t episodes;
     double mean_return, deviation, min_return, max_return, mean_length;
-    /* Of the caller, or NULL: means of the environment's sums, spec->n_infos numbers. */
-    double *infos;
+    /* Of the caller, or NULL: the environment's sums of each episode, spec->n_infos numbers for each
+     * that is asked for. */
+    double *sums;
 };
 /* What a resumed run goes on from. */
 struct train_counts {
@@ -86,8 +87,7 @@ uint32_t train_environments(const struct train *train); /* of all actors */
  * fewer actors, whose fragments the others make; so an iteration has as many samples as before.
  * Between iterations. Episodes begin anew. */
 int train_lower(struct train *train, uint32_t environments);
-/* With the policy's best actions, on all actors. Between iterations. Keeps what `infos` points to.
- */
+/* With the policy's best actions, on all actors. Between iterations. Keeps what `sums` points to. */
 int train_evaluate(struct train *train, uint32_t episodes, uint64_t seed,
                    struct train_evaluation *ret_evaluation);
 /* Means of the sums of the window's episodes: spec->n_infos numbers. Valid until the

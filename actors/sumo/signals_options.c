@@ -7,10 +7,10 @@ const struct rtc_env_option signals_options[] = {
     {"route_files", "", "with commas; instead of the scenario's"},
     {"additional_files", "", "with commas; instead of the scenario's"},
     {"definition", "sumo-rl", "or resco: what the options are that are left empty here"},
-    {"observation", "", "sumo-rl, drq, drq-norm, mplight or wave"},
+    {"observation", "", "sumo-rl, drq, drq-norm, mplight, wave or junction"},
     {"reward", "",
-     "diff-waiting-time, average-speed, queue, pressure, wait, wait-norm, resco-queue or "
-     "resco-pressure"},
+     "diff-waiting-time, average-speed, queue, pressure, wait, wait-norm, resco-queue, "
+     "resco-pressure or delay"},
     {"delta_time", "", "s between decisions: 5; 10"},
     {"yellow_time", "", "s: 2; 3"},
     {"min_green", "", "s: 5; 0"},
