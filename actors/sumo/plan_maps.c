@@ -1,4 +1,5 @@
-/* Lanes inside the junctions of signals, by SUMO's names for them: ":JUNCTION_EDGE_LANE". */
+/* From numbers of the simulation to those of the plan. Lanes inside a junction are known by SUMO's
+ * names for them: ":JUNCTION_EDGE_LANE". */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +35,9 @@ static void mark(struct sumo_plan *plan, struct sumo_sim *sim, uint32_t signal, 
     }
 }
 
-int sumo_plan_inside(struct sumo_plan *plan, struct sumo_sim *sim, struct sumo_link *const *links,
-                     const uint32_t *n)
+static void map_inside(struct sumo_plan *plan, struct sumo_sim *sim, struct sumo_link *const *links,
+                       const uint32_t *n)
 {
-    plan->n_at = sumo_sim_n_lanes(sim);
-    plan->inside = malloc(((size_t)plan->n_at + 1) * sizeof(*plan->inside));
-    if (!plan->inside)
-        return RTC_E_NOMEM;
     memset(plan->inside, 0xff, plan->n_at * sizeof(*plan->inside)); /* SUMO_NONE */
     for (uint32_t k = 0; k < plan->n_signals; k++) {
         for (uint32_t i = 0; i < n[k]; i++) {
@@ -49,5 +46,39 @@ int sumo_plan_inside(struct sumo_plan *plan, struct sumo_sim *sim, struct sumo_l
                 mark(plan, sim, k, via);
         }
     }
+}
+
+static int map_links(struct sumo_plan *plan, uint32_t signal, const struct sumo_link *links,
+                     uint32_t n)
+{
+    struct plan_signal *s = &plan->signals[signal];
+    for (uint32_t i = 0; i < n; i++)
+        s->n_links = links[i].index >= s->n_links ? links[i].index + 1 : s->n_links;
+    s->link_lanes = malloc(((size_t)s->n_links + 1) * sizeof(*s->link_lanes));
+    if (!s->link_lanes)
+        return RTC_E_NOMEM;
+    memset(s->link_lanes, 0xff, s->n_links * sizeof(*s->link_lanes)); /* SUMO_NONE */
+    for (uint32_t i = n; i > 0; i--) {
+        if (links[i - 1].from != SUMO_NONE)
+            s->link_lanes[links[i - 1].index] = plan->at[links[i - 1].from];
+    }
     return 0;
+}
+
+int sumo_plan_maps(struct sumo_plan *plan, struct sumo_sim *sim, struct sumo_link *const *links,
+                   const uint32_t *n)
+{
+    plan->n_signal_at = sumo_sim_n_signals(sim);
+    plan->inside = malloc(((size_t)plan->n_at + 1) * sizeof(*plan->inside));
+    plan->signal_at = malloc(((size_t)plan->n_signal_at + 1) * sizeof(*plan->signal_at));
+    int rc = plan->inside && plan->signal_at ? 0 : RTC_E_NOMEM;
+    if (rc == 0) {
+        memset(plan->signal_at, 0xff, plan->n_signal_at * sizeof(*plan->signal_at));
+        map_inside(plan, sim, links, n);
+    }
+    for (uint32_t k = 0; k < plan->n_signals && !rc; k++) {
+        plan->signal_at[plan->signals[k].number] = k;
+        rc = map_links(plan, k, links[k], n[k]);
+    }
+    return rc;
 }
