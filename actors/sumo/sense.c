@@ -51,7 +51,8 @@ void sense_free(struct sense *s)
 
 struct sumo_wants sense_wants(const struct sense *s)
 {
-    struct sumo_wants wants = {.lanes = s->plan->lanes, .n_lanes = s->plan->n_lanes};
+    struct sumo_wants wants = {
+        .lanes = s->plan->lanes, .n_lanes = s->plan->n_lanes, .n_vehicle_lanes = s->plan->n_in};
     if (s->parts & SENSE_ENTRIES)
         wants.vehicle_vars = SUMO_BIT(SUMO_VEHICLE_LANE);
     if (s->parts & SENSE_COUNTS)

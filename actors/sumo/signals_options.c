@@ -32,4 +32,7 @@ const struct rtc_env_option signals_options[] = {
     {"trips", "false", "delay, trip time and waiting time of each episode, by SUMO's tripinfo"},
     {"start_timeout", "60", "s in which a simulation must have started"},
     {"step_timeout", "60", "s in which a decision must be carried out"},
+    {"recycle_episodes", "1000", "after which a simulation gets another process, as SUMO leaks"},
+    {"memory_limit", "",
+     "MB that a simulation may have: 4 times what it had after an episode, at least 1024"},
     {NULL, NULL, NULL}};
