@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SUMO_SLOT_VERSION     2u /* of all that is in this file */
+#define SUMO_SLOT_VERSION     3u /* of all that is in this file */
 #define SUMO_SLOT_MAGIC       0x534c4f54u
 #define SUMO_SLOT_REQUEST_AT  4096u
 #define SUMO_SLOT_REQUEST_MAX (8u << 20) /* memory is used as far as it was written */
