@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "actors/ppo/run.h"
+#include "actors/sumo/drive.h"
 #include "actors/sumo/evaluate.h"
 
 #define SEEDS       10
@@ -79,6 +80,54 @@ static int baseline(const struct ppo_run *run, const struct scenario *scenario,
     return 0;
 }
 
+/* ---- Vehicles ---- */
+
+static const char *const told[] = {"speed",   "agent_speed", "arrived",   "collisions",
+                                   "ttc_min", "drac_max",    "conflicts", "hard_brakes"};
+#define N_TOLD (sizeof(told) / sizeof(told[0]))
+
+static void print_infos(const struct train *train, const char *name, const double *infos)
+{
+    printf("  %-*s", NAME_COLUMN, name);
+    for (size_t i = 0; i < N_TOLD; i++)
+        printf(" %11.2f", info_of(train, infos, told[i]));
+    putchar('\n');
+}
+
+static void drive_as(const struct ppo_run *run, const struct train *train, enum driver driver)
+{
+    const struct rtc_env_config *config = run->settings->train.env_config;
+    double infos[64];
+    uint32_t lost;
+    struct drive d = {.n_options = config->n_options,
+                      .seeds = SEEDS,
+                      .first_seed = FIRST_SEED,
+                      .jobs = run->plan->envs ? run->plan->envs : 1};
+    if (d.n_options > DRIVE_OPTIONS_MAX || train_spec(train)->n_infos > 64)
+        return;
+    memcpy(d.options, config->options, d.n_options * sizeof(d.options[0]));
+    if (drive(&d, driver, infos, &lost) < 0)
+        printf("  %-*s %s\n", NAME_COLUMN, driver_name(driver), rtc_env_error());
+    else
+        print_infos(train, driver_name(driver), infos);
+}
+
+static void compare_vehicles(struct ppo_run *run, struct train *train, const double *infos)
+{
+    const char *name = option_of(run, "scenario");
+    run_line_note(&run->line, "");
+    printf("%s on %d seeds that it was not trained on (m/s, s, m/s²; human: nobody is driven):\n",
+           name ? name : "the scenario", SEEDS);
+    printf("  %-*s", NAME_COLUMN, "");
+    for (size_t i = 0; i < N_TOLD; i++)
+        printf(" %11s", told[i]);
+    putchar('\n');
+    print_infos(train, "learned (PPO)", infos);
+    drive_as(run, train, DRIVER_HUMAN);
+    drive_as(run, train, DRIVER_RANDOM);
+    fflush(stdout);
+}
+
 void ppo_compare(struct ppo_run *run, struct train *train)
 {
     static const enum controller_kind kinds[] = {CONTROLLER_FIXED, CONTROLLER_ACTUATED,
@@ -90,6 +139,11 @@ void ppo_compare(struct ppo_run *run, struct train *train)
     int rc = e.infos ? train_evaluate(train, SEEDS, UINT64_C(0xfeed), &e) : RTC_E_NOMEM;
     if (rc < 0) {
         run_line_note(&run->line, train_error(train));
+        free(e.infos);
+        return;
+    }
+    if (run->settings->vehicles) {
+        compare_vehicles(run, train, e.infos);
         free(e.infos);
         return;
     }

@@ -55,6 +55,10 @@ enum vehicles_info {
     VEHICLES_INFOS
 };
 
+#define VEHICLES_INFO_NAMES                                                                \
+    "return", "length", "departed", "arrived", "teleports", "collisions", "agents", "speed", \
+        "agent_speed", "ttc_min", "drac_max", "conflicts", "hard_brakes"
+
 enum vehicles_action { DRIVE_ACCELERATION, DRIVE_SPEED, DRIVE_DISCRETE };
 enum vehicles_reward { PAY_DESIRED, PAY_AVERAGE, PAY_OWN };
 enum vehicles_change { CHANGE_NONE, CHANGE_LEFT, CHANGE_RIGHT, CHANGES };

@@ -236,9 +236,7 @@ static int make_slots(struct vehicles_env *e, uint32_t n)
 int vehicles_open(const struct rtc_env_config *config, struct rtc_env_spec *ret_spec,
                   void **ret_self)
 {
-    static const char *const infos[VEHICLES_INFOS] = {
-        "return", "length",      "departed", "arrived",  "teleports", "collisions", "agents",
-        "speed",  "agent_speed", "ttc_min",  "drac_max", "conflicts", "hard_brakes"};
+    static const char *const infos[VEHICLES_INFOS] = {VEHICLES_INFO_NAMES};
     struct vehicles_env *e = calloc(1, sizeof(*e));
     struct rtc_env_config own = *config;
     int rc = e ? make_slots(e, config->slots) : rtc_env_fail(RTC_E_NOMEM, "out of memory");

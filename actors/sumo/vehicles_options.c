@@ -11,7 +11,7 @@ const struct rtc_env_option vehicles_options[] = {
     {"share", "1", "0 to 1: this part of them, drawn by the episode's seed"},
     {"agents", "20", "at the same time, 1 to 256; further ones wait, and drive by themselves"},
     {"actions", "acceleration",
-     "-1 to 1 is -max_decel to max_accel; speed: is 0 to max_speed; discrete: levels of acceleration"},
+     "-1 to 1 is -max_decel to max_accel; speed: is 0 to max_speed; discrete: some accelerations"},
     {"levels", "5", "of discrete, 2 to 65, evenly between -max_decel and max_accel"},
     {"max_accel", "3", "m/s²"},
     {"max_decel", "3", "m/s²"},

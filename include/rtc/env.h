@@ -169,6 +169,16 @@ struct rtc_env_rows {
     struct rtc_env_row *table; /* cap; may be NULL for RTC_ENV_FIXED that is not RTC_ENV_RAGGED */
 };
 
+/* Zeros behind the observations of rows `from` on that are shorter than the stride, which is not 0;
+ * with a table. Then a batch of ragged rows is a matrix. */
+static inline void rtc_env_rows_fill(const struct rtc_env_rows *rows, uint32_t from)
+{
+    for (uint32_t i = from; i < rows->n; i++) {
+        size_t size = rows->table[i].size;
+        memset((char *)rows->data + i * rows->stride + size, 0, rows->stride - size);
+    }
+}
+
 /* ---- Steps ---- */
 
 /* Begins an episode in slots first to first + n - 1, whatever they were doing. seeds: n of them; the
