@@ -18,8 +18,9 @@
  *   average-velocity   mean of v / t
  *   own-velocity       the agent's own v / t: the only one in which agents are paid apart
  * plus headway_weight × Σ min(h - headway_min, 0) over agents (h: gap / speed, s), less
- * acceleration_weight × mean |acceleration| of the agents; of own-velocity the agent's own alone. A
- * decision in which vehicles collided pays 0. */
+ * acceleration_weight × mean |acceleration| of the agents; of own-velocity the agent's own alone; plus
+ * reward_offset. A decision in which vehicles collided pays 0, or collision_reward. Where vehicles
+ * arrive, what is paid above 0 is lost by arriving: with an offset of -1 it is time that costs. */
 #ifndef ACTORS_SUMO_VEHICLES_H
 #define ACTORS_SUMO_VEHICLES_H
 
@@ -82,6 +83,7 @@ struct vehicles_slot {
     uint64_t seed, number, length, choice; /* choice: a random state */
     double sums[VEHICLES_INFOS];
     uint64_t n_speeds, n_agent_speeds; /* that the means are of */
+    uint64_t departed;                 /* with those of the warmup */
     bool begun, lost, collided;
     uint32_t left; /* simulation steps of the decision */
     char *why;     /* lost: the sentence */
@@ -103,7 +105,7 @@ struct vehicles_env {
     double max_accel, max_decel, max_speed;
     int32_t speed_mode, others_mode, change_mode; /* change_mode -1: as it is */
     enum vehicles_reward reward;
-    double target, headway_weight, headway_min, acceleration_weight;
+    double target, offset, collision_reward, headway_weight, headway_min, acceleration_weight;
     struct rtc_env_kind kind;
     float low[1], high[1];
     uint32_t choices[2];

@@ -33,6 +33,7 @@ int vehicles_look(struct vehicles_env *e, struct vehicles_slot *s)
     if (!graph_look(&s->graph, &e->rules, view))
         return RTC_E_NOMEM;
     find_agents(s);
+    s->departed += view->departed.n;
     for (uint32_t i = 0; i < view->departed.n && rc == 0; i++) {
         uint32_t vehicle = view->departed.at[i], row = graph_row(&s->graph, vehicle);
         if (row == SUMO_NONE) /* it has arrived in the same step */

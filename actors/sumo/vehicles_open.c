@@ -69,6 +69,8 @@ static int read_numbers(struct vehicles_env *e, const struct rtc_env_config *con
         (rc = setup_number(config, "max_speed", 0.001, 300, 30, &e->max_speed)) ||
         (rc = setup_number(config, "radius", 0, MORE, 100, &e->rules.radius)) ||
         (rc = setup_number(config, "target_speed", 0.001, 300, 20, &e->target)) ||
+        (rc = setup_number(config, "reward_offset", -MORE, MORE, 0, &e->offset)) ||
+        (rc = setup_number(config, "collision_reward", -MORE, MORE, 0, &e->collision_reward)) ||
         (rc = setup_number(config, "headway_weight", 0, MORE, 0, &e->headway_weight)) ||
         (rc = setup_number(config, "headway_min", 0, MORE, 1, &e->headway_min)) ||
         (rc = setup_number(config, "acceleration_weight", 0, MORE, 0, &e->acceleration_weight)) ||

@@ -110,22 +110,22 @@ static void cost(const struct vehicles_env *e, const struct vehicles_slot *s,
 void vehicles_pay(const struct vehicles_env *e, const struct vehicles_slot *s, double *rewards)
 {
     double headways = 0, accelerations = 0, all = pay_all(e, s);
+    bool own = e->reward == PAY_OWN;
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->n_agents; i++) {
         const struct vehicles_agent *a = &s->agents[i];
         double headway, acceleration;
-        rewards[i] = 0;
+        rewards[i] = s->collided ? e->collision_reward : own ? 0 : all + e->offset;
         if (a->row == SUMO_NONE || s->collided)
             continue;
         cost(e, s, a, &headway, &acceleration);
-        if (e->reward == PAY_OWN)
-            rewards[i] = s->graph.at[a->row].speed / e->target - e->headway_weight * headway -
-                         e->acceleration_weight * acceleration;
+        if (own)
+            rewards[i] = s->graph.at[a->row].speed / e->target + e->offset -
+                         e->headway_weight * headway - e->acceleration_weight * acceleration;
         headways += headway;
         accelerations += acceleration;
         n++;
     }
-    for (uint32_t i = 0; i < s->n_agents && e->reward != PAY_OWN && !s->collided; i++)
-        rewards[i] = all - e->headway_weight * headways -
-                     (n ? e->acceleration_weight * accelerations / n : 0);
+    for (uint32_t i = 0; i < s->n_agents && !own && !s->collided && n > 0; i++)
+        rewards[i] -= e->headway_weight * headways + e->acceleration_weight * accelerations / n;
 }

@@ -25,7 +25,7 @@ static int subscribe(struct vehicles_slot *s)
 static void clear(struct vehicles_slot *s, uint64_t seed)
 {
     s->n_agents = s->next = s->waiting.n = 0;
-    s->length = s->n_speeds = s->n_agent_speeds = 0;
+    s->length = s->n_speeds = s->n_agent_speeds = s->departed = 0;
     s->lost = s->collided = false;
     s->left = 0;
     s->choice = ~seed;
@@ -221,11 +221,10 @@ static int end_episode(struct vehicles_env *e, uint32_t slot, uint32_t ends,
     sums[VEHICLES_AGENT_SPEED] /= s->n_agent_speeds ? (double)s->n_agent_speeds : 1;
     if (sums[VEHICLES_AGENTS] == 0 && e->share >= 1 && !(ends & RTC_ENV_LOST))
         return rtc_env_fail(RTC_E_NOT_FOUND,
-                            "in an episode of '%s' nobody was driven: of %g vehicles that departed "
-                            "in %g s none is of type \"%s\" with an id that begins with \"%s\"",
-                            setup_name(&e->setup), sums[VEHICLES_DEPARTED],
-                            sumo_sim_time(s->sim) - s->begin, e->type ? e->type : "",
-                            e->prefix ? e->prefix : "");
+                            "in an episode of '%s' nobody was driven: of %llu vehicles that "
+                            "departed none is of type \"%s\" with an id that begins with \"%s\"",
+                            setup_name(&e->setup), (unsigned long long)s->departed,
+                            e->type ? e->type : "", e->prefix ? e->prefix : "");
     s->number++;
     int rc = begin_episode(e, slot);
     if (rc < 0 || !episodes)

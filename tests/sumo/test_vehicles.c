@@ -213,15 +213,21 @@ static void test_safety(void **state)
     near(graph_drac(1e-9, 15, 0), GRAPH_DRAC_MAX);
 }
 
-/* Rewards of all vehicles: 12 and 16 m/s, of 20. */
+/* Rewards of all vehicles: 12 and 16 m/s, of 20; one less with an offset. */
 static void test_rewards(void **state)
 {
     static const char *const rewards[] = {"reward=desired-velocity", "reward=average-velocity"};
     (void)state;
     make_road(1, CAR("first", "car", "0", "500", "12") CAR("second", "car", "0", "60", "16"));
     for (int i = 0; i < 2; i++) {
-        const char *const options[] = {net_option,        routes_option, rewards[i], "speed_mode=0",
-                                       "step_length=0.1", backend,       NULL};
+        const char *const options[] = {net_option,
+                                       routes_option,
+                                       rewards[i],
+                                       "speed_mode=0",
+                                       "step_length=0.1",
+                                       backend,
+                                       i ? "reward_offset=-1" : "reward_offset=0",
+                                       NULL};
         struct gym gym;
         uint64_t seed = 1;
         open_or_fail(&gym, 1, options);
@@ -229,7 +235,7 @@ static void test_rewards(void **state)
         step_or_fail(&gym);
         set_all(&gym, 0);
         step_or_fail(&gym);
-        double pay = i ? 14.0 / 20 : 1 - sqrt(8 * 8 + 4 * 4) / sqrt(2 * 20 * 20);
+        double pay = i ? 14.0 / 20 - 1 : 1 - sqrt(8 * 8 + 4 * 4) / sqrt(2 * 20 * 20);
         near((double)gym.rewards[0], pay);
         near((double)gym.rewards[1], pay);
         gym_close(&gym);
@@ -243,9 +249,15 @@ static void test_collision(void **state)
     make_road(1, "<vehicle id=\"first\" type=\"van\" route=\"r\" depart=\"0\" departPos=\"100\">"
                  "<stop lane=\"ab_0\" endPos=\"101\" duration=\"1000\"/></vehicle>" CAR(
                      "second", "car", "0", "20", "10"));
-    const char *const options[] = {
-        net_option,        routes_option, "speed_mode=0",        "prefix=second",
-        "step_length=0.1", backend,       "others_speed_mode=0", NULL};
+    const char *const options[] = {net_option,
+                                   routes_option,
+                                   "speed_mode=0",
+                                   "prefix=second",
+                                   "step_length=0.1",
+                                   backend,
+                                   "others_speed_mode=0",
+                                   "collision_reward=-5",
+                                   NULL};
     struct gym gym;
     uint64_t seed = 1;
     open_or_fail(&gym, 1, options);
@@ -258,7 +270,7 @@ static void test_collision(void **state)
     }
     assert_true(steps > 20 && steps < 70);
     assert_int_equal(gym.ends[0], RTC_ENV_TERMINATED);
-    assert_true(gym.rewards[0] == 0);
+    assert_true(gym.rewards[0] == -5);
     assert_true(gym.sums[5] > 0 && gym.sums[9] < 0.2 && gym.sums[10] > 30 && gym.sums[11] > 3);
     assert_int_equal(gym.episodes.list[0].ends, RTC_ENV_TERMINATED);
     gym_close(&gym);
