@@ -139,7 +139,10 @@ size_t traci_set(struct traci_out *out, uint8_t command, uint8_t variable, const
 
 void traci_get(struct traci_out *out, uint8_t command, uint8_t variable, const char *id)
 {
-    traci_end(out, traci_set(out, command, variable, id));
+    size_t begun = traci_set(out, command, variable, id);
+    if (command == TRACI_GET_VEHICLE && variable == TRACI_LEADER)
+        traci_put_f64(out, TRACI_LEADER_M);
+    traci_end(out, begun);
 }
 
 void traci_subscribe(struct traci_out *out, uint8_t command, const char *id,
