@@ -137,6 +137,75 @@ static void test_features(void **state)
     gym_close(&gym);
 }
 
+/* How many rows each of the three has after two steps, and what of the last one it sees last. */
+static void count_rows(const char *neighbours, const char *graph, const uint32_t *rows,
+                       const double *last)
+{
+    const char *const options[] = {net_option,     routes_option, "step_length=0.1",
+                                   "speed_mode=0", neighbours,    graph,
+                                   "radius=31",    backend,       NULL};
+    struct gym gym;
+    uint64_t seed = 1;
+    open_or_fail(&gym, 1, options);
+    assert_int_equal(gym_reset(&gym, &seed), 0);
+    step_or_fail(&gym);
+    set_all(&gym, 0);
+    step_or_fail(&gym);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(gym.table[i].size, rows[i] * GRAPH_WIDTH * sizeof(float));
+        if (rows[i] > 1)
+            near((double)row_of(&gym, i)[(rows[i] - 1) * GRAPH_WIDTH + 10], last[i]);
+    }
+    gym_close(&gym);
+}
+
+/* The one ahead and the one behind come first and always; then the nearest, or those within 31 m.
+ */
+static void test_neighbours(void **state)
+{
+    (void)state;
+    make_road(2, THREE);
+    count_rows("neighbours=1", "graph=knn", (const uint32_t[]){2, 2, 2},
+               (const double[]){-0.396, 0.396, 0.306});
+    count_rows("neighbours=2", "graph=knn", (const uint32_t[]){3, 3, 3},
+               (const double[]){-0.702, -0.306, 0.702});
+    count_rows("neighbours=9", "graph=radius", (const uint32_t[]){2, 3, 2},
+               (const double[]){-0.396, -0.306, 0.306});
+    count_rows("neighbours=0", "graph=knn", (const uint32_t[]){1, 1, 1}, (const double[]){0, 0, 0});
+}
+
+/* Rows that are filled up hold the same as ragged ones, and zeros. */
+static void test_filled_up(void **state)
+{
+    (void)state;
+    make_road(2, THREE);
+    const char *const options[2][8] = {
+        {net_option, routes_option, "step_length=0.1", backend, "neighbours=6", NULL},
+        {net_option, routes_option, "step_length=0.1", backend, "neighbours=6", "ragged=false",
+         NULL}};
+    struct gym gym[2];
+    uint64_t seed = 1;
+    for (int k = 0; k < 2; k++) {
+        open_or_fail(&gym[k], 1, options[k]);
+        assert_int_equal(gym_reset(&gym[k], &seed), 0);
+        for (int i = 0; i < 5; i++) {
+            set_all(&gym[k], 0.5f);
+            step_or_fail(&gym[k]);
+        }
+    }
+    assert_int_equal(gym[1].spec->features, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t size = gym[0].table[i].size, all = 7 * GRAPH_WIDTH * sizeof(float);
+        const char *filled = (const char *)row_of(&gym[1], i);
+        assert_int_equal(gym[1].table[i].size, all);
+        assert_memory_equal(row_of(&gym[0], i), filled, size);
+        for (uint32_t b = size; b < all; b++)
+            assert_int_equal(filled[b], 0);
+    }
+    gym_close(&gym[0]);
+    gym_close(&gym[1]);
+}
+
 /* Actions as they are driven, and the sums of the episode by hand. */
 static void test_numbers(void **state)
 {
@@ -567,7 +636,8 @@ static void test_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_features),    cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_features),    cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_filled_up),   cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_safety),      cmocka_unit_test(test_rewards),
         cmocka_unit_test(test_collision),   cmocka_unit_test(test_rules),
         cmocka_unit_test(test_lanes),       cmocka_unit_test(test_agents),
