@@ -29,9 +29,13 @@ uint32_t graph_row(const struct graph *graph, uint32_t vehicle)
 
 /* ---- Looking ---- */
 
-static bool grow(struct graph *graph, const struct sumo_view *view)
+/* Room for all that are there, and nobody has a row. */
+static bool clear(struct graph *graph, const struct sumo_view *view)
 {
     uint32_t most = 0;
+    for (uint32_t i = 0; i < graph->n; i++)
+        graph->row_of[graph->at[i].vehicle] = SUMO_NONE;
+    graph->n = 0;
     if (view->n_vehicles > graph->room) {
         uint32_t room = 2 * view->n_vehicles;
         struct graph_vehicle *at = realloc(graph->at, room * sizeof(*at));
@@ -46,10 +50,11 @@ static bool grow(struct graph *graph, const struct sumo_view *view)
         uint32_t *row_of = realloc(graph->row_of, 2 * (size_t)most * sizeof(*row_of));
         if (!row_of)
             return false;
+        memset(row_of + graph->n_row_of, 0xff,
+               (2 * (size_t)most - graph->n_row_of) * sizeof(*row_of));
         graph->row_of = row_of;
         graph->n_row_of = 2 * most;
     }
-    memset(graph->row_of, 0xff, graph->n_row_of * sizeof(*graph->row_of));
     return true;
 }
 
@@ -99,7 +104,7 @@ static void pair(struct graph *graph, const struct sumo_view *view)
 
 bool graph_look(struct graph *graph, const struct graph_rules *rules, const struct sumo_view *view)
 {
-    if (!grow(graph, view))
+    if (!clear(graph, view))
         return false;
     graph->n = view->n_vehicles;
     for (uint32_t i = 0; i < graph->n; i++) {
