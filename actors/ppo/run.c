@@ -381,7 +381,7 @@ int ppo_run(struct ppo_run *run)
     int rc = begin(&l);
     if (rc == 0) {
         rc = go(&l);
-        if (rc == 0 && run->settings->sumo)
+        if (rc == 0 && (run->settings->sumo || run->settings->vehicles))
             ppo_compare(run, l.train);
         end(&l, rc);
     }
@@ -411,7 +411,7 @@ int ppo_evaluate(struct ppo_run *run, const char *checkpoint, uint32_t episodes)
         printf("iteration %llu: return %.2f ± %.2f (%.2f to %.2f), length %.1f, %u episodes\n",
                (unsigned long long)l.saved.counts.iterations, e.mean_return, e.deviation,
                e.min_return, e.max_return, e.mean_length, e.episodes);
-        if (run->settings->sumo)
+        if (run->settings->sumo || run->settings->vehicles)
             ppo_compare(run, l.train);
     }
     train_close(&l.train);

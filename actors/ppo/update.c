@@ -38,7 +38,7 @@ static void gather(struct ppo *ppo, const struct ppo_batch *batch, const uint32_
     const struct ppo_config *c = &ppo->config;
     const struct nn_backend *b = ppo->backend;
     size_t choices = c->choices.n;
-    b->gather(nn_out(ppo->nn, ppo->seen), batch->seen, c->n_floats, index, n);
+    ppo_see(ppo, batch->seen, index, n);
     if (!choices)
         b->gather(ppo->numbers, batch->actions, c->n_numbers, index, n);
     for (size_t i = 0; choices && i < n; i++)
@@ -57,8 +57,7 @@ static void remember(struct ppo *ppo, const struct ppo_batch *batch)
     for (size_t i = 0, n; i < batch->n; i += n) {
         void *to = (char *)ppo->old_all + i * ppo->width * b->element;
         n = batch->n - i < ppo->rows ? batch->n - i : ppo->rows;
-        b->gather(nn_out(ppo->nn, ppo->seen), batch->seen + i * ppo->config.n_floats,
-                  ppo->config.n_floats, NULL, n);
+        ppo_see(ppo, batch->seen + i * ppo->config.n_floats, NULL, n);
         nn_forward(ppo->nn, n, nodes);
         if (ppo->config.choices.n)
             b->categorical(&ppo->config.choices, n, nn_out(ppo->nn, ppo->policy),

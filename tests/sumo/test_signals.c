@@ -408,7 +408,8 @@ static void refuse(const char *const *options, int code, const char *what, const
 static void test_wrong_options(void **state)
 {
     (void)state;
-    REFUSE(RTC_E_NOT_FOUND, "there is no scenario 'nowhere'", "cross, grid4x4", "scenario=nowhere");
+    REFUSE(RTC_E_NOT_FOUND, "there is no scenario 'nowhere'", "cross, figure-eight",
+           "scenario=nowhere");
     REFUSE(RTC_E_NOT_FOUND, "/no/such.sumocfg", "cannot read", "scenario=/no/such.sumocfg");
     REFUSE(RTC_E_INVALID, "neither a scenario nor a net_file", "nothing to simulate", backend);
     REFUSE(RTC_E_NOT_FOUND, "no signal 'C9'", "A0, A1", "scenario=square", "signals=A0,C9");
