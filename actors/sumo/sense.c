@@ -64,11 +64,13 @@ struct sumo_wants sense_wants(const struct sense *s)
     if (s->parts & SENSE_SPEED)
         wants.vehicle_vars |= SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_SPEED) |
                               SUMO_BIT(SUMO_VEHICLE_ALLOWED_SPEED);
-    if (s->parts & SENSE_DELAY)
+    if (s->parts & SENSE_DELAY) {
         wants.vehicle_vars |=
             SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_SPEED) |
             SUMO_BIT(SUMO_VEHICLE_ALLOWED_SPEED) | SUMO_BIT(SUMO_VEHICLE_NEXT_SIGNAL) |
             SUMO_BIT(SUMO_VEHICLE_SIGNAL_DISTANCE) | SUMO_BIT(SUMO_VEHICLE_SIGNAL_LINK);
+        wants.n_vehicle_lanes = 0; /* those inside the junction too */
+    }
     if (s->parts & SENSE_QUEUES)
         wants.vehicle_vars |= SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_SPEED) |
                               SUMO_BIT(SUMO_VEHICLE_WAITING) |
