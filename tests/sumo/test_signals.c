@@ -319,7 +319,7 @@ static void test_definitions(void **state)
 /* The lanes as "drq" has them; who is inside the junction is somebody, and who stands there is of
  * them; with a look at each second the loss of time is what SUMO's trips say, but for what is lost
  * on the way to the lanes and behind the junction. */
-static void test_junction(void **state)
+static void see_inside(const char *on)
 {
     const char *const options[] = {"scenario=cross",
                                    "definition=resco",
@@ -329,13 +329,12 @@ static void test_junction(void **state)
                                    "yellow_time=0",
                                    "trips=true",
                                    "num_seconds=300",
-                                   backend,
+                                   on,
                                    NULL};
     const char *drq[sizeof(options) / sizeof(*options)];
     struct gym gym, other;
     uint64_t seed = 7;
     double paid = 0, inside = 0, blocked = 0, coming = 0;
-    (void)state;
     memcpy(drq, options, sizeof(drq));
     drq[2] = "observation=drq";
     open_or_fail(&gym, 1, options);
@@ -371,6 +370,15 @@ static void test_junction(void **state)
                  -28 * paid);
     gym_close(&gym);
     gym_close(&other);
+}
+
+static void test_junction(void **state)
+{
+    (void)state;
+    if (!backend_missing(SUMO_LIBSUMO))
+        see_inside("backend=libsumo");
+    if (!backend_missing(SUMO_TRACI))
+        see_inside("backend=traci");
 }
 
 /* ---- Deaths ---- */
