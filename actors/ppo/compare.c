@@ -28,19 +28,27 @@ static double number_of(const struct ppo_run *run, const char *key, double other
     return text ? strtod(text, NULL) : otherwise;
 }
 
-static double info_of(const struct train *train, const double *infos, const char *name)
+enum column { DELAY, TRIP, WAIT, COLUMNS };
+static const char *const infos[COLUMNS] = {"delay", "trip_time", "waiting_time"};
+
+static void print_row(const char *name, const double values[COLUMNS][SEEDS])
 {
-    const struct rtc_env_spec *spec = train_spec(train);
-    for (uint32_t i = 0; i < spec->n_infos; i++) {
-        if (strcmp(spec->infos[i], name) == 0)
-            return infos[i];
-    }
-    return NAN;
+    struct spread delay = spread_of(values[DELAY], SEEDS);
+    printf("  %-*s %10.2f %8.2f %8.2f %12.2f %10.2f\n", NAME_COLUMN, name, delay.mean, delay.median,
+           delay.max, spread_of(values[TRIP], SEEDS).mean, spread_of(values[WAIT], SEEDS).mean);
 }
 
-static void print_row(const char *name, double delay, double trip, double wait)
+static void print_learned(const struct rtc_env_spec *spec, const double *sums)
 {
-    printf("  %-*s %10.2f %12.2f %10.2f\n", NAME_COLUMN, name, delay, trip, wait);
+    double values[COLUMNS][SEEDS];
+    for (int k = 0; k < COLUMNS; k++) {
+        uint32_t at = 0;
+        while (at < spec->n_infos && strcmp(spec->infos[at], infos[k]) != 0)
+            at++;
+        for (uint32_t i = 0; i < SEEDS; i++)
+            values[k][i] = at < spec->n_infos ? sums[i * spec->n_infos + at] : NAN;
+    }
+    print_row("learned (PPO)", values);
 }
 
 static int baseline(const struct ppo_run *run, const struct scenario *scenario,
@@ -70,13 +78,13 @@ static int baseline(const struct ppo_run *run, const struct scenario *scenario,
         printf("  %-*s %s\n", NAME_COLUMN, controller_name(kind), why);
         return rc;
     }
-    double delay = 0, trip = 0, wait = 0;
+    double values[COLUMNS][SEEDS];
     for (int i = 0; i < SEEDS; i++) {
-        delay += outcomes[i].trips.delay / SEEDS;
-        trip += outcomes[i].trips.duration / SEEDS;
-        wait += outcomes[i].trips.wait / SEEDS;
+        values[DELAY][i] = outcomes[i].trips.delay;
+        values[TRIP][i] = outcomes[i].trips.duration;
+        values[WAIT][i] = outcomes[i].trips.wait;
     }
-    print_row(controller_name(kind), delay, trip, wait);
+    print_row(controller_name(kind), values);
     return 0;
 }
 
@@ -84,37 +92,53 @@ static int baseline(const struct ppo_run *run, const struct scenario *scenario,
 
 static const char *const told[] = {"speed",   "agent_speed", "arrived",   "collisions",
                                    "ttc_min", "drac_max",    "conflicts", "hard_brakes"};
-#define N_TOLD (sizeof(told) / sizeof(told[0]))
+#define N_TOLD            (sizeof(told) / sizeof(told[0]))
+#define VEHICLES_TOLD_MAX 64u
 
-static void print_infos(const struct train *train, const char *name, const double *infos)
+static double mean_of(const struct train *train, const double *means, const char *name)
+{
+    const struct rtc_env_spec *spec = train_spec(train);
+    for (uint32_t i = 0; i < spec->n_infos && i < VEHICLES_TOLD_MAX; i++) {
+        if (strcmp(spec->infos[i], name) == 0)
+            return means[i];
+    }
+    return NAN;
+}
+
+static void print_infos(const struct train *train, const char *name, const double *means)
 {
     printf("  %-*s", NAME_COLUMN, name);
     for (size_t i = 0; i < N_TOLD; i++)
-        printf(" %11.2f", info_of(train, infos, told[i]));
+        printf(" %11.2f", mean_of(train, means, told[i]));
     putchar('\n');
 }
 
 static void drive_as(const struct ppo_run *run, const struct train *train, enum driver driver)
 {
     const struct rtc_env_config *config = run->settings->train.env_config;
-    double infos[64];
+    double means[VEHICLES_TOLD_MAX];
     uint32_t lost;
     struct drive d = {.n_options = config->n_options,
                       .seeds = SEEDS,
                       .first_seed = FIRST_SEED,
                       .jobs = run->plan->envs ? run->plan->envs : 1};
-    if (d.n_options > DRIVE_OPTIONS_MAX || train_spec(train)->n_infos > 64)
+    if (d.n_options > DRIVE_OPTIONS_MAX || train_spec(train)->n_infos > VEHICLES_TOLD_MAX)
         return;
     memcpy(d.options, config->options, d.n_options * sizeof(d.options[0]));
-    if (drive(&d, driver, infos, &lost) < 0)
+    if (drive(&d, driver, means, &lost) < 0)
         printf("  %-*s %s\n", NAME_COLUMN, driver_name(driver), rtc_env_error());
     else
-        print_infos(train, driver_name(driver), infos);
+        print_infos(train, driver_name(driver), means);
 }
 
-static void compare_vehicles(struct ppo_run *run, struct train *train, const double *infos)
+/* sums: of each of the SEEDS episodes. */
+static void compare_vehicles(struct ppo_run *run, struct train *train, const double *sums)
 {
     const char *name = option_of(run, "scenario");
+    double means[VEHICLES_TOLD_MAX] = {0};
+    uint32_t n = train_spec(train)->n_infos;
+    for (uint32_t i = 0; n <= VEHICLES_TOLD_MAX && i < SEEDS * n; i++)
+        means[i % n] += sums[i] / SEEDS;
     run_line_note(&run->line, "");
     printf("%s on %d seeds that it was not trained on (m/s, s, m/s²; human: nobody is driven):\n",
            name ? name : "the scenario", SEEDS);
@@ -122,7 +146,7 @@ static void compare_vehicles(struct ppo_run *run, struct train *train, const dou
     for (size_t i = 0; i < N_TOLD; i++)
         printf(" %11s", told[i]);
     putchar('\n');
-    print_infos(train, "learned (PPO)", infos);
+    print_infos(train, "learned (PPO)", means);
     drive_as(run, train, DRIVER_HUMAN);
     drive_as(run, train, DRIVER_RANDOM);
     fflush(stdout);
@@ -134,28 +158,29 @@ void ppo_compare(struct ppo_run *run, struct train *train)
                                                  CONTROLLER_MAX_PRESSURE};
     struct scenario scenario = {0};
     char why[SUMO_WHY_MAX];
-    struct train_evaluation e = {.infos = calloc(train_spec(train)->n_infos, sizeof(double))};
+    const struct rtc_env_spec *spec = train_spec(train);
+    struct train_evaluation e = {.sums = calloc((size_t)SEEDS * spec->n_infos, sizeof(double))};
     const char *name = option_of(run, "scenario");
-    int rc = e.infos ? train_evaluate(train, SEEDS, UINT64_C(0xfeed), &e) : RTC_E_NOMEM;
+    int rc = e.sums ? train_evaluate(train, SEEDS, UINT64_C(0xfeed), &e) : RTC_E_NOMEM;
     if (rc < 0) {
         run_line_note(&run->line, train_error(train));
-        free(e.infos);
+        free(e.sums);
         return;
     }
     if (run->settings->vehicles) {
-        compare_vehicles(run, train, e.infos);
-        free(e.infos);
+        compare_vehicles(run, train, e.sums);
+        free(e.sums);
         return;
     }
     if (name && scenario_find(name, &scenario, why) < 0)
         snprintf(scenario.sumocfg, sizeof(scenario.sumocfg), "%s", name);
     run_line_note(&run->line, "");
     printf("%s on %d seeds that it was not trained on:\n", name ? name : "the scenario", SEEDS);
-    printf("  %-*s %10s %12s %10s\n", NAME_COLUMN, "", "delay, s", "trip time, s", "wait, s");
-    print_row("learned (PPO)", info_of(train, e.infos, "delay"),
-              info_of(train, e.infos, "trip_time"), info_of(train, e.infos, "waiting_time"));
+    printf("  %-*s %10s %8s %8s %12s %10s\n", NAME_COLUMN, "", "delay, s", "median", "greatest",
+           "trip time, s", "wait, s");
+    print_learned(spec, e.sums);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         (void)!baseline(run, &scenario, kinds[i]);
     fflush(stdout);
-    free(e.infos);
+    free(e.sums);
 }

@@ -111,18 +111,22 @@ static int read_files(struct setup *s, const struct rtc_env_config *config)
 static int read_backend(struct setup *s, const struct rtc_env_config *config)
 {
     static const char *const backends[] = {"auto", "libsumo", "traci", NULL};
-    double start = 0, step = 0;
+    double start = 0, step = 0, recycle = 0, memory = 0;
     int backend = 0, rc;
     if ((rc = setup_word(config, "backend", backends, &backend)) ||
         (rc = rtc_env_option_bool(config, "gui", &s->sim.gui)) ||
         (rc = rtc_env_option_bool(config, "pin", &s->sim.pin)) ||
         (rc = setup_number(config, "step_length", 0, 60, 0, &s->sim.step_length)) ||
         (rc = setup_number(config, "start_timeout", 0.001, 1e6, 60, &start)) ||
-        (rc = setup_number(config, "step_timeout", 0.001, 1e6, 60, &step)))
+        (rc = setup_number(config, "step_timeout", 0.001, 1e6, 60, &step)) ||
+        (rc = setup_number(config, "recycle_episodes", 1, MORE, 0, &recycle)) ||
+        (rc = setup_number(config, "memory_limit", 1, MORE, 0, &memory)))
         return rc;
     s->sim.backend = (enum sumo_backend)backend;
     s->sim.start_timeout_ms = (uint32_t)(start * 1000);
     s->sim.step_timeout_ms = (uint32_t)(step * 1000);
+    s->sim.recycle_episodes = (uint32_t)recycle;
+    s->sim.memory_limit = (uint64_t)(memory * (1u << 20));
     return 0;
 }
 

@@ -14,6 +14,9 @@
 #define SUMO_SLOT_ANSWER_MAX  (120u << 20)
 #define SUMO_SLOT_SIZE        (SUMO_SLOT_ANSWER_AT + SUMO_SLOT_ANSWER_MAX)
 #define SUMO_SERVER_FD        3
+/* The argument with which `pgrep -f` tells the server and its workers apart; of one length. */
+#define SUMO_SERVER_WORD      "server"
+#define SUMO_WORKER_WORD      "worker"
 /* Beyond TraCI: a subscription to the vehicle "" is one to each that departs from then on, with the
  * step in which it does; and a step to minus a time is a leg: it brings only what the subscriptions to
  * the simulation itself do, and more commands follow. */
