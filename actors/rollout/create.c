@@ -57,6 +57,11 @@ int rollout_collect(struct rtc *rtc, rtc_actor actor, uint32_t version, rtc_ref 
                           ret_ref);
 }
 
+int rollout_trim(struct rtc *rtc, rtc_actor actor, rtc_ref *ret_ref)
+{
+    return rtc_actor_call(rtc, actor, "trim", NULL, NULL, ret_ref);
+}
+
 int rollout_evaluate(struct rtc *rtc, rtc_actor actor, uint32_t version, rtc_ref weights,
                      uint32_t episodes, uint64_t seed, rtc_ref *ret_ref)
 {
