@@ -283,6 +283,11 @@ size_t nn_param_at(const struct nn *nn, int node, size_t *ret_n)
     return nn->nodes[node].params;
 }
 
+int nn_nodes(const struct nn *nn)
+{
+    return nn->n_nodes;
+}
+
 uint32_t nn_width(const struct nn *nn, int node)
 {
     return nn->nodes[node].width;
