@@ -117,13 +117,13 @@ void nn_learner_fini(struct nn_learner *learner);
  * that is not finite changes nothing. */
 double nn_learner_step(struct nn_learner *learner, double rate, double norm_max);
 
-/* The same in two parts, for who has the gradients of some nodes only (`nodes`, as bits), and others the
- * rest: the sums of squares of each node's, 0 for others, in `squares` (NN_NODES_MAX); and, with those of
- * all nodes, the step of some. */
+/* The same in two parts, for who has the gradients of some nodes only (`nodes`, as bits), and others
+ * the rest: the sums of squares of each node's, 0 for others, in `squares` (NN_NODES_MAX); and, with
+ * those of all nodes, the step of some. */
 #define NN_ALL UINT64_MAX
 void nn_squares(const struct nn *nn, uint64_t nodes, double *squares);
-double nn_learner_move(struct nn_learner *learner, uint64_t nodes, const double *squares, double rate,
-                       double norm_max);
+double nn_learner_move(struct nn_learner *learner, uint64_t nodes, const double *squares,
+                       double rate, double norm_max);
 
 /* Of a rate or a coefficient, over the progress of a run from 0 to 1. */
 enum nn_schedule_kind { NN_CONSTANT, NN_LINEAR_TO, NN_COSINE_TO };

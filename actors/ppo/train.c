@@ -10,6 +10,7 @@
 #include "actors/ppo/act.h"
 #include "actors/ppo/batch.h"
 #include "actors/ppo/collect.h"
+#include "actors/ppo/team.h"
 #include "actors/report/clock.h"
 #include "actors/rollout/rollout.h"
 
@@ -29,6 +30,7 @@ struct train {
     struct train_options options;
     struct rtc_env_spec *spec;
     struct ppo *ppo;
+    struct team *team; /* NULL: the driver learns alone */
     struct train_batch batch;
     struct runner *runners;
     rtc_ref *calls;           /* of the iterations that are out, in turn: rounds × actors each */
@@ -147,6 +149,18 @@ static int make_learner(struct train *t)
     return rc;
 }
 
+static int open_team(struct train *t)
+{
+    const struct train_options *o = &t->options;
+    struct team_options team = {.learners = o->learners,
+                                .cpus = o->learner_cpus > 0 ? o->learner_cpus : RTC_NONE,
+                                .spec = t->spec,
+                                .config = &o->ppo,
+                                .on_note = o->on_note,
+                                .arg = o->arg};
+    return o->learners > 1 ? fail_rtc(t, team_open(t->rtc, &team, &t->team)) : 0;
+}
+
 int train_open(struct rtc *rtc, const struct train_options *options, struct train **ret_train)
 {
     struct train *t = calloc(1, sizeof(*t));
@@ -158,11 +172,11 @@ int train_open(struct rtc *rtc, const struct train_options *options, struct trai
     if (!options->window || options->window > TRAIN_EPISODES)
         t->options.window = TRAIN_EPISODES;
     if (!options->actors || options->actors > TRAIN_ACTORS_MAX || !options->rounds ||
-        !options->fragment || options->lag > 64)
+        !options->fragment || options->lag > 64 || options->learners > TEAM_MAX)
         return fail(t, RTC_E_INVALID,
-                    "a training has 1 to %d actors, and fragments of at least a step; samples are "
-                    "at most 64 updates behind",
-                    TRAIN_ACTORS_MAX);
+                    "a training has 1 to %d actors, 1 to %u learners, and fragments of at least a "
+                    "step; samples are at most 64 updates behind",
+                    TRAIN_ACTORS_MAX, TEAM_MAX);
     t->runners = calloc(options->actors, sizeof(t->runners[0]));
     t->calls = calloc((size_t)calls_of(t) * (options->lag + 1), sizeof(t->calls[0]));
     if (!t->runners || !t->calls)
@@ -170,7 +184,9 @@ int train_open(struct rtc *rtc, const struct train_options *options, struct trai
     int rc = start_actors(t);
     if (rc == 0)
         rc = learn_spec(t);
-    return rc < 0 ? rc : make_learner(t);
+    if (rc == 0)
+        rc = make_learner(t);
+    return rc < 0 ? rc : open_team(t);
 }
 
 void train_close(struct train **train)
@@ -193,6 +209,7 @@ void train_close(struct train **train)
     }
     if (t->has_weights)
         (void)!rtc_release(t->rtc, t->weights);
+    team_close(&t->team);
     train_batch_fini(&t->batch);
     ppo_destroy(&t->ppo);
     free(t->spec);
@@ -312,7 +329,7 @@ static int take(struct train *t, struct runner *runner, const struct rtc_value *
         return fail(t, (int)samples, "%s", rtc_env_error());
     t->progress.samples += (uint64_t)samples;
     t->progress.iteration_samples += (uint32_t)samples;
-    return 0;
+    return t->team ? fail_rtc(t, team_take(t->team, r.fragment)) : 0;
 }
 
 /* One that failed is asked again, of the policy of now: what was lost is a fragment. */
@@ -390,6 +407,14 @@ void train_go_on(struct train *t, const struct train_counts *counts)
     t->episodes_before = counts->episodes;
 }
 
+static int learn(struct train *t)
+{
+    struct ppo_batch batch = train_batch_view(&t->batch);
+    double progress = (double)t->done / (double)t->options.iterations;
+    return t->team ? fail_rtc(t, team_update(t->team, t->ppo, &batch, progress, &t->progress.stats))
+                   : ppo_update(t->ppo, &batch, progress, &t->progress.stats);
+}
+
 int train_iterate(struct train *t, const volatile int *stop, struct train_progress *ret_progress)
 {
     struct train_progress *p = &t->progress;
@@ -403,8 +428,8 @@ int train_iterate(struct train *t, const volatile int *stop, struct train_progre
     if (rc < 0)
         return rc;
     double gathered = report_now(CLOCK_MONOTONIC);
-    struct ppo_batch batch = train_batch_view(&t->batch);
-    ppo_update(t->ppo, &batch, (double)t->done / (double)t->options.iterations, &p->stats);
+    if ((rc = learn(t)) < 0)
+        return rc;
     p->iteration = ++t->done;
     rc = publish(t);
     if (rc == 0 && t->options.lag > 0)

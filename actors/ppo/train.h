@@ -1,12 +1,13 @@
-/* Training on a cluster: rollout actors sample, the driver learns, weights go out as objects.
+/* Training on a cluster: rollout actors sample, the driver learns, alone or with learner actors
+ * (team.h), and weights go out as objects.
  *
  * An iteration's samples are `rounds` fragments of each actor. With a lag of 0 they are all by the
  * policy that the update before has made, and the run is the same bits for the same seed (and
  * instruction set): fragments are taken in the order of actors and rounds, however they come. With
  * a lag of n the samples of n further iterations are being made while an update runs.
  *
- * Actors that die start again with other episodes; simulations that fail are opened again. What
- * that cost is told by on_note.
+ * Actors that die start again with other episodes; simulations that fail are opened again; an update
+ * in which a learner dies is made again. What that cost is told by on_note.
  *
  * Thread: one at a time, that of the handle of rtc. Errors: those of rtc, with a sentence in
  * train_error(). */
@@ -32,6 +33,8 @@ struct train_options {
     uint64_t seed;
     uint32_t window;       /* episodes that means are of; 0 = TRAIN_EPISODES */
     double cpus;           /* of each actor; 0 = 1 */
+    uint32_t learners;     /* the driver's counts; 0 = 1 */
+    double learner_cpus;   /* of each of the others; 0: they take turns with the actors */
     struct ppo_config ppo; /* what is seen and done, and batch_max, are filled here */
     void (*on_note)(void *arg, const char *sentence);
     void *arg;
