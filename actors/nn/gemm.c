@@ -1,5 +1,5 @@
 /* Products of the sizes of policies. Blocks of rows times panels of two registers' columns stay in
- * registers over the whole sum; a panel that does not lie so already is copied, 256 rows at a time,
+ * registers over the whole sum; a panel that does not lie so already is copied, 16 KiB at a time,
  * to where all of it is in the nearest cache. With a few rows of a that copy would cost more than
  * the product: there b is read as it lies. Large products are OpenBLAS's. Of the others each
  * element is the same sum in the same order, whatever the number of rows. */
@@ -8,7 +8,7 @@
 #include "actors/nn/kernels.h"
 #include "actors/nn/real.h"
 
-#define DEPTH 256u                      /* rows of a panel */
+#define DEPTH (8192u / NN_VECTOR)       /* rows of a panel: 16 KiB of it */
 #define PANEL (2 * LANES)               /* its columns */
 #define ROWS  (NN_VECTOR == 64 ? 8 : 6) /* of a block */
 #define DIRECT                                                                        \
