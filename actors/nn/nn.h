@@ -75,7 +75,7 @@ int nn_init(struct nn *nn, uint64_t seed);
 
 size_t nn_count(const struct nn *nn); /* parameters */
 void *nn_params(struct nn *nn);
-void *nn_grads(struct nn *nn);
+void *nn_grads(struct nn *nn); /* who writes there asks for it before each pass back */
 /* Where the parameters of a node begin, and how many they are. */
 size_t nn_param_at(const struct nn *nn, int node, size_t *ret_n);
 uint32_t nn_width(const struct nn *nn, int node);

@@ -273,6 +273,8 @@ void *nn_params(struct nn *nn)
 
 void *nn_grads(struct nn *nn)
 {
+    for (int i = 0; i < nn->n_nodes; i++)
+        nn->nodes[i].cleared = false; /* the caller may write there */
     return nn->grads;
 }
 
