@@ -20,6 +20,7 @@
 #include "runtime/shm/local.h"
 
 #define CONNECT_TIMEOUT RTC_S(10)
+#define TRIES_MAX       3 /* with a daemon that is killed in the handshake */
 
 /* ---- The socket ---- */
 static int connect_path(const char *path)
@@ -212,6 +213,26 @@ static int handshake(struct rtc *rtc, uint32_t role, int64_t timeout)
     return rc;
 }
 
+/* A daemon that is killed in the middle of it is started again by its keeper, which holds the
+ * socket that it listens on: the next one answers there. */
+static int connect_and_greet(struct rtc *rtc, const struct rtc_config *config, uint32_t role,
+                             int *ret_pid)
+{
+    int64_t timeout = config->connect_timeout > 0 ? config->connect_timeout : CONNECT_TIMEOUT;
+    for (int tries = 0;; tries++) {
+        RTCI_TRY(connect_somewhere(config, role, &rtc->sock, ret_pid));
+        int rc = handshake(rtc, role, timeout);
+        if (rc != RTC_E_DISCONNECTED || *ret_pid || tries == TRIES_MAX)
+            return rc;
+        int all[] = {rtc->sock, rtc->wake_fd, rtc->chan_fd};
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+            if (all[i] >= 0)
+                close(all[i]);
+        }
+        rtc->sock = rtc->wake_fd = rtc->chan_fd = -1;
+    }
+}
+
 static int copy_name(char *dst, size_t size, const char *src, const char *what)
 {
     if (strlen(src) >= size)
@@ -236,9 +257,7 @@ int rtci_client_open(const struct rtc_config *config, uint32_t role, struct rtc 
         rc = copy_name(rtc->space, sizeof(rtc->space),
                        c->space && c->space[0] ? c->space : "default", "name of the space");
     if (rc == 0)
-        rc = connect_somewhere(c, role, &rtc->sock, &pid);
-    if (rc == 0)
-        rc = handshake(rtc, role, c->connect_timeout > 0 ? c->connect_timeout : CONNECT_TIMEOUT);
+        rc = connect_and_greet(rtc, c, role, &pid);
     if (rc < 0) {
         rtci_client_destroy(rtc);
         int status = pid > 0 ? rtci_embedded_stop(pid) : 0;

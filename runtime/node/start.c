@@ -45,7 +45,11 @@ static void restored(struct rtci_daemon *d, const struct rtci_keeper_msg *msg, c
         d->arena_fd = fds[0];
         d->table_fd = fds[1];
     } else if (msg->key == RTCI_KEY_MEMBER) {
+        /* What its processes said reaches it before the head does: whether that is for one of them
+         * is to be seen. */
         d->was_member = true;
+        if (msg->blob_len == sizeof(d->number))
+            memcpy(&d->number, blob, sizeof(d->number));
     } else if (msg->key < RTCI_KEY_CLIENT || !rtci_daemon_restore(d, msg, blob, fds, n)) {
         for (uint32_t i = 0; i < n; i++)
             close(fds[i]);
@@ -156,6 +160,7 @@ static int make_node(struct rtci_daemon *d)
     struct rtci_node_config config = {
         .now_ns = rtci_daemon_now(),
         .incarnation = d->starts,
+        .number = d->number,
         .cpu = (uint64_t)(cpus * 10000 + 0.5),
         .gpu = (uint64_t)(d->options.gpus * 10000 + 0.5),
         .n_gpus = (uint32_t)d->options.gpus,

@@ -220,8 +220,9 @@ static void on_welcome(struct worker *w, const struct rtci_link_event *event)
     say_all(w, event);
     d->away_ns = 0;
     RTCI_LOG(INFO, NODE, "joined as node %u", event->node);
-    struct rtci_keeper_msg member = {.type = RTCI_KM_STORE, .key = RTCI_KEY_MEMBER};
-    RTCI_IGNORE(rtci_keeper_send(d->keeper, &member, NULL, NULL, 0));
+    struct rtci_keeper_msg member = {
+        .type = RTCI_KM_STORE, .key = RTCI_KEY_MEMBER, .blob_len = sizeof(event->node)};
+    RTCI_IGNORE(rtci_keeper_send(d->keeper, &member, &event->node, NULL, 0));
     if (!w->ready_told) {
         struct rtci_keeper_msg ready = {.type = RTCI_KM_READY};
         RTCI_IGNORE(rtci_keeper_send(d->keeper, &ready, NULL, NULL, 0));

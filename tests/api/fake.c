@@ -288,6 +288,17 @@ static void bump_epochs(struct fake *f)
     }
 }
 
+/* As daemons do that are killed then: before the hello is read, and when it is. */
+static void hang_up(struct fake *f)
+{
+    struct rtci_local_hello hello;
+    for (int reads = 0; reads < 2; reads++) {
+        int sock = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC);
+        RTCI_ASSERT(!reads || recv(sock, &hello, sizeof(hello), 0) == (ssize_t)sizeof(hello));
+        close(sock);
+    }
+}
+
 static void accept_driver(struct fake *f)
 {
     struct rtci_local_hello hello;
@@ -326,6 +337,7 @@ static void accept_driver(struct fake *f)
 static void *run(void *arg)
 {
     struct fake *f = arg;
+    hang_up(f);
     accept_driver(f);
     while (!f->stop) {
         bump_epochs(f);
