@@ -36,6 +36,7 @@ struct train {
     rtc_ref *calls;           /* of the iterations that are out, in turn: rounds × actors each */
     uint64_t episodes_before; /* the run was resumed */
     uint64_t asked, done;     /* iterations: whose calls are out; that were learnt from */
+    rtc_ref *episodes;        /* of each actor: where they are, behind iteration `done` */
     rtc_ref weights;          /* of version `done` */
     bool has_weights;
     struct train_progress progress;
@@ -178,8 +179,9 @@ int train_open(struct rtc *rtc, const struct train_options *options, struct trai
                     "step; samples are at most 64 updates behind",
                     TRAIN_ACTORS_MAX, TEAM_MAX);
     t->runners = calloc(options->actors, sizeof(t->runners[0]));
+    t->episodes = calloc(options->actors, sizeof(t->episodes[0]));
     t->calls = calloc((size_t)calls_of(t) * (options->lag + 1), sizeof(t->calls[0]));
-    if (!t->runners || !t->calls)
+    if (!t->runners || !t->calls || !t->episodes)
         return fail(t, RTC_E_NOMEM, "out of memory");
     int rc = start_actors(t);
     if (rc == 0)
@@ -187,6 +189,15 @@ int train_open(struct rtc *rtc, const struct train_options *options, struct trai
     if (rc == 0)
         rc = make_learner(t);
     return rc < 0 ? rc : open_team(t);
+}
+
+static void drop_episodes(struct train *t)
+{
+    for (uint32_t i = 0; t->episodes && i < t->options.actors; i++) {
+        if (t->episodes[i].seq)
+            (void)!rtc_release(t->rtc, t->episodes[i]);
+        t->episodes[i].seq = 0;
+    }
 }
 
 void train_close(struct train **train)
@@ -209,6 +220,8 @@ void train_close(struct train **train)
     }
     if (t->has_weights)
         (void)!rtc_release(t->rtc, t->weights);
+    drop_episodes(t);
+    free(t->episodes);
     team_close(&t->team);
     train_batch_fini(&t->batch);
     ppo_destroy(&t->ppo);
@@ -370,6 +383,67 @@ static int gather(struct train *t, const volatile int *stop)
     return 0;
 }
 
+/* ---- Going on ---- */
+
+/* While it is learnt, actors tell where their episodes are. */
+static int ask_episodes(struct train *t)
+{
+    int rc = 0;
+    drop_episodes(t);
+    for (uint32_t i = 0; rc == 0 && t->options.lag == 0 && i < t->options.actors; i++)
+        rc = rollout_save(t->rtc, t->runners[i].actor, &t->episodes[i]);
+    return fail_rtc(t, rc);
+}
+
+int train_episodes(struct train *t, uint32_t actor, const void **ret_data, size_t *ret_size)
+{
+    struct rtc_value value;
+    if (!t->episodes[actor].seq)
+        return fail(t, RTC_E_NOT_FOUND, "it is not known where the episodes of an actor are");
+    int rc = rtc_get(t->rtc, t->episodes[actor], RTC_FOREVER, &value);
+    return fail_rtc(t, rc < 0 ? rc : rtc_value_bytes(&value, ret_data, ret_size));
+}
+
+uint32_t train_go_on_in(struct train *t, const void *const *data, const size_t *sizes)
+{
+    uint32_t failed = 0, n = t->options.actors;
+    rtc_ref *refs = calloc(n, sizeof(*refs));
+    for (uint32_t i = 0; refs && i < n; i++) {
+        if (rollout_restore(t->rtc, t->runners[i].actor, data[i], sizes[i], &refs[i]) < 0)
+            refs[i].seq = 0;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct rtc_value value;
+        if (refs && refs[i].seq && rtc_get(t->rtc, refs[i], RTC_FOREVER, &value) == 0) {
+            (void)!rtc_release(t->rtc, refs[i]);
+            continue;
+        }
+        failed++;
+        note(t, "a rollout actor begins new episodes: %s",
+             refs ? rtc_last_error() : "out of memory");
+        if (refs && refs[i].seq)
+            (void)!rtc_release(t->rtc, refs[i]);
+    }
+    free(refs);
+    return failed;
+}
+
+double *train_window(struct train *t, size_t *ret_n)
+{
+    *ret_n = (size_t)t->options.window * t->spec->n_infos;
+    return t->infos;
+}
+
+void train_window_is_back(struct train *t)
+{
+    t->progress.episodes = t->episodes_before;
+    t->episodes_before = 0;
+    for (uint32_t i = 0; i < t->options.window; i++) {
+        t->returns[i] = t->infos[i * t->spec->n_infos];
+        t->lengths[i] = t->infos[i * t->spec->n_infos + 1];
+    }
+}
+
 /* ---- An iteration ---- */
 
 static void sum_up(struct train *t)
@@ -428,7 +502,7 @@ int train_iterate(struct train *t, const volatile int *stop, struct train_progre
     if (rc < 0)
         return rc;
     double gathered = report_now(CLOCK_MONOTONIC);
-    if ((rc = learn(t)) < 0)
+    if ((rc = ask_episodes(t)) < 0 || (rc = learn(t)) < 0)
         return rc;
     p->iteration = ++t->done;
     rc = publish(t);

@@ -74,8 +74,19 @@ const char *train_error(const struct train *train);
 /* Sums that the environment keeps of an episode: "return", "length", then its own. */
 const struct rtc_env_spec *train_spec(const struct train *train);
 struct ppo *train_ppo(struct train *train);
-/* Before the first iteration: the run's samples are of other episodes than those before. */
+/* Before the first iteration. */
 void train_go_on(struct train *train, const struct train_counts *counts);
+/* Where the episodes of an actor were when the last iteration ended: bytes, valid until the next one.
+ * Only without lag: else samples of later iterations are under way already.
+ * Errors: RTC_E_NOT_FOUND that is not known. */
+int train_episodes(struct train *train, uint32_t actor, const void **ret_data, size_t *ret_size);
+/* Behind train_go_on(): the actors' episodes go on there, each with bytes of train_episodes(). Actors
+ * work side by side. Returns how many could not; each was told by on_note, and has new episodes. */
+uint32_t train_go_on_in(struct train *train, const void *const *data, const size_t *sizes);
+/* The sums of the episodes that means are of: n numbers, to be kept and put back behind
+ * train_go_on(). */
+double *train_window(struct train *train, size_t *ret_n);
+void train_window_is_back(struct train *train);
 /* Samples and an update. stop, where it is not NULL: looked at while samples are waited for; once
  * it is true RTC_E_CANCELLED is returned; then, as after any error, there are no further
  * iterations. */

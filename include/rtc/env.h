@@ -176,9 +176,9 @@ struct rtc_env_rows {
  * the class: the slots have then to be reset again. */
 int rtc_env_reset(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
                   struct rtc_env_rows *rows);
-/* The same, but slot first + i begins its episode number numbers[i] of seeds[i]: one that was reset with
- * that seed and has ended so many. With the actions that were done in it since, an open episode is made
- * again elsewhere. Blocks, errors: as rtc_env_reset(). */
+/* The same, but slot first + i begins episode number numbers[i] of seeds[i]: as one that was reset with
+ * that seed and has ended so many. With the actions that were done in it since, an open episode is
+ * made again elsewhere. Blocks, errors: as rtc_env_reset(). */
 int rtc_env_reset_at(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
                      const uint64_t *numbers, struct rtc_env_rows *rows);
 /* Writes what the agents of the slots see now, once more: with what the last fragment ended, the next

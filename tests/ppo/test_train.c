@@ -271,6 +271,46 @@ static void a_state_goes_on(void **state)
     train_close(&other);
 }
 
+/* Another training goes on in the midst of the episodes of one, and comes to the same. */
+static void episodes_go_on(void **state)
+{
+    (void)state;
+    struct rtc_env_config config = {.slots = 2};
+    struct train_options o = options_of("CartPole-v1", &config, 2, 0);
+    struct train *t = open_train(&o), *other = open_train(&o);
+    struct train_progress p[2];
+    struct ppo_state s, again;
+    const void *data[2];
+    size_t sizes[2], n;
+    assert_int_equal(train_episodes(t, 0, &data[0], &sizes[0]), RTC_E_NOT_FOUND);
+    iterate(t, 4, &p[0]);
+    assert_int_equal(ppo_state_get(train_ppo(t), &s), 0);
+    ppo_state_set(train_ppo(other), &s);
+    ppo_state_fini(&s);
+    train_go_on(other, &(struct train_counts){4, p[0].samples, p[0].episodes});
+    const double *window = train_window(t, &n);
+    memcpy(train_window(other, &n), window, n * sizeof(*window));
+    train_window_is_back(other);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(train_episodes(t, i, &data[i], &sizes[i]), 0);
+    assert_int_equal(train_go_on_in(other, data, sizes), 0);
+    iterate(t, 5, &p[0]);
+    iterate(other, 5, &p[1]);
+    assert_int_equal(ppo_state_get(train_ppo(t), &s), 0);
+    assert_int_equal(ppo_state_get(train_ppo(other), &again), 0);
+    assert_true(p[0].mean_return == p[1].mean_return && p[0].episodes == p[1].episodes);
+    expect_same(&s, &again);
+    assert_string_equal(notes, "");
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(train_episodes(t, i, &data[i], &sizes[i]), 0);
+    sizes[1] = 3; /* damaged: that actor has new episodes */
+    assert_int_equal(train_go_on_in(other, data, sizes), 1);
+    assert_non_null(strstr(notes, "begins new episodes"));
+    iterate(other, 1, &p[1]);
+    train_close(&t);
+    train_close(&other);
+}
+
 static void expect_refusal(const struct train_options *o, const char *words)
 {
     struct train *t;
@@ -311,6 +351,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(learners_help),
                                        cmocka_unit_test(a_learner_is_killed),
                                        cmocka_unit_test(a_state_goes_on),
+                                       cmocka_unit_test(episodes_go_on),
                                        cmocka_unit_test(bad_input)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rtc_shutdown(&rtc);
