@@ -8,7 +8,7 @@ static uint64_t of_policy(const struct ppo *ppo)
     return ppo->log_sigma < 0 ? nodes : nodes | nn_needs(ppo->nn, ppo->log_sigma);
 }
 
-static bool can_part(const struct ppo *ppo)
+bool ppo_apart(const struct ppo *ppo)
 {
     uint64_t both = of_policy(ppo) & nn_needs(ppo->nn, ppo->value);
     for (int i = 0; both >> i; i++) {
@@ -24,7 +24,7 @@ static bool can_part(const struct ppo *ppo)
 void ppo_share(struct ppo *ppo, const struct ppo_share *share)
 {
     ppo->share = *share;
-    ppo->parted = share->size == 2 && !share->by_rows && can_part(ppo);
+    ppo->parted = share->size == 2 && !share->by_rows && ppo_apart(ppo);
 }
 
 static bool alone(const struct ppo *ppo)

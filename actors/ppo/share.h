@@ -26,6 +26,9 @@ struct ppo_share {
 /* For the updates from now on; copied. The backend's memory must be the host's. */
 void ppo_share(struct ppo *ppo, const struct ppo_share *share);
 
+/* Policy and value have no parameters in common: two learners can take one each. */
+bool ppo_apart(const struct ppo *ppo);
+
 /* ---- For the update ---- */
 
 /* What of n rows is this learner's. */
