@@ -39,6 +39,14 @@ if [ -x build/release/tests/nn/learn ]; then
     build/release/tests/nn/learn Acrobot-v1 20 500000 -88 || rc=1
 fi
 
+say "rtc ppo under faults, also of a host with simulations; what 1,000 episodes of SUMO leave behind"
+tests/ppo/check_faults.py build/release nightly || rc=1
+for backend in libsumo traci; do
+    RTC_SUMO_WORKER=$PWD/build/release/actors/sumo/rtc-sumo-worker build/release/tests/sumo/test_lives $backend 1000
+    lives=$?
+    [ "$lives" -eq 0 ] || [ "$lives" -eq 77 ] || rc=1
+done
+
 say "hosts in network namespaces: what takes longer than a lease, a slow link, many seeds of strikes"
 tests/cluster/check_hosts.py build/release nightly
 hosts=$?

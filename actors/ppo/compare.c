@@ -27,19 +27,27 @@ static double number_of(const struct ppo_run *run, const char *key, double other
     return text ? strtod(text, NULL) : otherwise;
 }
 
-static double info_of(const struct train *train, const double *infos, const char *name)
+enum column { DELAY, TRIP, WAIT, COLUMNS };
+static const char *const infos[COLUMNS] = {"delay", "trip_time", "waiting_time"};
+
+static void print_row(const char *name, const double values[COLUMNS][SEEDS])
 {
-    const struct rtc_env_spec *spec = train_spec(train);
-    for (uint32_t i = 0; i < spec->n_infos; i++) {
-        if (strcmp(spec->infos[i], name) == 0)
-            return infos[i];
-    }
-    return NAN;
+    struct spread delay = spread_of(values[DELAY], SEEDS);
+    printf("  %-*s %10.2f %8.2f %8.2f %12.2f %10.2f\n", NAME_COLUMN, name, delay.mean, delay.median,
+           delay.max, spread_of(values[TRIP], SEEDS).mean, spread_of(values[WAIT], SEEDS).mean);
 }
 
-static void print_row(const char *name, double delay, double trip, double wait)
+static void print_learned(const struct rtc_env_spec *spec, const double *sums)
 {
-    printf("  %-*s %10.2f %12.2f %10.2f\n", NAME_COLUMN, name, delay, trip, wait);
+    double values[COLUMNS][SEEDS];
+    for (int k = 0; k < COLUMNS; k++) {
+        uint32_t at = 0;
+        while (at < spec->n_infos && strcmp(spec->infos[at], infos[k]) != 0)
+            at++;
+        for (uint32_t i = 0; i < SEEDS; i++)
+            values[k][i] = at < spec->n_infos ? sums[i * spec->n_infos + at] : NAN;
+    }
+    print_row("learned (PPO)", values);
 }
 
 static int baseline(const struct ppo_run *run, const struct scenario *scenario,
@@ -69,13 +77,13 @@ static int baseline(const struct ppo_run *run, const struct scenario *scenario,
         printf("  %-*s %s\n", NAME_COLUMN, controller_name(kind), why);
         return rc;
     }
-    double delay = 0, trip = 0, wait = 0;
+    double values[COLUMNS][SEEDS];
     for (int i = 0; i < SEEDS; i++) {
-        delay += outcomes[i].trips.delay / SEEDS;
-        trip += outcomes[i].trips.duration / SEEDS;
-        wait += outcomes[i].trips.wait / SEEDS;
+        values[DELAY][i] = outcomes[i].trips.delay;
+        values[TRIP][i] = outcomes[i].trips.duration;
+        values[WAIT][i] = outcomes[i].trips.wait;
     }
-    print_row(controller_name(kind), delay, trip, wait);
+    print_row(controller_name(kind), values);
     return 0;
 }
 
@@ -85,23 +93,24 @@ void ppo_compare(struct ppo_run *run, struct train *train)
                                                  CONTROLLER_MAX_PRESSURE};
     struct scenario scenario = {0};
     char why[SUMO_WHY_MAX];
-    struct train_evaluation e = {.infos = calloc(train_spec(train)->n_infos, sizeof(double))};
+    const struct rtc_env_spec *spec = train_spec(train);
+    struct train_evaluation e = {.sums = calloc((size_t)SEEDS * spec->n_infos, sizeof(double))};
     const char *name = option_of(run, "scenario");
-    int rc = e.infos ? train_evaluate(train, SEEDS, UINT64_C(0xfeed), &e) : RTC_E_NOMEM;
+    int rc = e.sums ? train_evaluate(train, SEEDS, UINT64_C(0xfeed), &e) : RTC_E_NOMEM;
     if (rc < 0) {
         run_line_note(&run->line, train_error(train));
-        free(e.infos);
+        free(e.sums);
         return;
     }
     if (name && scenario_find(name, &scenario, why) < 0)
         snprintf(scenario.sumocfg, sizeof(scenario.sumocfg), "%s", name);
     run_line_note(&run->line, "");
     printf("%s on %d seeds that it was not trained on:\n", name ? name : "the scenario", SEEDS);
-    printf("  %-*s %10s %12s %10s\n", NAME_COLUMN, "", "delay, s", "trip time, s", "wait, s");
-    print_row("learned (PPO)", info_of(train, e.infos, "delay"),
-              info_of(train, e.infos, "trip_time"), info_of(train, e.infos, "waiting_time"));
+    printf("  %-*s %10s %8s %8s %12s %10s\n", NAME_COLUMN, "", "delay, s", "median", "greatest",
+           "trip time, s", "wait, s");
+    print_learned(spec, e.sums);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         (void)!baseline(run, &scenario, kinds[i]);
     fflush(stdout);
-    free(e.infos);
+    free(e.sums);
 }

@@ -43,6 +43,7 @@
     X("actor_restarts", (double)p->restarts)                                                      \
     X("env_restarts", (double)p->opens_again)                                                     \
     X("evaluation/episode_reward_mean", l->evaluation.episodes ? l->evaluation.mean_return : NAN) \
+    X("evaluation/delay", l->delay)                                                               \
     X("cpu", l->host.cpu)                                                                         \
     X("memory_used", (double)l->host.used)
 
@@ -59,6 +60,7 @@ struct loop {
     struct ppo_saved saved;
     struct train_progress p;
     struct train_evaluation evaluation; /* of this iteration; episodes 0: there was none */
+    double delay;                       /* its mean, s; NAN: none, or of another environment */
     struct run_host host;
     struct run_guard guard;
     uint64_t first; /* iteration it began behind */
@@ -218,21 +220,44 @@ static void guard_memory(struct loop *l)
         say(l->run, advice.sentence);
 }
 
+/* The episodes of a seed that the training does not draw from. */
+static int evaluate_all(struct loop *l, uint32_t episodes)
+{
+    const struct rtc_env_spec *spec = train_spec(l->train);
+    struct train_evaluation *e = &l->evaluation;
+    *e = (struct train_evaluation){.sums = calloc((size_t)episodes * spec->n_infos, 8)};
+    int rc =
+        e->sums ? train_evaluate(l->train, episodes, ~(uint64_t)settings(l)->seed, e) : RTC_E_NOMEM;
+    l->delay = NAN;
+    for (uint32_t k = 0; rc == 0 && k < spec->n_infos; k++) {
+        if (strcmp(spec->infos[k], "delay") != 0)
+            continue;
+        l->delay = 0;
+        for (uint32_t i = 0; i < e->episodes; i++)
+            l->delay += e->sums[i * spec->n_infos + k] / e->episodes;
+    }
+    free(e->sums);
+    e->sums = NULL;
+    return rc;
+}
+
 static int evaluate(struct loop *l)
 {
     uint64_t every = l->run->plan->eval_interval;
     l->evaluation = (struct train_evaluation){0};
+    l->delay = NAN;
     if (!every || l->p.iteration % every)
         return 0;
-    char text[200];
-    int rc = train_evaluate(l->train, (uint32_t)settings(l)->eval_episodes,
-                            ~(uint64_t)settings(l)->seed, &l->evaluation);
+    char text[200], delay[40] = "";
+    int rc = evaluate_all(l, (uint32_t)settings(l)->eval_episodes);
     if (rc < 0)
         return rc;
+    if (!isnan(l->delay))
+        snprintf(delay, sizeof(delay), ", delay %.2f s", l->delay);
     snprintf(text, sizeof(text),
-             "evaluation after iteration %llu: return %.2f ± %.2f (%.2f to %.2f), %u episodes",
+             "evaluation after iteration %llu: return %.2f ± %.2f (%.2f to %.2f)%s, %u episodes",
              (unsigned long long)l->p.iteration, l->evaluation.mean_return, l->evaluation.deviation,
-             l->evaluation.min_return, l->evaluation.max_return, l->evaluation.episodes);
+             l->evaluation.min_return, l->evaluation.max_return, delay, l->evaluation.episodes);
     say(l->run, text);
     return 0;
 }
@@ -354,18 +379,18 @@ int ppo_evaluate(struct ppo_run *run, const char *checkpoint, uint32_t episodes)
 {
     struct loop l = {.run = run};
     char why[RUN_WHY_MAX] = "";
-    struct train_evaluation e = {0};
     int rc = start(&l);
     if (rc == 0 && ppo_checkpoint_restore(run, l.train, checkpoint ? checkpoint : "best", &l.saved,
                                           NULL, why)) {
         say(run, why);
         rc = -1;
     } else if (rc == 0) {
-        rc = train_evaluate(l.train, episodes, ~run->settings->train.seed, &e);
+        rc = evaluate_all(&l, episodes);
         if (rc < 0)
             say(run, train_error(l.train));
     }
     if (rc == 0) {
+        const struct train_evaluation e = l.evaluation;
         printf("iteration %llu: return %.2f ± %.2f (%.2f to %.2f), length %.1f, %u episodes\n",
                (unsigned long long)l.saved.counts.iterations, e.mean_return, e.deviation,
                e.min_return, e.max_return, e.mean_length, e.episodes);

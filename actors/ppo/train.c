@@ -537,9 +537,10 @@ static int take_evaluation(struct train *t, rtc_ref ref, struct train_evaluation
         e->mean_length += r.sums[i * r.n_infos + 1];
         e->min_return = fmin(e->min_return, x);
         e->max_return = fmax(e->max_return, x);
+        if (e->sums)
+            memcpy(e->sums + e->episodes * r.n_infos, r.sums + i * r.n_infos,
+                   r.n_infos * sizeof(double));
         e->episodes++;
-        for (size_t k = 0; e->infos && k < r.n_infos; k++)
-            e->infos[k] += r.sums[i * r.n_infos + k];
     }
     return 0;
 }
@@ -549,14 +550,12 @@ int train_evaluate(struct train *t, uint32_t episodes, uint64_t seed,
 {
     uint32_t actors = t->options.actors < episodes ? t->options.actors : episodes;
     struct train_evaluation e = {
-        .min_return = INFINITY, .max_return = -INFINITY, .infos = ret_evaluation->infos};
+        .min_return = INFINITY, .max_return = -INFINITY, .sums = ret_evaluation->sums};
     double squares = 0;
     rtc_ref *refs = calloc(actors + 1, sizeof(*refs));
     int rc = refs ? 0 : fail(t, RTC_E_NOMEM, "out of memory");
     if (rc == 0 && !t->has_weights)
         rc = publish(t);
-    for (uint32_t k = 0; e.infos && k < t->spec->n_infos; k++)
-        e.infos[k] = 0;
     uint32_t asked = 0;
     for (; rc == 0 && asked < actors; asked++) {
         uint32_t n = episodes / actors + (asked < episodes % actors);
@@ -576,8 +575,6 @@ int train_evaluate(struct train *t, uint32_t episodes, uint64_t seed,
     double n = e.episodes;
     e.mean_return /= n;
     e.mean_length /= n;
-    for (uint32_t k = 0; e.infos && k < t->spec->n_infos; k++)
-        e.infos[k] /= n;
     e.deviation = sqrt(fmax(0, squares / n - e.mean_return * e.mean_return));
     *ret_evaluation = e;
     return 0;

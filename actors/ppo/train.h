@@ -57,8 +57,9 @@ struct train_progress {
 struct train_evaluation {
     uint32_t episodes;
     double mean_return, deviation, min_return, max_return, mean_length;
-    /* Of the caller, or NULL: means of the environment's sums, spec->n_infos numbers. */
-    double *infos;
+    /* Of the caller, or NULL: the environment's sums of each episode, spec->n_infos numbers for each
+     * that is asked for. */
+    double *sums;
 };
 /* What a resumed run goes on from. */
 struct train_counts {
@@ -92,8 +93,7 @@ void train_window_is_back(struct train *train);
  * iterations. */
 int train_iterate(struct train *train, const volatile int *stop,
                   struct train_progress *ret_progress);
-/* With the policy's best actions, on all actors. Between iterations. Keeps what `infos` points to.
- */
+/* With the policy's best actions, on all actors. Between iterations. Keeps what `sums` points to. */
 int train_evaluate(struct train *train, uint32_t episodes, uint64_t seed,
                    struct train_evaluation *ret_evaluation);
 /* Means of the sums of the window's episodes: spec->n_infos numbers. Valid until the

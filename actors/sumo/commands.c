@@ -63,7 +63,8 @@ static size_t begin(struct sumo_sim *sim, uint8_t command, uint8_t variable, con
 static int end(struct sumo_sim *sim, size_t begun)
 {
     traci_end(&sim->out, begun);
-    sim->n_queued++;
+    sim->queue.n++;
+    sim->queue.n_open++;
     return 0;
 }
 

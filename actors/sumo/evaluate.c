@@ -111,6 +111,7 @@ static int run_episode(struct episode *ep)
     struct sumo_wants wants = controller_wants(&ep->controller), also = sense_wants(&ep->sense);
     wants.lane_vars |= also.lane_vars;
     wants.vehicle_vars |= also.vehicle_vars;
+    wants.n_vehicle_lanes = 0; /* who stands is counted everywhere */
     if ((rc = sumo_sim_subscribe(ep->sim, &wants)) != 0 ||
         (rc = controller_begin(&ep->controller)) != 0 || (rc = simulate(ep)) != 0)
         return blame(ep, rc);

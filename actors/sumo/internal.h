@@ -9,18 +9,17 @@
 
 #define SUMO_TIMEOUT_MS 60000u
 #define SUMO_CLOSE_MS   10000u /* to write output files */
+#define SUMO_RECYCLE    1000u  /* episodes: they lose 3 MB, and a start takes 60 ms */
 #define SUMO_PREFIX     4u     /* before a message: its length */
 #define SUMO_BIND_TRIES 8u
 #define SUMO_LEGS_MAX   8u
+#define SUMO_ANSWERS_MAX (3 * SUMO_LEGS_MAX + 4) /* of what is sent at once */
 
 /* How messages get to a simulator and back. Functions that fail have called sumo_fail(), and a
  * simulator that is no longer to be used has been ended with sumo_dead(). */
 struct sumo_transport {
     const char *name;
-    /* A message with commands and a step is better two, sent together: SUMO forgets the answers to
-     * the commands of a message when the step that ends it is several steps. */
-    bool split_steps;
-    bool extended; /* knows what slot.h has beyond TraCI */
+    bool extended; /* knows what slot.h has beyond TraCI; else what is wanted is polled for (poll.c) */
     /* Starts a process and a simulation in it, with sim->arguments. */
     int (*start)(struct sumo_sim *sim, uint64_t deadline_ms);
     int (*send)(struct sumo_sim *sim); /* sim->out */
@@ -40,6 +39,36 @@ struct sumo_list { /* of numbers */
     uint32_t n, room;
 };
 
+enum sumo_answer { /* to a message */
+    SUMO_ANSWER_STATUSES, /* to n queued commands */
+    SUMO_ANSWER_STEP,
+    SUMO_ANSWER_COUNTERS, /* on the way */
+    SUMO_ANSWER_WANTS,
+};
+
+struct sumo_refusals { /* of commands: how many, and the first one's */
+    uint32_t n, of;
+    uint8_t command;
+    char text[512];
+};
+
+struct sumo_queue { /* what is in `out` */
+    uint32_t n; /* commands */
+    uint32_t n_legs, legs[SUMO_LEGS_MAX]; /* before which of them */
+    /* Polled: several messages, of which the last begins there and has n_open commands. */
+    size_t begun;
+    uint32_t n_open, n_answers;
+    struct {
+        enum sumo_answer what;
+        uint32_t n;
+    } answers[SUMO_ANSWERS_MAX];
+};
+
+struct sumo_lives { /* of the processes of a simulation */
+    uint64_t processes, too_large, episodes, steps;
+    uint64_t limit; /* bytes; 0: not known yet */
+};
+
 struct sumo_slot;
 
 struct sumo_sim {
@@ -48,6 +77,7 @@ struct sumo_sim {
     struct sumo_process process;
     int log_fd;
     bool dead;
+    struct sumo_lives lives;
 
     char **arguments; /* of the simulator: NULL-terminated, without its name */
     uint32_t n_arguments;
@@ -59,9 +89,8 @@ struct sumo_sim {
     uint32_t sequence;
 
     struct traci_out out; /* SUMO_PREFIX bytes, then what is queued */
-    uint32_t n_queued;
-    uint32_t n_legs, legs[SUMO_LEGS_MAX]; /* before which of the queued commands */
-    bool stepping, split; /* the answers to the commands come in a message of their own */
+    struct sumo_queue queue;
+    bool stepping;
 
     char version[64];
     double time, step_length;
@@ -73,6 +102,8 @@ struct sumo_sim {
     uint32_t lane_cursor, signal_cursor;
     struct sumo_view view;
     struct sumo_list departed, arrived, teleported, collided, lane_vehicles, fresh;
+    struct sumo_list followed; /* polled: vehicles that are there */
+    uint8_t *on_lane;          /* by the number of a lane: of wants.n_vehicle_lanes */
     struct sumo_columns columns;
     double *lane_values, *signal_values;
     uint32_t *lane_first;
@@ -107,6 +138,13 @@ int sumo_ask_until(struct sumo_sim *sim, uint64_t deadline_ms, struct traci_in *
 int sumo_load(struct sumo_sim *sim, uint64_t deadline_ms); /* a simulation of sim->arguments */
 int sumo_ready(struct sumo_sim *sim); /* not dead, and not amid a step */
 
+void sumo_end(struct sumo_sim *sim); /* the process, now */
+
+/* lives.c */
+int sumo_lives_begin(struct sumo_sim *sim); /* a process has its simulation */
+bool sumo_lives_over(struct sumo_sim *sim); /* between episodes: it is to be replaced */
+int sumo_lives_look(struct sumo_sim *sim);  /* behind a step; ends one that is too large */
+
 /* net.c */
 int sumo_net_greet(struct sumo_sim *sim, uint64_t deadline_ms);
 int sumo_net_lanes(struct sumo_sim *sim);
@@ -118,11 +156,31 @@ int sumo_view_prepare(struct sumo_sim *sim); /* for sim->wants */
 void sumo_view_free(struct sumo_sim *sim);
 void sumo_view_begin(struct sumo_sim *sim);
 int sumo_view_take(struct sumo_sim *sim, struct traci_in *in); /* one answer of a subscription */
+/* One answer to a get; 1 when it was refused. Lanes are asked for in the order of their rows. */
+int sumo_view_take_get(struct sumo_sim *sim, struct traci_in *in, uint8_t command, uint8_t variable,
+                       uint32_t row);
+bool sumo_view_row(struct sumo_sim *sim, uint32_t vehicle, uint32_t *ret_row);
 int sumo_view_end(struct sumo_sim *sim);
 bool sumo_list_add(struct sumo_list *list, uint32_t number);
 
 /* subscribe.c */
 int sumo_subscribe_again(struct sumo_sim *sim);
-int sumo_subscribe_fresh(struct sumo_sim *sim); /* vehicles that departed in the last step */
+#define SUMO_VARIABLES_MAX 16u
+uint8_t sumo_simulation_variables(const struct sumo_sim *sim, uint8_t *ret_variables);
+uint8_t sumo_lane_variables(uint32_t bits, uint8_t *ret_variables);
+uint8_t sumo_signal_variables(uint32_t bits, uint8_t *ret_variables);
+uint8_t sumo_vehicle_variables(uint32_t bits, uint8_t *ret_variables);
+/* The numbers of all vehicles that are there, in `list`. */
+int sumo_ask_present(struct sumo_sim *sim, struct sumo_list *list);
+
+/* step.c */
+int sumo_take_step(struct sumo_sim *sim, struct traci_in *answer);
+void sumo_take_status(struct traci_in *answer, struct sumo_refusals *refusals);
+
+/* poll.c: a step, and what it brings, of transports that are not extended. */
+int sumo_poll_leg(struct sumo_sim *sim, double until); /* queues it */
+int sumo_poll_begin(struct sumo_sim *sim, double until);
+int sumo_poll_end(struct sumo_sim *sim, struct sumo_refusals *refusals);
+int sumo_poll_now(struct sumo_sim *sim); /* the view without a step: of another subscription */
 
 #endif

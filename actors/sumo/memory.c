@@ -108,7 +108,8 @@ static void hear_hello(int log_fd, char *why_not, size_t size)
 static void start_server(char *why_not, size_t size)
 {
     int pair[2], log_fd = sumo_log_open();
-    char *argv[] = {server.binary, NULL};
+    char word[] = SUMO_SERVER_WORD;
+    char *argv[] = {server.binary, word, NULL};
     char **env = server_environment();
     if (log_fd < 0 || !env || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         snprintf(why_not, size, "no socket for '%s': %s", server.binary, strerror(errno));

@@ -149,7 +149,7 @@ static int ask_value(struct sumo_sim *sim, uint8_t command, uint8_t variable, co
     struct traci_result result;
     uint8_t type;
     size_t queued = sim->out.size;
-    uint32_t n_queued = sim->n_queued;
+    struct sumo_queue queue = sim->queue;
     uint8_t *kept = NULL;
     int rc = sumo_ready(sim);
     if (rc != 0)
@@ -165,7 +165,7 @@ static int ask_value(struct sumo_sim *sim, uint8_t command, uint8_t variable, co
     if (kept && rc == 0) {
         memcpy(sim->out.at, kept, queued);
         sim->out.size = queued;
-        sim->n_queued = n_queued;
+        sim->queue = queue;
     }
     free(kept);
     if (rc != 0)

@@ -348,6 +348,8 @@ static int take_lanes(struct maker *m)
     plan->n_in = m->lanes.n;
     for (uint32_t k = 0; k < plan->n_signals && !rc; k++)
         rc = take_links(m, &plan->signals[k], links[k], n[k]);
+    if (rc == 0 && (rc = sumo_plan_inside(plan, m->sim, links, n)) != 0)
+        fail(m, rc);
     for (uint32_t k = 0; links && k < plan->n_signals; k++)
         free(links[k]);
     free(links);
@@ -439,6 +441,7 @@ void sumo_plan_free(struct sumo_plan **at)
     free(plan->lengths);
     free(plan->owners);
     free(plan->at);
+    free(plan->inside);
     free(plan);
     *at = NULL;
 }

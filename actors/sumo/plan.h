@@ -44,6 +44,7 @@ struct sumo_plan {
     double *lengths;        /* m */
     uint32_t *owners;       /* the first of the signals that a lane leads to; SUMO_NONE */
     uint32_t n_at, *at;     /* lane of the simulation -> of the plan; SUMO_NONE */
+    uint32_t *inside;       /* lane of the simulation -> the signal in whose junction it is; or NONE */
 };
 
 /* ids: of signals with commas; NULL or "": all. `why` takes the sentence (SUMO_WHY_MAX bytes): which
@@ -52,5 +53,8 @@ struct sumo_plan {
  * those of the simulation. */
 int sumo_plan_make(struct sumo_sim *sim, const char *ids, struct sumo_plan **ret_plan, char *why);
 void sumo_plan_free(struct sumo_plan **plan);
+/* plan_inside.c: fills plan->inside from the links of each signal. RTC_E_NOMEM. */
+int sumo_plan_inside(struct sumo_plan *plan, struct sumo_sim *sim,
+                     struct sumo_link *const *links, const uint32_t *n);
 
 #endif

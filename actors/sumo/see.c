@@ -8,6 +8,8 @@
 #define LANE_FULL  28  /* vehicles: what RESCO divides by */
 #define FAST       20  /* m/s, the same */
 #define DRQ_VALUES 5
+#define NEAR_FULL  10 /* vehicles: what JUNCTION divides by, so that usual numbers are about 1 */
+#define MOST       4   /* of its waiting times: a jam's grow without end */
 
 struct entry {
     const char *name;
@@ -73,6 +75,7 @@ uint32_t see_floats(enum see_observation observation, struct see_size size, uint
         return n;
     case SEE_MPLIGHT: n = 1 + size.movements; break;
     case SEE_WAVE: n = size.movements; break;
+    case SEE_JUNCTION: n = size.greens + 2 + size.lanes * (DRQ_VALUES - 1); break;
     case SEE_OBSERVATIONS_END: break;
     }
     ret_shape[0] = n;
@@ -139,6 +142,23 @@ static void write_movements(enum see_observation observation, const struct contr
     }
 }
 
+static void write_junction(const struct control *control, const struct sense *sense,
+                           uint32_t signal, struct see_size size, float *x)
+{
+    const struct plan_list *lanes = &sense->plan->signals[signal].lanes;
+    x[control->lights[signal].green] = 1;
+    x[size.greens] = (float)(sense->inside[signal] / NEAR_FULL);
+    x[size.greens + 1] = (float)(sense->blocked[signal] / NEAR_FULL);
+    x += size.greens + 2;
+    for (uint32_t i = 0; i < lanes->n; i++, x += DRQ_VALUES - 1) {
+        uint32_t lane = lanes->at[i];
+        x[0] = (float)(sense->approach[lane] / NEAR_FULL);
+        x[1] = (float)(sense->queue[lane] / NEAR_FULL);
+        x[2] = (float)fmin(sense->total_wait[lane] / (NEAR_FULL * LANE_FULL), MOST);
+        x[3] = (float)(sense->speed[lane] / (NEAR_FULL * FAST));
+    }
+}
+
 void see_write(enum see_observation observation, const struct control *control,
                const struct sense *sense, uint32_t signal, struct see_size size, float *ret_x)
 {
@@ -150,6 +170,7 @@ void see_write(enum see_observation observation, const struct control *control,
     case SEE_DRQ_NORM: write_drq(control, sense, signal, LANE_FULL, FAST, ret_x); break;
     case SEE_MPLIGHT:
     case SEE_WAVE: write_movements(observation, control, sense, signal, ret_x); break;
+    case SEE_JUNCTION: write_junction(control, sense, signal, size, ret_x); break;
     case SEE_OBSERVATIONS_END: break;
     }
 }
@@ -181,6 +202,7 @@ double see_pay(enum see_reward reward, const struct sense *sense, uint32_t signa
         return fmin(fmax(x, -4), 4);
     case PAY_RESCO_QUEUE: return -see_queue(sense, signal);
     case PAY_RESCO_PRESSURE: return sum_of(sense->queue, &s->nexts) - see_queue(sense, signal);
+    case PAY_DELAY: return -sense->delays[signal] / LANE_FULL;
     case SEE_REWARDS_END: break;
     }
     return 0;

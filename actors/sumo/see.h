@@ -1,5 +1,6 @@
 /* What an agent of a signal sees, and what it is paid: the definitions of sumo-rl (LucasAlegre/sumo-rl,
- * v1.4.5) and RESCO (Ault & Sharon 2021, Pi-Star-Lab/RESCO). */
+ * v1.4.5) and RESCO (Ault & Sharon 2021, Pi-Star-Lab/RESCO); and two that look inside the junction too,
+ * where vehicles wait that turn: JUNCTION and DELAY, which is the loss of time of SUMO's trips. */
 #ifndef ACTORS_SUMO_SEE_H
 #define ACTORS_SUMO_SEE_H
 
@@ -12,7 +13,9 @@
     X(DRQ, "drq", SENSE_QUEUES, "for each lane: is it the phase, approaching, waiting, queue, speed")  \
     X(DRQ_NORM, "drq-norm", SENSE_QUEUES, "the same over 28, 28, 28 and 560: RESCO's IDQN and IPPO")   \
     X(MPLIGHT, "mplight", SENSE_QUEUES, "phase, for each movement queue minus queue behind it")        \
-    X(WAVE, "wave", SENSE_QUEUES, "for each movement the vehicles within the distance")
+    X(WAVE, "wave", SENSE_QUEUES, "for each movement the vehicles within the distance")                \
+    X(JUNCTION, "junction", SENSE_QUEUES | SENSE_DELAY,                                                \
+      "green one-hot, inside the junction and standing there, drq of each lane without the phase")
 #define SEE_REWARDS(X)                                                                                 \
     X(DIFF_WAITING_TIME, "diff-waiting-time", SENSE_WAITING, "(waiting before - waiting now) / 100")   \
     X(AVERAGE_SPEED, "average-speed", SENSE_SPEED, "mean of speed over what is allowed; 1: nobody")    \
@@ -21,7 +24,8 @@
     X(WAIT, "wait", SENSE_QUEUES, "minus RESCO's waiting time")                                        \
     X(WAIT_NORM, "wait-norm", SENSE_QUEUES, "the same over 224, from -4 to 4: IDQN and IPPO")          \
     X(RESCO_QUEUE, "resco-queue", SENSE_QUEUES, "minus RESCO's queues")                                \
-    X(RESCO_PRESSURE, "resco-pressure", SENSE_QUEUES, "minus queues, plus those at the next signals")
+    X(RESCO_PRESSURE, "resco-pressure", SENSE_QUEUES, "minus queues, plus those at the next signals")  \
+    X(DELAY, "delay", SENSE_DELAY, "minus 1 - speed over what is allowed, lanes and junction, over 28")
 
 #define X(NAME, name, parts, about) SEE_##NAME,
 enum see_observation { SEE_OBSERVATIONS(X) SEE_OBSERVATIONS_END };

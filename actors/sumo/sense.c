@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUMS 7 /* made anew with each look; entries stand behind them */
+#define SUMS      7 /* of lanes, made anew with each look; then those of signals, then entries */
+#define BY_SIGNAL 3
+#define STANDING  0.1 /* m/s, SUMO's */
 
 struct sense_vehicle {
     uint32_t stay;  /* number + 1 of its first stay on a lane; 0: none */
@@ -17,16 +19,25 @@ struct sense_stay {      /* of a vehicle on a lane */
     double waited;
 };
 
+/* Numbers that begin at 0 with each look. */
+static size_t cleared(const struct sumo_plan *plan)
+{
+    return (size_t)SUMS * plan->n_lanes + (size_t)BY_SIGNAL * plan->n_signals;
+}
+
 bool sense_make(struct sense *s, const struct sumo_plan *plan, uint32_t parts, double distance)
 {
     double **sums[SUMS] = {&s->waiting,  &s->shares,     &s->seen, &s->queue,
                            &s->approach, &s->total_wait, &s->speed};
     *s = (struct sense){.plan = plan, .parts = parts, .distance = distance};
-    double *at = calloc((size_t)(SUMS + 1) * plan->n_lanes + 1, sizeof(double));
+    double **of_signals[BY_SIGNAL] = {&s->delays, &s->inside, &s->blocked};
+    double *at = calloc(cleared(plan) + plan->n_lanes + 1, sizeof(double));
     s->memory = at;
-    for (size_t i = 0; at && i < SUMS; i++)
-        *sums[i] = at + i * plan->n_lanes;
-    s->entries = at ? at + (size_t)SUMS * plan->n_lanes : NULL;
+    for (size_t i = 0; at && i < SUMS; i++, at += plan->n_lanes)
+        *sums[i] = at;
+    for (size_t i = 0; at && i < BY_SIGNAL; i++, at += plan->n_signals)
+        *of_signals[i] = at;
+    s->entries = at;
     return at != NULL;
 }
 
@@ -40,7 +51,8 @@ void sense_free(struct sense *s)
 
 struct sumo_wants sense_wants(const struct sense *s)
 {
-    struct sumo_wants wants = {.lanes = s->plan->lanes, .n_lanes = s->plan->n_lanes};
+    struct sumo_wants wants = {
+        .lanes = s->plan->lanes, .n_lanes = s->plan->n_lanes, .n_vehicle_lanes = s->plan->n_in};
     if (s->parts & SENSE_ENTRIES)
         wants.vehicle_vars = SUMO_BIT(SUMO_VEHICLE_LANE);
     if (s->parts & SENSE_COUNTS)
@@ -50,6 +62,9 @@ struct sumo_wants sense_wants(const struct sense *s)
         wants.vehicle_vars |=
             SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_ACCUMULATED_WAITING);
     if (s->parts & SENSE_SPEED)
+        wants.vehicle_vars |= SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_SPEED) |
+                              SUMO_BIT(SUMO_VEHICLE_ALLOWED_SPEED);
+    if (s->parts & SENSE_DELAY)
         wants.vehicle_vars |= SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_SPEED) |
                               SUMO_BIT(SUMO_VEHICLE_ALLOWED_SPEED);
     if (s->parts & SENSE_QUEUES)
@@ -144,11 +159,26 @@ static void enter(struct sense *s, struct sense_vehicle *v, uint32_t lane)
     v->lane = lane + 1;
 }
 
+static void add_delay(struct sense *s, const struct sumo_view *view, uint32_t row, uint32_t number)
+{
+    uint32_t lane = s->plan->at[number], inside = s->plan->inside[number];
+    uint32_t signal = lane < s->plan->n_in ? s->plan->owners[lane] : inside;
+    double speed = view->vehicles[SUMO_VEHICLE_SPEED][row];
+    double allowed = view->vehicles[SUMO_VEHICLE_ALLOWED_SPEED][row];
+    if (signal == SUMO_NONE)
+        return;
+    s->delays[signal] += speed < allowed ? 1 - speed / allowed : 0;
+    s->inside[signal] += signal == inside;
+    s->blocked[signal] += signal == inside && speed < STANDING;
+}
+
 static bool look_at(struct sense *s, const struct sumo_view *view, uint32_t row, double seconds)
 {
     double number = view->vehicles[SUMO_VEHICLE_LANE][row];
     if (!(number >= 0) || number >= s->plan->n_at)
         return true;
+    if (s->parts & SENSE_DELAY)
+        add_delay(s, view, row, (uint32_t)number);
     uint32_t lane = s->plan->at[(uint32_t)number];
     if (lane >= s->plan->n_in) /* SUMO_NONE too */
         return true;
@@ -172,7 +202,7 @@ static bool look_at(struct sense *s, const struct sumo_view *view, uint32_t row,
 
 bool sense_look(struct sense *s, const struct sumo_view *view, double seconds)
 {
-    memset(s->memory, 0, (size_t)SUMS * s->plan->n_lanes * sizeof(double));
+    memset(s->memory, 0, cleared(s->plan) * sizeof(double));
     s->vehicles = view->lane[SUMO_LANE_VEHICLES];
     s->halting = view->lane[SUMO_LANE_HALTING];
     s->lengths = view->lane[SUMO_LANE_LENGTH];

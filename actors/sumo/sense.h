@@ -11,7 +11,8 @@ enum sense_parts {
     SENSE_WAITING = 2, /* sumo-rl's accumulated waiting */
     SENSE_SPEED = 4,
     SENSE_QUEUES = 8,  /* RESCO's */
-    SENSE_ENTRIES = 16 /* who came onto a lane */
+    SENSE_ENTRIES = 16, /* who came onto a lane */
+    SENSE_DELAY = 32    /* by signals */
 };
 
 /* Columns have a row for each lane of the plan, and are borrowed until the next look. */
@@ -33,6 +34,11 @@ struct sense {
     /* Vehicles that came onto the lane since the reset, less those that left it for another of the same
      * signal. */
     double *entries;
+
+    /* A row for each signal: of the vehicles on its lanes and inside its junction the sum of 1 - speed
+     * over what is allowed, which is what SUMO adds to their time loss each second; how many are inside
+     * the junction, and how many of these stand. */
+    double *delays, *inside, *blocked;
 
     struct sense_vehicle *of; /* by the number of the vehicle */
     uint32_t n_of;

@@ -72,7 +72,7 @@ static int read_words(struct signals_env *e, const struct rtc_env_config *config
 
 static int read_numbers(struct signals_env *e, const struct rtc_env_config *config, bool resco)
 {
-    double start = 0, step = 0, otherwise = resco ? 3600 : 20000;
+    double start = 0, step = 0, recycle = 0, memory = 0, otherwise = resco ? 3600 : 20000;
     int rc;
     if (e->scenario.seconds > 0)
         otherwise = e->scenario.seconds;
@@ -84,7 +84,9 @@ static int read_numbers(struct signals_env *e, const struct rtc_env_config *conf
         (rc = number(config, "distance", 0, MORE, 200, &e->distance)) ||
         (rc = number(config, "step_length", 0, 60, 0, &e->sim.step_length)) ||
         (rc = number(config, "start_timeout", 0.001, 1e6, 60, &start)) ||
-        (rc = number(config, "step_timeout", 0.001, 1e6, 60, &step)))
+        (rc = number(config, "step_timeout", 0.001, 1e6, 60, &step)) ||
+        (rc = number(config, "recycle_episodes", 1, MORE, 0, &recycle)) ||
+        (rc = number(config, "memory_limit", 1, MORE, 0, &memory)))
         return rc;
     if (e->rules.yellow >= e->delta)
         return rtc_env_fail(RTC_E_INVALID,
@@ -94,6 +96,8 @@ static int read_numbers(struct signals_env *e, const struct rtc_env_config *conf
     e->rules.settled = resco;
     e->sim.start_timeout_ms = (uint32_t)(start * 1000);
     e->sim.step_timeout_ms = (uint32_t)(step * 1000);
+    e->sim.recycle_episodes = (uint32_t)recycle;
+    e->sim.memory_limit = (uint64_t)(memory * (1u << 20));
     return 0;
 }
 

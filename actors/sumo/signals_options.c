@@ -7,10 +7,10 @@ const struct rtc_env_option signals_options[] = {
     {"route_files", "", "with commas; instead of the scenario's"},
     {"additional_files", "", "with commas; instead of the scenario's"},
     {"definition", "sumo-rl", "or resco: what the options are that are left empty here"},
-    {"observation", "", "sumo-rl, drq, drq-norm, mplight or wave"},
+    {"observation", "", "sumo-rl, drq, drq-norm, mplight, wave or junction"},
     {"reward", "",
-     "diff-waiting-time, average-speed, queue, pressure, wait, wait-norm, resco-queue or "
-     "resco-pressure"},
+     "diff-waiting-time, average-speed, queue, pressure, wait, wait-norm, resco-queue, "
+     "resco-pressure or delay"},
     {"delta_time", "", "s between decisions: 5; 10"},
     {"yellow_time", "", "s: 2; 3"},
     {"min_green", "", "s: 5; 0"},
@@ -32,4 +32,7 @@ const struct rtc_env_option signals_options[] = {
     {"trips", "false", "delay, trip time and waiting time of each episode, by SUMO's tripinfo"},
     {"start_timeout", "60", "s in which a simulation must have started"},
     {"step_timeout", "60", "s in which a decision must be carried out"},
+    {"recycle_episodes", "1000", "after which a simulation gets another process, as SUMO leaks"},
+    {"memory_limit", "",
+     "MB that a simulation may have: 4 times what it had after an episode, at least 1024"},
     {NULL, NULL, NULL}};

@@ -28,6 +28,8 @@ static int begin_episode(struct signals_env *e, uint32_t slot)
     const char *const *arguments = signals_arguments(e, slot, &n);
     bool fresh = !s->sim;
     int rc = fresh ? signals_start(e, slot, seed) : sumo_sim_reset(s->sim, seed, arguments, n);
+    if (rc < 0 && !fresh && !sumo_sim_pid(s->sim)) /* it died amid this: another one may not */
+        rc = sumo_sim_reset(s->sim, seed, arguments, n);
     if (rc < 0)
         return fresh ? rc : blame(s, rc);
     if (s->control.sim != s->sim) {

@@ -29,6 +29,11 @@ static void end_process(struct sumo_sim *sim, uint64_t deadline_ms)
     sim->stepping = false;
 }
 
+void sumo_end(struct sumo_sim *sim)
+{
+    end_process(sim, 0);
+}
+
 /* One that died by itself is about to be a zombie: a moment is left for it, so that its own status
  * is what is told, and its log is complete. */
 #define LAST_BREATH_MS 200
@@ -83,8 +88,7 @@ void sumo_message(struct sumo_sim *sim)
     sim->out.size = 0;
     sim->out.failed = false;
     traci_i32(&sim->out, 0);
-    sim->n_queued = sim->n_legs = 0;
-    sim->split = false;
+    sim->queue = (struct sumo_queue){0};
 }
 
 /* Of the message that begins there and ends here. */
@@ -102,8 +106,7 @@ int sumo_send(struct sumo_sim *sim)
         return sumo_fail(sim, RTC_E_TOO_LARGE,
                          "too much is queued for one message; step more often");
     }
-    if (!sim->split)
-        sumo_set_length(sim, 0);
+    sumo_set_length(sim, sim->queue.begun);
     return sim->transport->send(sim);
 }
 
@@ -159,6 +162,16 @@ static int begin(struct sumo_sim *sim, uint64_t deadline_ms)
     return rc ? rc : sumo_subscribe_again(sim);
 }
 
+static int start(struct sumo_sim *sim, uint64_t deadline_ms)
+{
+    int rc = start_process(sim, deadline_ms);
+    if (rc == 0)
+        rc = begin(sim, deadline_ms);
+    if (rc == 0 && (rc = sumo_lives_begin(sim)) != 0)
+        end_process(sim, 0);
+    return rc;
+}
+
 static int take_load(struct sumo_sim *sim, struct traci_in *answer)
 {
     struct traci_result result = traci_in_status(answer);
@@ -181,6 +194,17 @@ int sumo_load(struct sumo_sim *sim, uint64_t deadline_ms)
     return rc ? rc : take_load(sim, &answer);
 }
 
+/* Output files are finished by a simulator that is asked to end. */
+static void close_kindly(struct sumo_sim *sim)
+{
+    if (sim->dead || sim->stepping)
+        return;
+    sumo_message(sim);
+    traci_end(&sim->out, traci_begin(&sim->out, TRACI_CLOSE));
+    if (sumo_send(sim) == 0)
+        sumo_process_end(&sim->process, sumo_now_ms() + SUMO_CLOSE_MS);
+}
+
 int sumo_sim_reset(struct sumo_sim *sim, uint32_t seed, const char *const *extra, uint32_t n_extra)
 {
     uint64_t deadline_ms = sumo_now_ms() + sim->options.start_timeout_ms;
@@ -192,12 +216,14 @@ int sumo_sim_reset(struct sumo_sim *sim, uint32_t seed, const char *const *extra
                : sumo_make_arguments(sim, sim->options.extra, sim->options.n_extra);
     if (rc != 0)
         return rc;
-    if (sim->dead) {
-        rc = start_process(sim, deadline_ms);
-    } else {
-        sumo_log_trim(sim->log_fd, true);
-        rc = sumo_load(sim, deadline_ms);
+    if (!sim->dead && sumo_lives_over(sim)) {
+        close_kindly(sim); /* its files are finished */
+        end_process(sim, 0);
     }
+    if (sim->dead)
+        return start(sim, deadline_ms);
+    sumo_log_trim(sim->log_fd, true);
+    rc = sumo_load(sim, deadline_ms);
     return rc ? rc : begin(sim, deadline_ms);
 }
 
@@ -228,6 +254,8 @@ static bool copy_options(struct sumo_sim *sim, const struct sumo_options *option
     o->extra = (const char *const *)extra;
     if (o->start_timeout_ms == 0)
         o->start_timeout_ms = SUMO_TIMEOUT_MS;
+    if (o->recycle_episodes == 0)
+        o->recycle_episodes = SUMO_RECYCLE;
     if (o->step_timeout_ms == 0)
         o->step_timeout_ms = SUMO_TIMEOUT_MS;
     return extra && !failed;
@@ -297,8 +325,7 @@ static int open_sim(struct sumo_sim *sim, const struct sumo_options *options)
     if ((sim->log_fd = sumo_log_open()) < 0)
         return sumo_fail(sim, RTC_E_OS, "no memory file for what SUMO prints could be made");
     if ((rc = sumo_make_arguments(sim, sim->options.extra, sim->options.n_extra)) ||
-        (rc = sumo_view_prepare(sim)) || (rc = start_process(sim, deadline_ms)) ||
-        (rc = begin(sim, deadline_ms)))
+        (rc = sumo_view_prepare(sim)) || (rc = start(sim, deadline_ms)))
         return rc;
     snprintf(sim->report, sizeof(sim->report), "backend %s, %s%s%.150s", sim->transport->name,
              sim->version, sim->transport == &sumo_over_socket ? "; not libsumo: " : "",
@@ -323,17 +350,6 @@ int sumo_sim_open(const struct sumo_options *options, struct sumo_sim **ret_sim,
     }
     *ret_sim = sim;
     return 0;
-}
-
-/* Output files are finished by a simulator that is asked to end. */
-static void close_kindly(struct sumo_sim *sim)
-{
-    if (sim->dead || sim->stepping)
-        return;
-    sumo_message(sim);
-    traci_end(&sim->out, traci_begin(&sim->out, TRACI_CLOSE));
-    if (sumo_send(sim) == 0)
-        sumo_process_end(&sim->process, sumo_now_ms() + SUMO_CLOSE_MS);
 }
 
 void sumo_sim_close(struct sumo_sim **at)

@@ -15,6 +15,8 @@
  *   sumo_sim_close(&sim);
  *
  * Errors     0 or a negative RTC_E_…; sumo_sim_error() is the sentence: the file or id, and what to do.
+ * Recycling  A reset takes another process after recycle_episodes, or when the memory is above
+ *            memory_limit; one that gets there within an episode is killed, as one that is stuck.
  * Deadlines  Every wait has one. A simulator that died, or did not answer in time, is killed and reaped
  *            within the call that notices; the handle then refuses everything but reset, which starts
  *            another simulator, and close.
@@ -57,6 +59,8 @@ struct sumo_options {
     uint32_t n_extra;
     uint32_t start_timeout_ms; /* start or reset; 0: 60,000 */
     uint32_t step_timeout_ms;  /* everything else; 0: 60,000 */
+    uint32_t recycle_episodes; /* another process after so many, by resets; 0: 1,000 */
+    uint64_t memory_limit;     /* bytes, resident; 0: 4 times those after an episode, at least 2^30 */
     /* NULL: RTC_SUMO_BINARY (RTC_SUMO_GUI_BINARY), SUMO_HOME/bin, PATH; RTC_SUMO_WORKER, beside
      * RTC_BIN, PATH. */
     const char *sumo_binary, *worker_binary;
@@ -107,10 +111,11 @@ enum sumo_vehicle_var { SUMO_VEHICLE_MAP(X) SUMO_VEHICLE_VARS };
 #undef X
 
 /* What each step brings. Bits of the enumerations; no bits, no cost. Vehicles are all that are in the
- * network. Numbers are those of sumo_sim_lane() and sumo_sim_signal(); n = SUMO_ALL takes all. */
+ * network, or, cheaper, those on the first n_vehicle_lanes of the lanes (not 0; LANE is among their
+ * columns then). Numbers are those of sumo_sim_lane() and sumo_sim_signal(); n = SUMO_ALL takes all. */
 struct sumo_wants {
     const uint32_t *lanes, *signals;
-    uint32_t n_lanes, n_signals;
+    uint32_t n_lanes, n_signals, n_vehicle_lanes;
     uint32_t lane_vars, signal_vars, vehicle_vars;
     bool events; /* which vehicles departed, arrived, teleported, collided */
 };
@@ -162,6 +167,11 @@ enum sumo_backend sumo_sim_backend(const struct sumo_sim *sim);
 /* One line: the backend and SUMO's version, and why it is not the other one. */
 const char *sumo_sim_report(const struct sumo_sim *sim);
 const char *sumo_sim_log(struct sumo_sim *sim); /* the last that the simulator printed, warnings too */
+struct sumo_counts {
+    uint64_t processes; /* that were started for it: 1, and one for each death and each recycling */
+    uint64_t too_large; /* of them ended for their memory */
+};
+struct sumo_counts sumo_sim_counts(const struct sumo_sim *sim);
 pid_t sumo_sim_pid(const struct sumo_sim *sim); /* of the simulator; 0 when it is dead */
 
 /* ---- The net ---- */
@@ -222,8 +232,8 @@ int sumo_sim_subscribe(struct sumo_sim *sim, const struct sumo_wants *wants);
  * good, and the error of the first refused one is returned (RTC_E_DENIED). */
 int sumo_sim_step(struct sumo_sim *sim, double until);
 /* Queued, for the next step: what was queued before it is carried out, the time goes on until `until`,
- * and what is queued behind it comes then. All is one round trip; the view is of the end, counters and
- * events are of all of it. Errors: RTC_E_UNSUPPORTED over traci; RTC_E_TOO_LARGE 8 are queued. */
+ * and what is queued behind it comes then. All is sent at once; the view is of the end, counters and
+ * events are of all of it. Legs follow each other in time. Errors: RTC_E_TOO_LARGE 8 are queued. */
 int sumo_sim_queue_leg(struct sumo_sim *sim, double until);
 /* The same in two halves, between which the caller does something else. */
 int sumo_sim_step_begin(struct sumo_sim *sim, double until);

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SUMO_SLOT_VERSION     2u /* of all that is in this file */
+#define SUMO_SLOT_VERSION     3u /* of all that is in this file */
 #define SUMO_SLOT_MAGIC       0x534c4f54u
 #define SUMO_SLOT_REQUEST_AT  4096u
 #define SUMO_SLOT_REQUEST_MAX (8u << 20) /* memory is used as far as it was written */
@@ -14,6 +14,9 @@
 #define SUMO_SLOT_ANSWER_MAX  (120u << 20)
 #define SUMO_SLOT_SIZE        (SUMO_SLOT_ANSWER_AT + SUMO_SLOT_ANSWER_MAX)
 #define SUMO_SERVER_FD        3
+/* The argument with which `pgrep -f` tells the server and its workers apart; of one length. */
+#define SUMO_SERVER_WORD      "server"
+#define SUMO_WORKER_WORD      "worker"
 /* Beyond TraCI: a subscription to the vehicle "" is one to each that departs from then on, with the
  * step in which it does; and a step to minus a time is a leg: it brings only what the subscriptions to
  * the simulation itself do, and more commands follow. */

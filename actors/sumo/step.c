@@ -19,17 +19,12 @@ int sumo_sim_step_begin(struct sumo_sim *sim, double until)
                          "a step to %g s, when it is %g s; give a later time, or 0 for one step",
                          until, sim->time);
     sumo_log_trim(sim->log_fd, false);
-    if (sim->transport->split_steps && sim->n_queued) {
-        size_t begun = sim->out.size;
-        sumo_set_length(sim, 0);
-        traci_i32(&sim->out, 0);
+    if (sim->transport->extended) {
         traci_step(&sim->out, until);
-        sumo_set_length(sim, begun);
-        sim->split = true;
+        rc = sumo_send(sim);
     } else {
-        traci_step(&sim->out, until);
+        rc = sumo_poll_begin(sim, until);
     }
-    rc = sumo_send(sim);
     sim->stepping = rc == 0;
     return rc;
 }
@@ -39,20 +34,20 @@ int sumo_sim_queue_leg(struct sumo_sim *sim, double until)
     int rc = sumo_ready(sim);
     if (rc != 0)
         return rc;
-    if (!sim->transport->extended)
-        return sumo_fail(sim, RTC_E_UNSUPPORTED, "the backend %s has no legs",
-                         sim->transport->name);
-    if (!isfinite(until) || until <= 0)
-        return sumo_fail(sim, RTC_E_INVALID, "a leg to %g s", until);
-    if (sim->n_legs == SUMO_LEGS_MAX)
+    if (!isfinite(until) || until <= sim->time)
+        return sumo_fail(sim, RTC_E_INVALID, "a leg to %g s, when it is %g s; give a later time",
+                         until, sim->time);
+    if (sim->queue.n_legs == SUMO_LEGS_MAX)
         return sumo_fail(sim, RTC_E_TOO_LARGE, "more than %u legs of a step", SUMO_LEGS_MAX);
+    sim->queue.legs[sim->queue.n_legs++] = sim->queue.n;
+    if (!sim->transport->extended)
+        return sumo_poll_leg(sim, until);
     traci_step(&sim->out, -until);
-    sim->legs[sim->n_legs++] = sim->n_queued;
     return 0;
 }
 
 /* The answer to a step, or to a leg of one: a status, and what the subscriptions brought. */
-static int take_step(struct sumo_sim *sim, struct traci_in *answer)
+int sumo_take_step(struct sumo_sim *sim, struct traci_in *answer)
 {
     struct traci_result stepped = traci_in_status(answer);
     uint32_t n = traci_in_count(answer, 1);
@@ -66,64 +61,56 @@ static int take_step(struct sumo_sim *sim, struct traci_in *answer)
     return rc;
 }
 
-/* The answers to what was queued. All refusals are counted, the first is told in *ret_refusal. */
-static int take_statuses(struct sumo_sim *sim, struct traci_in *answer, int *ret_refusal)
+/* The answer to a command that was queued. All refusals are counted, the first is told. */
+void sumo_take_status(struct traci_in *answer, struct sumo_refusals *refusals)
 {
-    uint32_t n = sim->n_queued, n_refused = 0, leg = 0;
-    char text[512] = "";
-    uint8_t of = 0;
-    for (uint32_t i = 0; i <= n; i++) {
-        for (; leg < sim->n_legs && sim->legs[leg] == i; leg++) {
-            int rc = take_step(sim, answer);
-            if (rc != 0)
-                return rc;
-        }
-        if (i == n)
-            break;
-        struct traci_result result = traci_in_status(answer);
-        if (result.result != 0 && n_refused++ == 0) {
-            of = result.command;
-            snprintf(text, sizeof(text), "%.*s",
-                     (int)(result.text.size < sizeof(text) ? result.text.size : sizeof(text) - 1),
-                     result.text.at);
-        }
+    struct traci_result result = traci_in_status(answer);
+    struct traci_text text = result.text;
+    refusals->of++;
+    if (answer->bad || result.result == 0 || refusals->n++ > 0)
+        return;
+    refusals->command = result.command;
+    snprintf(refusals->text, sizeof(refusals->text), "%.*s",
+             (int)(text.size < sizeof(refusals->text) ? text.size : sizeof(refusals->text) - 1),
+             text.at);
+}
+
+/* All answers in one: to what was queued, with its legs, and to the step. */
+static int take_all(struct sumo_sim *sim, struct sumo_refusals *refusals)
+{
+    struct traci_in answer;
+    int rc = sim->transport->receive(sim, sumo_now_ms() + sim->options.step_timeout_ms, &answer);
+    sumo_view_begin(sim);
+    for (uint32_t i = 0, leg = 0; i <= sim->queue.n && !rc; i++) {
+        for (; leg < sim->queue.n_legs && sim->queue.legs[leg] == i && !rc; leg++)
+            rc = sumo_take_step(sim, &answer);
+        if (i < sim->queue.n && !rc)
+            sumo_take_status(&answer, refusals);
     }
-    if (n_refused > 0 && !answer->bad)
-        *ret_refusal =
-            sumo_fail(sim, RTC_E_DENIED, "SUMO refused %u of %u commands, first one of a %s: %s",
-                      n_refused, n, of == TRACI_SET_SIGNAL ? "signal" : "vehicle", text);
-    return 0;
+    if (rc == 0 && answer.bad)
+        rc = sumo_malformed(sim);
+    return rc ? rc : sumo_take_step(sim, &answer);
 }
 
 int sumo_sim_step_end(struct sumo_sim *sim)
 {
-    struct traci_in answer;
+    struct sumo_refusals refusals = {0};
     if (sim->dead)
         return RTC_E_CLOSED;
     if (!sim->stepping)
         return sumo_fail(sim, RTC_E_INVALID, "no step was begun");
-    uint64_t deadline_ms = sumo_now_ms() + sim->options.step_timeout_ms;
-    int rc = sim->transport->receive(sim, deadline_ms, &answer), refusal = 0;
-    sumo_view_begin(sim);
-    if (rc == 0)
-        rc = take_statuses(sim, &answer, &refusal);
-    if (rc == 0 && answer.bad)
-        rc = sumo_malformed(sim);
-    if (rc == 0 && sim->split)
-        rc = sim->transport->receive(sim, deadline_ms, &answer);
+    int rc = sim->transport->extended ? take_all(sim, &refusals) : sumo_poll_end(sim, &refusals);
     if (rc != 0)
         return rc;
     sim->stepping = false;
     sumo_message(sim);
-    if ((rc = take_step(sim, &answer)) != 0)
+    if ((rc = sumo_lives_look(sim)) != 0)
         return rc;
-    rc = sumo_subscribe_fresh(sim);
-    if (rc == RTC_E_DENIED) /* the view is good all the same */
-        refusal = rc;
-    else if (rc != 0)
+    if ((rc = sumo_view_end(sim)) != 0 || refusals.n == 0)
         return rc;
-    rc = sumo_view_end(sim);
-    return rc ? rc : refusal;
+    return sumo_fail(sim, RTC_E_DENIED, "SUMO refused %u of %u commands, first one of a %s: %s",
+                     refusals.n, refusals.of,
+                     refusals.command == TRACI_SET_SIGNAL ? "signal" : "vehicle", refusals.text);
 }
 
 int sumo_sim_step(struct sumo_sim *sim, double until)

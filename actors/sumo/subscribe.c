@@ -1,5 +1,5 @@
-/* What steps bring. Subscriptions of lanes and signals stand until they are replaced; vehicles get
- * theirs in the step in which they depart, and SUMO drops it when they arrive. */
+/* What steps bring. Transports that are extended have subscriptions: of lanes and signals, and of
+ * all vehicles that depart. Others are polled (poll.c). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,48 +26,54 @@ static uint8_t variables_of(uint32_t bits, const uint8_t *map, size_t n_map, uin
     return n;
 }
 
-static void write_simulation(struct sumo_sim *sim)
+uint8_t sumo_lane_variables(uint32_t bits, uint8_t *ret_variables)
 {
-    uint8_t variables[16] = {TRACI_TIME,       TRACI_LOADED,          TRACI_DEPARTED,
-                             TRACI_ARRIVED,    TRACI_TELEPORTS_BEGUN, TRACI_TELEPORTS_ENDED,
-                             TRACI_COLLISIONS, TRACI_MIN_EXPECTED};
-    uint8_t n = 8;
-    if (sim->wants.events || sim->wants.vehicle_vars) {
-        variables[n++] = TRACI_DEPARTED_IDS;
-        variables[n++] = TRACI_ARRIVED_IDS;
-    }
-    if (sim->wants.events) {
-        variables[n++] = TRACI_TELEPORTED_IDS;
-        variables[n++] = TRACI_COLLIDED_IDS;
-    }
-    traci_subscribe(&sim->out, TRACI_SUBSCRIBE_SIMULATION, "", variables, n);
+    return variables_of(bits, lane_variables, sizeof(lane_variables), ret_variables);
 }
 
-static uint32_t write_vehicles(struct sumo_sim *sim, const uint32_t *vehicles, uint32_t n)
+uint8_t sumo_signal_variables(uint32_t bits, uint8_t *ret_variables)
 {
-    uint8_t variables[SUMO_VEHICLE_VARS];
-    uint8_t n_variables = variables_of(sim->wants.vehicle_vars, vehicle_variables,
-                                       sizeof(vehicle_variables), variables);
-    for (uint32_t i = 0; i < n; i++)
-        traci_subscribe(&sim->out, TRACI_SUBSCRIBE_VEHICLE, sim->vehicles.name[vehicles[i]],
-                        variables, n_variables);
+    return variables_of(bits, signal_variables, sizeof(signal_variables), ret_variables);
+}
+
+uint8_t sumo_vehicle_variables(uint32_t bits, uint8_t *ret_variables)
+{
+    return variables_of(bits, vehicle_variables, sizeof(vehicle_variables), ret_variables);
+}
+
+uint8_t sumo_simulation_variables(const struct sumo_sim *sim, uint8_t *ret_variables)
+{
+    static const uint8_t always[] = {TRACI_TIME,       TRACI_LOADED,          TRACI_DEPARTED,
+                                     TRACI_ARRIVED,    TRACI_TELEPORTS_BEGUN, TRACI_TELEPORTS_ENDED,
+                                     TRACI_COLLISIONS, TRACI_MIN_EXPECTED};
+    uint8_t n = sizeof(always);
+    memcpy(ret_variables, always, n);
+    if (sim->wants.events || sim->wants.vehicle_vars) {
+        ret_variables[n++] = TRACI_DEPARTED_IDS;
+        ret_variables[n++] = TRACI_ARRIVED_IDS;
+    }
+    if (sim->wants.events) {
+        ret_variables[n++] = TRACI_TELEPORTED_IDS;
+        ret_variables[n++] = TRACI_COLLIDED_IDS;
+    }
     return n;
 }
 
 static uint32_t write_wants(struct sumo_sim *sim)
 {
     const struct sumo_wants *w = &sim->wants;
-    uint8_t variables[16];
-    uint8_t n = variables_of(w->lane_vars, lane_variables, sizeof(lane_variables), variables);
-    write_simulation(sim);
-    for (uint32_t i = 0; i < w->n_lanes; i++)
+    uint8_t variables[SUMO_VARIABLES_MAX];
+    uint8_t n = sumo_simulation_variables(sim, variables);
+    traci_subscribe(&sim->out, TRACI_SUBSCRIBE_SIMULATION, "", variables, n);
+    n = sumo_lane_variables(w->lane_vars, variables);
+    for (uint32_t i = 0; i < sim->view.n_lanes; i++)
         traci_subscribe(&sim->out, TRACI_SUBSCRIBE_LANE, sim->lanes.name[w->lanes[i]], variables,
                         n);
-    n = variables_of(w->signal_vars, signal_variables, sizeof(signal_variables), variables);
+    n = sumo_signal_variables(w->signal_vars, variables);
     for (uint32_t i = 0; i < w->n_signals; i++)
         traci_subscribe(&sim->out, TRACI_SUBSCRIBE_SIGNAL, sim->signals.name[w->signals[i]],
                         variables, n);
-    return 1 + w->n_lanes + w->n_signals;
+    return 1 + sim->view.n_lanes + w->n_signals;
 }
 
 /* n subscriptions were asked for; each brings a status and its first values. One that was refused
@@ -91,33 +97,7 @@ static int take_answers(struct sumo_sim *sim, struct traci_in *answer, uint32_t 
     return refusal;
 }
 
-static int ask_vehicles(struct sumo_sim *sim, const struct sumo_list *vehicles)
-{
-    struct traci_in answer;
-    if (vehicles->n == 0)
-        return 0;
-    sumo_message(sim);
-    uint32_t n = write_vehicles(sim, vehicles->at, vehicles->n);
-    int rc = sumo_ask(sim, &answer);
-    return rc ? rc : take_answers(sim, &answer, n);
-}
-
-int sumo_subscribe_fresh(struct sumo_sim *sim)
-{
-    if (!sim->wants.vehicle_vars || sim->departed.n == 0 || sim->transport->extended)
-        return 0;
-    for (uint32_t i = 0; i < sim->departed.n; i++) {
-        bool gone = false; /* within the same call of step */
-        for (uint32_t k = 0; k < sim->arrived.n && !gone; k++)
-            gone = sim->arrived.at[k] == sim->departed.at[i];
-        if (!gone && !sumo_list_add(&sim->fresh, sim->departed.at[i]))
-            return sumo_fail(sim, RTC_E_NOMEM, "out of memory");
-    }
-    return ask_vehicles(sim, &sim->fresh);
-}
-
-/* Vehicles that are there already, when a subscription is made in the middle. */
-static int subscribe_present(struct sumo_sim *sim)
+int sumo_ask_present(struct sumo_sim *sim, struct sumo_list *list)
 {
     struct traci_in answer, value;
     struct traci_result result;
@@ -134,25 +114,48 @@ static int subscribe_present(struct sumo_sim *sim)
     for (uint32_t i = 0; i < n; i++) {
         struct traci_text id = traci_in_text(&value);
         uint32_t vehicle = names_add(&sim->vehicles, id.at, id.size);
-        if (vehicle == NAMES_NONE || !sumo_list_add(&sim->fresh, vehicle))
+        if (vehicle == NAMES_NONE || !sumo_list_add(list, vehicle))
             return sumo_fail(sim, RTC_E_NOMEM, "out of memory");
     }
-    return ask_vehicles(sim, &sim->fresh);
+    return 0;
+}
+
+/* Vehicles that are there already, when a subscription is made in the middle. */
+static int subscribe_present(struct sumo_sim *sim)
+{
+    struct traci_in answer;
+    uint8_t variables[SUMO_VARIABLES_MAX];
+    uint8_t n = sumo_vehicle_variables(sim->wants.vehicle_vars, variables);
+    int rc = sumo_ask_present(sim, &sim->fresh);
+    if (rc != 0 || sim->fresh.n == 0)
+        return rc;
+    sumo_message(sim);
+    for (uint32_t i = 0; i < sim->fresh.n; i++)
+        traci_subscribe(&sim->out, TRACI_SUBSCRIBE_VEHICLE, sim->vehicles.name[sim->fresh.at[i]],
+                        variables, n);
+    rc = sumo_ask(sim, &answer);
+    return rc ? rc : take_answers(sim, &answer, sim->fresh.n);
 }
 
 /* To all that depart from now on, or to none. */
 static int follow_vehicles(struct sumo_sim *sim, bool yes)
 {
     struct traci_in answer;
-    uint8_t variables[SUMO_VEHICLE_VARS];
-    uint8_t n = variables_of(yes ? sim->wants.vehicle_vars : 0, vehicle_variables,
-                             sizeof(vehicle_variables), variables);
+    uint8_t variables[SUMO_VARIABLES_MAX];
+    uint8_t n = sumo_vehicle_variables(yes ? sim->wants.vehicle_vars : 0, variables);
     sumo_message(sim);
     traci_subscribe(&sim->out, TRACI_SUBSCRIBE_VEHICLE, "", variables, n);
     int rc = sumo_ask(sim, &answer);
     if (rc == 0 && traci_in_status(&answer).result != 0)
         rc = sumo_malformed(sim);
     return rc;
+}
+
+/* Of the step before the subscription. */
+static void forget_events(struct sumo_sim *sim)
+{
+    sim->view.counters = (struct sumo_counters){.min_expected = sim->view.counters.min_expected};
+    sim->departed.n = sim->arrived.n = sim->teleported.n = sim->collided.n = 0;
 }
 
 /* In a simulation that has no subscriptions. */
@@ -162,11 +165,14 @@ int sumo_subscribe_again(struct sumo_sim *sim)
     sumo_message(sim);
     sumo_view_begin(sim);
     sim->view.time = sim->time;
+    if (!sim->transport->extended)
+        return sumo_poll_now(sim);
     uint32_t n = write_wants(sim);
     int rc = sumo_ask(sim, &answer);
     if (rc == 0)
         rc = take_answers(sim, &answer, n);
-    if (rc == 0 && sim->wants.vehicle_vars && sim->transport->extended)
+    forget_events(sim);
+    if (rc == 0 && sim->wants.vehicle_vars)
         rc = follow_vehicles(sim, true);
     if (rc == 0 && sim->wants.vehicle_vars)
         rc = subscribe_present(sim);
@@ -178,19 +184,17 @@ static int unsubscribe(struct sumo_sim *sim)
 {
     const struct sumo_wants *w = &sim->wants;
     struct traci_in answer;
+    if (!sim->transport->extended)
+        return 0;
     sumo_message(sim);
     traci_subscribe(&sim->out, TRACI_SUBSCRIBE_SIMULATION, "", NULL, 0);
-    for (uint32_t i = 0; i < w->n_lanes; i++)
+    for (uint32_t i = 0; i < sim->view.n_lanes; i++)
         traci_subscribe(&sim->out, TRACI_SUBSCRIBE_LANE, sim->lanes.name[w->lanes[i]], NULL, 0);
     for (uint32_t i = 0; i < w->n_signals; i++)
         traci_subscribe(&sim->out, TRACI_SUBSCRIBE_SIGNAL, sim->signals.name[w->signals[i]], NULL,
                         0);
-    for (uint32_t i = 0; w->vehicle_vars && i < sim->columns.n; i++)
-        traci_subscribe(&sim->out, TRACI_SUBSCRIBE_VEHICLE,
-                        sim->vehicles.name[sim->columns.vehicle[i]], NULL, 0);
     int rc = sumo_ask(sim, &answer);
-    return rc == 0 && w->vehicle_vars && sim->transport->extended ? follow_vehicles(sim, false)
-                                                                  : rc;
+    return rc == 0 && w->vehicle_vars ? follow_vehicles(sim, false) : rc;
 }
 
 static int copy_numbers(struct sumo_sim *sim, const char *what, const uint32_t *from, uint32_t n,
@@ -222,7 +226,10 @@ static int copy_wants(struct sumo_sim *sim, const struct sumo_wants *wants,
     if (made.lane_vars & ~ALL_LANE_VARS || made.signal_vars & ~ALL_SIGNAL_VARS ||
         made.vehicle_vars & ~ALL_VEHICLE_VARS)
         return sumo_fail(sim, RTC_E_INVALID, "bits of a subscription that mean nothing");
-    made.n_lanes = made.lane_vars ? made.n_lanes : 0;
+    made.n_vehicle_lanes = made.vehicle_vars ? made.n_vehicle_lanes : 0;
+    if (made.n_vehicle_lanes > 0)
+        made.vehicle_vars |= SUMO_BIT(SUMO_VEHICLE_LANE);
+    made.n_lanes = made.lane_vars || made.n_vehicle_lanes ? made.n_lanes : 0;
     made.n_signals = made.signal_vars ? made.n_signals : 0;
     made.lanes = made.signals = NULL;
     if (made.n_lanes || made.vehicle_vars & SUMO_BIT(SUMO_VEHICLE_LANE))
@@ -237,6 +244,8 @@ static int copy_wants(struct sumo_sim *sim, const struct sumo_wants *wants,
         free((void *)(uintptr_t)made.lanes);
         return rc;
     }
+    if (made.n_vehicle_lanes > made.n_lanes)
+        made.n_vehicle_lanes = made.n_lanes;
     *ret_wants = made;
     return 0;
 }
@@ -245,7 +254,7 @@ int sumo_sim_subscribe(struct sumo_sim *sim, const struct sumo_wants *wants)
 {
     struct sumo_wants made;
     int rc = sumo_ready(sim);
-    if (rc == 0 && sim->n_queued)
+    if (rc == 0 && sim->queue.n)
         rc = sumo_fail(sim, RTC_E_BUSY,
                        "commands are queued; subscribe before them, or after the step");
     if (rc != 0 || (rc = copy_wants(sim, wants, &made)) != 0)

@@ -224,9 +224,5 @@ static void stop(struct sumo_sim *sim)
     sim->in_have = sim->in_taken = 0;
 }
 
-const struct sumo_transport sumo_over_socket = {.name = "traci",
-                                                .split_steps = true,
-                                                .start = start,
-                                                .send = send_out,
-                                                .receive = receive,
-                                                .stop = stop};
+const struct sumo_transport sumo_over_socket = {
+    .name = "traci", .start = start, .send = send_out, .receive = receive, .stop = stop};

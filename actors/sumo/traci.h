@@ -29,7 +29,8 @@ enum traci_command {
     TRACI_SUBSCRIBE_VEHICLE = 0xd4,
     TRACI_SUBSCRIBE_SIMULATION = 0xdb,
 };
-#define TRACI_ANSWER 0x10 /* a get's or a subscription's answer is its command plus this */
+#define TRACI_ANSWER     0x10 /* a get's or a subscription's answer is its command plus this */
+#define TRACI_SUBSCRIBED 0x30 /* a subscription is the get plus this */
 
 enum traci_type {
     TRACI_POSITION_2D = 0x01,

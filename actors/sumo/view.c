@@ -29,7 +29,8 @@ bool sumo_list_add(struct sumo_list *list, uint32_t number)
 static void free_lists(struct sumo_sim *sim)
 {
     struct sumo_list *lists[] = {&sim->departed, &sim->arrived,       &sim->teleported,
-                                 &sim->collided, &sim->lane_vehicles, &sim->fresh};
+                                 &sim->collided, &sim->lane_vehicles, &sim->fresh,
+                                 &sim->followed};
     for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
         free(lists[i]->at);
         *lists[i] = (struct sumo_list){0};
@@ -44,6 +45,8 @@ static void free_fixed(struct sumo_sim *sim)
     free(sim->lane_values);
     free(sim->lane_first);
     free(sim->signal_values);
+    free(sim->on_lane);
+    sim->on_lane = NULL;
     sim->signal_texts = NULL;
     sim->lane_values = sim->signal_values = NULL;
     sim->lane_first = NULL;
@@ -65,16 +68,21 @@ int sumo_view_prepare(struct sumo_sim *sim)
     const struct sumo_wants *w = &sim->wants;
     struct sumo_view *view = &sim->view;
     free_fixed(sim);
-    *view = (struct sumo_view){.time = sim->time, .n_lanes = w->n_lanes, .n_signals = w->n_signals};
+    *view = (struct sumo_view){
+        .time = sim->time, .n_lanes = w->lane_vars ? w->n_lanes : 0, .n_signals = w->n_signals};
     sim->lane_values = calloc((size_t)w->n_lanes * SUMO_LANE_VARS + 1, sizeof(double));
     sim->lane_first = calloc((size_t)w->n_lanes + 1, sizeof(uint32_t));
     sim->signal_values = calloc((size_t)w->n_signals * SUMO_SIGNAL_VARS + 1, sizeof(double));
     sim->signal_texts = calloc((size_t)w->n_signals * 2 + 1, sizeof(char *));
-    if (!sim->lane_values || !sim->lane_first || !sim->signal_values || !sim->signal_texts)
+    sim->on_lane = calloc((size_t)sim->lanes.n + 1, 1);
+    if (!sim->lane_values || !sim->lane_first || !sim->signal_values || !sim->signal_texts ||
+        !sim->on_lane)
         return sumo_fail(sim, RTC_E_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < w->n_vehicle_lanes; i++)
+        sim->on_lane[w->lanes[i]] = 1;
     for (uint32_t i = 0; i < SUMO_LANE_VARS; i++) {
         if (i != SUMO_LANE_IDS && w->lane_vars & SUMO_BIT(i))
-            view->lane[i] = sim->lane_values + (size_t)i * w->n_lanes;
+            view->lane[i] = sim->lane_values + (size_t)i * view->n_lanes;
     }
     for (uint32_t i = SUMO_SIGNAL_PHASE; i < SUMO_SIGNAL_VARS; i++) {
         if (w->signal_vars & SUMO_BIT(i))
@@ -183,11 +191,10 @@ static bool is_next(const struct names *names, const uint32_t *numbers, uint32_t
 
 /* ---- Vehicles ---- */
 
-static bool new_row(struct sumo_sim *sim, struct traci_text id, uint32_t *ret_row)
+bool sumo_view_row(struct sumo_sim *sim, uint32_t vehicle, uint32_t *ret_row)
 {
     struct sumo_columns *c = &sim->columns;
-    uint32_t vehicle = names_add(&sim->vehicles, id.at, id.size);
-    if (vehicle == NAMES_NONE)
+    if (vehicle == NAMES_NONE) /* no memory for its name */
         return false;
     if (c->n == c->room) {
         uint32_t room = c->room ? c->room * 2 : 128;
@@ -303,8 +310,21 @@ static bool find_row(struct sumo_sim *sim, uint8_t answer, struct traci_text id,
     case TRACI_SUBSCRIBE_SIGNAL + TRACI_ANSWER:
         *ret_row = sim->signal_cursor;
         return is_next(&sim->signals, w->signals, w->n_signals, &sim->signal_cursor, id);
-    case TRACI_SUBSCRIBE_VEHICLE + TRACI_ANSWER: return new_row(sim, id, ret_row);
+    case TRACI_SUBSCRIBE_VEHICLE + TRACI_ANSWER:
+        return sumo_view_row(sim, names_add(&sim->vehicles, id.at, id.size), ret_row);
     default: return false;
+    }
+}
+
+/* The value of a variable; `get` says of what kind of thing. */
+static bool take_value(struct sumo_sim *sim, uint8_t get, uint32_t row, uint8_t variable,
+                       uint8_t type, struct traci_in *in)
+{
+    switch (get) {
+    case TRACI_GET_SIMULATION: return take_simulation(sim, variable, type, in);
+    case TRACI_GET_LANE: return take_lane(sim, row, variable, type, in);
+    case TRACI_GET_SIGNAL: return take_signal(sim, row, variable, type, in);
+    default: return take_vehicle(sim, row, variable, type, in);
     }
 }
 
@@ -313,30 +333,54 @@ int sumo_view_take(struct sumo_sim *sim, struct traci_in *in)
     struct traci_in contents;
     uint8_t answer = traci_in_begin(in, &contents);
     struct traci_text id = traci_in_text(&contents);
-    uint8_t n = traci_in_u8(&contents);
+    uint8_t n = traci_in_u8(&contents), get = (uint8_t)(answer - TRACI_ANSWER - TRACI_SUBSCRIBED);
     uint32_t row;
     if (in->bad || contents.bad || !find_row(sim, answer, id, &row))
         return sumo_malformed(sim);
     for (uint8_t i = 0; i < n; i++) {
         uint8_t variable = traci_in_u8(&contents), result = traci_in_u8(&contents),
                 type = traci_in_u8(&contents);
-        bool good;
-        if (result != 0) { /* says why in a string; the column keeps "not a number" */
+        bool good = true;
+        if (result != 0) /* says why in a string; the column keeps "not a number" */
             traci_in_skip(&contents, type);
-            good = true;
-        } else if (answer == TRACI_SUBSCRIBE_SIMULATION + TRACI_ANSWER) {
-            good = take_simulation(sim, variable, type, &contents);
-        } else if (answer == TRACI_SUBSCRIBE_LANE + TRACI_ANSWER) {
-            good = take_lane(sim, row, variable, type, &contents);
-        } else if (answer == TRACI_SUBSCRIBE_SIGNAL + TRACI_ANSWER) {
-            good = take_signal(sim, row, variable, type, &contents);
-        } else {
-            good = take_vehicle(sim, row, variable, type, &contents);
-        }
+        else
+            good = take_value(sim, get, row, variable, type, &contents);
         if (!good || contents.bad)
             return sumo_malformed(sim);
     }
     return 0;
+}
+
+int sumo_view_take_get(struct sumo_sim *sim, struct traci_in *in, uint8_t command, uint8_t variable,
+                       uint32_t row)
+{
+    struct traci_in value;
+    struct traci_result result;
+    uint8_t type;
+    if (!traci_in_get(in, command, variable, &type, &value, &result))
+        return in->bad ? sumo_malformed(sim) : 1;
+    if (!take_value(sim, command, row, variable, type, &value) || value.bad)
+        return sumo_malformed(sim);
+    return 0;
+}
+
+/* Vehicles that are not on the lanes for which vehicles are wanted. */
+static void drop_elsewhere(struct sumo_sim *sim)
+{
+    struct sumo_columns *c = &sim->columns;
+    uint32_t n = c->n;
+    c->n = 0;
+    for (uint32_t row = 0; row < n; row++) {
+        double lane = c->value[SUMO_VEHICLE_LANE][row];
+        if (!(lane >= 0) || !sim->on_lane[(uint32_t)lane])
+            continue;
+        c->vehicle[c->n] = c->vehicle[row];
+        for (uint32_t i = 0; i < SUMO_VEHICLE_VARS; i++) {
+            if (sim->wants.vehicle_vars & SUMO_BIT(i))
+                c->value[i][c->n] = c->value[i][row];
+        }
+        c->n++;
+    }
 }
 
 static struct sumo_vehicles shown(const struct sumo_list *list)
@@ -362,6 +406,8 @@ int sumo_view_end(struct sumo_sim *sim)
         view->teleported = shown(&sim->teleported);
         view->collided = shown(&sim->collided);
     }
+    if (sim->wants.n_vehicle_lanes)
+        drop_elsewhere(sim);
     view->n_vehicles = sim->columns.n;
     view->vehicle = sim->columns.vehicle;
     for (uint32_t i = 0; i < SUMO_VEHICLE_VARS; i++)

@@ -187,6 +187,7 @@ struct rtci_node_config {
     uint32_t prestart;            /* executors started ahead for a new job; 0 = number of CPUs */
     uint32_t exec_extra_max;      /* 0 = RTCI_EXEC_EXTRA_MAX */
     bool store_used;              /* after a restart: memory of the arena may be there */
+    bool anew;                    /* no process of before is left */
     bool tokens_rest;             /* a token comes again as late as possible */
     uint64_t rtt_ns;              /* see struct rtci_node_hello */
     uint32_t number;              /* the head's for it; 0 = not known yet */

@@ -385,8 +385,10 @@ void rtci_head_core_tick(struct rtci_head_core *core, uint64_t now_ns,
     head_begin(core, now_ns, actions);
     if (core->sweep)
         head_sweep_ended(core);
-    if (core->recovering && core->now_ns >= core->hold_until_ns)
+    if (core->recovering && core->now_ns >= core->hold_until_ns) {
         core->recovering = false;
+        head_doubts_over(core);
+    }
     actions->deadline_ns = core->recovering ? core->hold_until_ns : UINT64_MAX;
     head_deadlines(core);
     head_actors_tick(core);

@@ -362,6 +362,7 @@ static void confirm(struct rtci_head_core *core, uint32_t number, const struct r
     if (!entry->slot) {
         head_ready_remove(core, index);
         head_move(core, index, RTCI_TASK_LEASED);
+        entry->flags &= (uint16_t)~EF_DOUBT;
         entry->attempt = row->attempt;
         head_slot_add(core, number, index);
     } else if (entry->slot != number) { /* placed elsewhere since; the first result wins */

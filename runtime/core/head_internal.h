@@ -24,6 +24,7 @@ enum entry_flags {
     EF_GHOST_SEEN = 256u, /* … or its ghost */
     EF_GHOST_RAN = 512u,  /* the ghost was known to run */
     EF_GHOST = 1024u,     /* it has one; the rest of that is seldom looked at */
+    EF_DOUBT = 4096u,     /* its last attempt was on `node` when the head ended: head_doubts.c */
     EF_HOME = 2048u,      /* its large values lie on `node`, at the offsets of their rows */
 };
 
@@ -50,7 +51,7 @@ struct entry {
     uint32_t generation; /* of the index: edges of a former entry mean nothing to the next */
     uint32_t attempt; /* of the current or last execution; counts from 1 */
     uint32_t failures; /* attempts that ended badly */
-    uint32_t node;    /* where it ran; its large results lie there */
+    uint32_t node;    /* where it ran; its large results lie there. In doubt: where it may run */
     uint32_t heap;    /* place in the deadline heap, 0 = not there */
     struct rtci_spec *spec;
     struct rtci_done *result;
@@ -162,6 +163,7 @@ struct node {
     bool again;      /* the head had it before this session: what it tells is compared with that */
     bool known;      /* it said hello, in this session or in one before: what it has is there */
     bool holds_told; /* what it holds is told whole before it is ready */
+    bool anew;       /* nothing of it is left from before this session */
     bool leaving;    /* it was told to end */
     bool counted;    /* what is free of it was counted: slots and bundles are taken off */
     uint32_t group_mark, group_n; /* bundles here, of the group that is being placed */
@@ -237,6 +239,7 @@ struct rtci_head_core {
     struct rtci_head_config config;
     uint64_t now_ns;
     bool replaying, recovering, sweep;
+    bool doubts; /* entries may be EF_DOUBT */
     uint64_t hold_until_ns;
     struct entry *entries;
     uint32_t n_entries, cap_entries, free_entry;
@@ -512,6 +515,11 @@ void head_j_client_gone(struct rtci_head_core *core, uint32_t number);
 void head_j_job(struct rtci_head_core *core, const struct job *job);
 void head_j_record(struct rtci_head_core *core, uint32_t client, const struct rtci_rec *rec);
 void head_j_attempt(struct rtci_head_core *core, const struct entry *entry);
+bool head_last_attempt(const struct entry *entry);
+void head_doubt(struct rtci_head_core *core, uint32_t index, uint32_t node);
+void head_doubts_end(struct rtci_head_core *core, uint32_t node, const char *text);
+void head_doubts_settle(struct rtci_head_core *core, uint32_t node);
+void head_doubts_over(struct rtci_head_core *core);
 void head_j_cancel(struct rtci_head_core *core, const struct entry *entry);
 void head_j_named(struct rtci_head_core *core, const struct named *named);
 void head_j_kv(struct rtci_head_core *core, const struct kv *kv, bool present);

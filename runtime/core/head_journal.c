@@ -41,10 +41,16 @@ void head_put_job(struct rtci_buf *buf, const struct job *job)
     memcpy(head_jput(buf, J_JOB, 0, 0, sizeof(at)), &at, sizeof(at));
 }
 
-void head_put_attempt(struct rtci_buf *buf, const struct entry *entry)
+void head_put_attempt(const struct rtci_head_core *core, struct rtci_buf *buf,
+                      const struct entry *entry)
 {
     struct jattempt at = {entry->seq, entry->failures, entry->attempt};
-    memcpy(head_jput(buf, J_ATTEMPT, entry->client, 0, sizeof(at)), &at, sizeof(at));
+    bool last = head_last_attempt(entry);
+    uint32_t node = !last                     ? 0
+                    : entry->slot             ? core->slots[entry->slot].node
+                    : entry->flags & EF_DOUBT ? entry->node
+                                              : 0;
+    memcpy(head_jput(buf, J_ATTEMPT, entry->client, node, sizeof(at)), &at, sizeof(at));
 }
 
 void head_put_cancel(struct rtci_buf *buf, const struct entry *entry)
@@ -139,7 +145,7 @@ void head_j_record(struct rtci_head_core *core, uint32_t client, const struct rt
 void head_j_attempt(struct rtci_head_core *core, const struct entry *entry)
 {
     if (journal(core))
-        head_put_attempt(journal(core), entry);
+        head_put_attempt(core, journal(core), entry);
 }
 
 void head_j_cancel(struct rtci_head_core *core, const struct entry *entry)
@@ -350,6 +356,7 @@ static int replay_one(struct rtci_head_core *core, const struct jrec *rec)
         if (index) {
             head_entry(core, index)->failures = at->failures;
             head_entry(core, index)->attempt = at->attempt;
+            head_doubt(core, index, rec->arg);
         }
         return 0;
     }

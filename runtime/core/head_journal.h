@@ -48,7 +48,8 @@ struct jnamed {
 void *head_jput(struct rtci_buf *buf, uint16_t type, uint32_t client, uint32_t arg, size_t body);
 void head_put_client(struct rtci_buf *buf, const struct client *client);
 void head_put_job(struct rtci_buf *buf, const struct job *job);
-void head_put_attempt(struct rtci_buf *buf, const struct entry *entry);
+void head_put_attempt(const struct rtci_head_core *core, struct rtci_buf *buf,
+                      const struct entry *entry);
 void head_put_cancel(struct rtci_buf *buf, const struct entry *entry);
 void head_put_named(struct rtci_buf *buf, const struct named *named);
 void head_put_actor(struct rtci_head_core *core, struct rtci_buf *buf, const struct actor *actor);

@@ -104,6 +104,7 @@ void head_hello(struct rtci_head_core *core, uint32_t number, const struct rtci_
         return;
     node->hello = node->known = true;
     node->holds_told = rec->rec.flags & RTCI_HELLO_AGAIN;
+    node->anew = rec->rec.flags & RTCI_HELLO_ANEW;
     node->cpu = (int64_t)rec->cpu;
     node->gpu = (int64_t)rec->gpu;
     node->mem = (int64_t)rec->mem;
@@ -154,6 +155,7 @@ static void settle_tasks(struct rtci_head_core *core, uint32_t number)
 static void settle(struct rtci_head_core *core, uint32_t number)
 {
     head_ghosts_settle(core, number);
+    head_doubts_settle(core, number);
     head_actors_settle(core, number);
     for (uint32_t at = core->nodes[number].slots, next; at; at = next) {
         next = core->slots[at].node_next;
@@ -300,6 +302,7 @@ void head_node_end(struct rtci_head_core *core, uint32_t number, const char *cau
     head_trace(core, "%s", text);
     head_copies_end(core, number);
     head_ghosts_end(core, number);
+    head_doubts_end(core, number, text);
     while (core->nodes[number].slots) {
         uint32_t slot = core->nodes[number].slots;
         head_unhungry(core, slot);

@@ -102,6 +102,8 @@ void head_send_task(struct rtci_head_core *core, uint32_t number, uint32_t index
     uint16_t type = actor ? RTCI_R_ACTOR_START : RTCI_R_TASK;
     if (RTCI_UNLIKELY(actor))
         head_actor_sent(core, index, number);
+    else if (RTCI_UNLIKELY(head_last_attempt(entry)))
+        head_j_attempt(core, entry);
     struct rtci_spec *out = head_out(core, slot->node, type, size + extra);
     if (!out)
         return; /* the node is going: node_down takes the task back */

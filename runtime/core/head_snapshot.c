@@ -40,7 +40,7 @@ static void put_entry(struct rtci_head_core *core, struct snap *snap, const stru
                  entry->put->kind == RTCI_KIND_ARENA ? RTCI_R_SEAL : RTCI_R_PUT);
     if (entry->spec) {
         put_wire(snap, entry->client, &entry->spec->rec, RTCI_R_SUBMIT);
-        head_put_attempt(&snap->buf, entry);
+        head_put_attempt(core, &snap->buf, entry);
         if (entry->flags & EF_CANCEL)
             head_put_cancel(&snap->buf, entry);
     }

@@ -211,7 +211,7 @@ static void say_hello(const struct rtci_node_core *core, bool again,
         node_say(actions, RTCI_R_NODE_HELLO,
                  sizeof(*hello) + n_custom * sizeof(struct rtci_custom) +
                      n_labels * sizeof(struct rtci_label));
-    hello->rec.flags = again ? RTCI_HELLO_AGAIN : 0;
+    hello->rec.flags = again ? RTCI_HELLO_AGAIN : config->anew ? RTCI_HELLO_ANEW : 0;
     hello->incarnation = config->incarnation;
     hello->cpu = config->cpu;
     hello->gpu = config->gpu;

@@ -167,6 +167,7 @@ static int make_node(struct rtci_daemon *d)
         .mem = d->options.mem ? d->options.mem : (uint64_t)info.totalram * info.mem_unit,
         .store = d->arena_bytes,
         .store_used = d->starts > 1,
+        .anew = d->starts == 1,
         .tokens_rest = d->options.join != NULL,
         .n_custom = d->options.n_custom,
         .n_labels = d->options.n_labels};

@@ -473,6 +473,7 @@ struct rtci_node_hello { /* struct rtci_custom[n_custom], struct rtci_label[n_la
     char arch[16];     /* of its programs: x86_64, aarch64 */
 };
 #define RTCI_HELLO_AGAIN 1u /* flag of NODE_HELLO: this daemon said it before, and knows all holds */
+#define RTCI_HELLO_ANEW  2u /* … no process of before is left */
 
 struct rtci_held { /* one task found in an executor's ring after a restart */
     struct rtci_id id;

@@ -1,6 +1,6 @@
-/* A simulator that answers anything: the bytes are its answers, one after the other, to opening,
- * subscribing, stepping and asking. Whatever it says, columns have the length that is told, and all
- * of it can be read. */
+/* A simulator that answers anything: behind the first byte, which says over what transport, the
+ * bytes are its answers, one after the other, to opening, subscribing, stepping and asking.
+ * Whatever it says, columns have the length that is told, and all of it can be read. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,12 +49,17 @@ static void stop(struct sumo_sim *sim)
     (void)sim;
 }
 
-static const struct sumo_transport fuzzed = {.name = "fuzz",
-                                             .split_steps = true,
+static const struct sumo_transport polled = {.name = "fuzz",
                                              .start = start,
                                              .send = send_out,
                                              .receive = receive,
-                                             .stop = stop};
+                                             .stop = stop},
+                                   extended = {.name = "fuzz",
+                                               .extended = true,
+                                               .start = start,
+                                               .send = send_out,
+                                               .receive = receive,
+                                               .stop = stop};
 
 static void touch_vehicles(struct sumo_sim *sim, const struct sumo_vehicles *list)
 {
@@ -97,10 +102,11 @@ static void ask(struct sumo_sim *sim)
         free(lanes);
 }
 
-static void drive(struct sumo_sim *sim)
+static void drive(struct sumo_sim *sim, uint32_t n_vehicle_lanes)
 {
     struct sumo_wants wants = {.n_lanes = SUMO_ALL,
                                .n_signals = SUMO_ALL,
+                               .n_vehicle_lanes = n_vehicle_lanes,
                                .lane_vars = 127,
                                .signal_vars = 15,
                                .vehicle_vars = (1u << SUMO_VEHICLE_VARS) - 1,
@@ -111,8 +117,10 @@ static void drive(struct sumo_sim *sim)
     if (sumo_sim_subscribe(sim, &wants) != 0)
         return;
     touch_view(sim);
-    while (!sim->dead) {
+    for (int i = 0; !sim->dead; i++) {
         int rc = sumo_sim_set_phase(sim, 0, 1);
+        if (i % 2)
+            (void)sumo_sim_queue_leg(sim, sumo_sim_time(sim) + 1);
         rc = sumo_sim_step(sim, 0);
         if (rc == 0 || rc == RTC_E_DENIED)
             touch_view(sim);
@@ -123,14 +131,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sumo_sim *sim = calloc(1, sizeof(*sim));
     RTCI_ASSERT(sim);
-    answers = data;
+    uint8_t kind = size > 0 ? data[0] : 0;
+    answers = data + (size > 0);
     answers_end = data + size;
     sim->socket = sim->log_fd = -1;
-    sim->transport = &fuzzed;
+    sim->transport = kind & 1 ? &extended : &polled;
     sim->options.net_file = strdup("x.net.xml");
     sim->options.step_timeout_ms = 1;
     sumo_message(sim);
-    drive(sim);
+    drive(sim, kind & 2 ? 2 : 0);
     RTCI_ASSERT(sim->dead || !sim->stepping);
     sumo_sim_close(&sim);
     return 0;
@@ -235,6 +244,104 @@ static void program_list(struct traci_out *out)
     traci_end(out, at);
 }
 
+static void next_list(struct traci_out *out)
+{
+    size_t at = begin_get(out, TRACI_GET_LANE, TRACI_LANE_LINKS);
+    compound(out, 9);
+    number(out, 1);
+    text(out, "b_0");
+    text(out, ":c_0");
+    for (int i = 0; i < 3; i++) {
+        traci_u8(out, TRACI_UBYTE);
+        traci_u8(out, 1);
+    }
+    text(out, "M");
+    text(out, "s");
+    real(out, 7);
+    traci_end(out, at);
+}
+
+static void strings_of(struct traci_out *out, uint8_t get, uint8_t variable, uint32_t n,
+                       const char *const *at)
+{
+    size_t begun = begin_get(out, get, variable);
+    strings(out, n, at);
+    traci_end(out, begun);
+}
+
+/* To what is wanted of the simulation itself; without a step only what is. */
+static void counters(struct traci_out *out, bool stepped, uint32_t n, const char *const *ids)
+{
+    static const uint8_t counts[] = {TRACI_LOADED,          TRACI_DEPARTED,
+                                     TRACI_ARRIVED,         TRACI_TELEPORTS_BEGUN,
+                                     TRACI_TELEPORTS_ENDED, TRACI_COLLISIONS};
+    size_t at = begin_get(out, TRACI_GET_SIMULATION, TRACI_TIME);
+    real(out, 1);
+    traci_end(out, at);
+    for (size_t i = 0; stepped && i < sizeof(counts); i++) {
+        at = begin_get(out, TRACI_GET_SIMULATION, counts[i]);
+        number(out, counts[i] == TRACI_DEPARTED ? (int32_t)n : 0);
+        traci_end(out, at);
+    }
+    at = begin_get(out, TRACI_GET_SIMULATION, TRACI_MIN_EXPECTED);
+    number(out, 9);
+    traci_end(out, at);
+    if (!stepped)
+        return;
+    strings_of(out, TRACI_GET_SIMULATION, TRACI_DEPARTED_IDS, n, ids);
+    strings_of(out, TRACI_GET_SIMULATION, TRACI_ARRIVED_IDS, 0, NULL);
+    strings_of(out, TRACI_GET_SIMULATION, TRACI_TELEPORTED_IDS, 0, NULL);
+    strings_of(out, TRACI_GET_SIMULATION, TRACI_COLLIDED_IDS, 0, NULL);
+}
+
+static void get_each(struct traci_out *out, uint8_t get, const uint8_t *variables, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t at = begin_get(out, get, variables[i]);
+        real(out, 1);
+        traci_end(out, at);
+    }
+}
+
+static void wanted(struct traci_out *out, bool stepped, uint32_t n, const char *const *ids)
+{
+    static const uint8_t of_lane[] = {0x10, 0x14, 0x7a, 0x11, 0x13, 0x15},
+                         of_signal[] = {0x28, 0x2d};
+    counters(out, stepped, n, ids);
+    for (uint32_t i = 0; i < LANES; i++) {
+        get_each(out, TRACI_GET_LANE, of_lane, sizeof(of_lane));
+        strings_of(out, TRACI_GET_LANE, 0x12, i ? 0 : n, ids);
+    }
+    for (uint8_t variable = 0x20; variable <= 0x29; variable = (uint8_t)(variable + 9)) {
+        size_t at = begin_get(out, TRACI_GET_SIGNAL, variable);
+        text(out, "G");
+        traci_end(out, at);
+    }
+    get_each(out, TRACI_GET_SIGNAL, of_signal, sizeof(of_signal));
+}
+
+static void polled_vehicle(struct traci_out *out, bool on_lane)
+{
+    static const uint8_t numbers[] = {0x40, 0x72, 0x43},
+                         more[] = {0x52, 0x56, 0x7a, 0x87, 0xb7, 0x44, 0x8c};
+    size_t at = begin_get(out, TRACI_GET_VEHICLE, 0x42);
+    traci_u8(out, TRACI_POSITION_2D);
+    traci_f64(out, 1);
+    traci_f64(out, 2);
+    traci_end(out, at);
+    get_each(out, TRACI_GET_VEHICLE, numbers, sizeof(numbers));
+    if (!on_lane) {
+        at = begin_get(out, TRACI_GET_VEHICLE, 0x51);
+        text(out, "b_0");
+        traci_end(out, at);
+    }
+    get_each(out, TRACI_GET_VEHICLE, more, sizeof(more));
+    at = begin_get(out, TRACI_GET_VEHICLE, 0x70);
+    compound(out, 1);
+    number(out, 0);
+    traci_end(out, at);
+}
+
 static size_t begin_answer(struct traci_out *out, uint8_t command, const char *id, uint8_t n)
 {
     size_t at = traci_begin(out, (uint8_t)(command + TRACI_ANSWER));
@@ -325,37 +432,76 @@ static size_t put(uint8_t *at, size_t used, struct traci_out *out)
     return used + sizeof(size) + size;
 }
 
-size_t fuzz_make(struct rng *rng, uint8_t *at)
+static size_t make_extended(struct rng *rng, uint8_t *at, size_t used, struct traci_out *out)
 {
     static const char *const ids[] = {"v.0", "v.1", "v.2", "v.3"};
+    traci_status(out, TRACI_SUBSCRIBE_SIMULATION, 0, ""); /* of what was subscribed before */
+    used = put(at, used, out);
+    values(out, true, 0, NULL);
+    used = put(at, used, out);
+    traci_status(out, TRACI_SUBSCRIBE_VEHICLE, 0, ""); /* all that depart */
+    used = put(at, used, out);
+    strings_of(out, TRACI_GET_VEHICLE, TRACI_IDS, 0, NULL); /* none is there yet */
+    used = put(at, used, out);
+    for (uint32_t i = 0; i < 2 + rng_below(rng, 3); i++) {
+        traci_status(out, TRACI_SET_SIGNAL, rng_below(rng, 4) ? 0 : 0xff, "");
+        if (i % 2) {
+            traci_status(out, TRACI_STEP, 0, "");
+            traci_i32(out, 0);
+        }
+        uint32_t n = rng_below(rng, 4);
+        step(out, n, n, ids);
+        used = put(at, used, out);
+    }
+    return used;
+}
+
+static size_t make_polled(struct rng *rng, uint8_t *at, size_t used, struct traci_out *out,
+                          bool on_lane)
+{
+    static const char *const ids[] = {"v.0", "v.1", "v.2", "v.3"};
+    uint32_t running = 0;
+    wanted(out, false, 0, NULL);
+    used = put(at, used, out);
+    strings_of(out, TRACI_GET_VEHICLE, TRACI_IDS, 0, NULL);
+    used = put(at, used, out);
+    for (uint32_t i = 0; i < 2 + rng_below(rng, 3); i++) {
+        traci_status(out, TRACI_SET_SIGNAL, rng_below(rng, 4) ? 0 : 0xff, "");
+        used = put(at, used, out);
+        for (uint32_t k = 0; k < 1 + i % 2; k++) { /* a leg, then the step */
+            traci_status(out, TRACI_STEP, 0, "");
+            traci_i32(out, 0);
+            used = put(at, used, out);
+            if (k < i % 2) {
+                counters(out, true, 0, NULL);
+                used = put(at, used, out);
+            }
+        }
+        uint32_t n = rng_below(rng, 4);
+        wanted(out, true, n, ids);
+        used = put(at, used, out);
+        running = on_lane ? n : running + n;
+        for (uint32_t k = 0; k < running; k++)
+            polled_vehicle(out, on_lane);
+        if (running)
+            used = put(at, used, out);
+    }
+    return used;
+}
+
+size_t fuzz_make(struct rng *rng, uint8_t *at)
+{
     struct traci_out out = {0};
-    size_t used = 0;
-    void (*const parts[])(struct traci_out *) = {greeting, lane_list, link_list, program_list};
-    for (size_t i = 0; i < 4; i++) {
+    size_t used = 1;
+    void (*const parts[])(struct traci_out *) = {greeting, lane_list, link_list, program_list,
+                                                 next_list};
+    at[0] = (uint8_t)rng_below(rng, 4);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
         parts[i](&out);
         used = put(at, used, &out);
     }
-    traci_status(&out, TRACI_SUBSCRIBE_SIMULATION, 0, ""); /* of what was subscribed before */
-    used = put(at, used, &out);
-    values(&out, true, 0, NULL);
-    used = put(at, used, &out);
-    size_t begun = begin_get(&out, TRACI_GET_VEHICLE, TRACI_IDS);
-    strings(&out, 0, NULL);
-    traci_end(&out, begun);
-    used = put(at, used, &out); /* no vehicle is there yet */
-    for (uint32_t i = 0; i < 2 + rng_below(rng, 3); i++) {
-        uint32_t n = rng_below(rng, 4);
-        traci_status(&out, TRACI_SET_SIGNAL, rng_below(rng, 4) ? 0 : 0xff, "");
-        used = put(at, used, &out);
-        step(&out, 0, n, ids);
-        used = put(at, used, &out);
-        for (uint32_t k = 0; k < n; k++) {
-            traci_status(&out, TRACI_SUBSCRIBE_VEHICLE, 0, "");
-            vehicle(&out, ids[k]);
-        }
-        if (n)
-            used = put(at, used, &out);
-    }
+    used = at[0] & 1 ? make_extended(rng, at, used, &out)
+                     : make_polled(rng, at, used, &out, at[0] & 2);
     traci_out_free(&out);
     return used;
 }

@@ -1,8 +1,9 @@
 /* Steps and resets of both backends beside a bare loop on libsumo, interleaved:
  *   sumo_bench BARE SUMOCFG [ROUNDS [DECISIONS [CPU]]]
  * A decision sets the states of all signals, simulates 5 s, and brings numbers, halting, waiting
- * times and mean lengths of all lanes that lead to signals. Rows: median wall clock, median CPU of
- * the simulator and of this process together, and both against the bare loop. */
+ * times and mean lengths of all lanes that lead to signals; "blind" is a stock `sumo` that is asked
+ * for nothing but its counters, the bound of sumo_one_b. Rows: median wall clock, median CPU of the
+ * simulator and of this process together, and both against the bare loop. */
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -118,13 +119,14 @@ static void decide(struct sumo_sim *sim, struct sumo_program **programs, struct 
         die(sumo_sim_error(sim));
 }
 
-static void run_sim(struct row *row, enum sumo_backend backend, unsigned seed)
+static void run_sim(struct row *row, enum sumo_backend backend, unsigned seed, bool blind)
 {
     struct sumo_sim *sim = open_sim(backend, seed);
     uint32_t n = sumo_sim_n_signals(sim), n_programs;
     struct sumo_program **programs = calloc(n, sizeof(struct sumo_program *));
     struct rng rng = {seed};
-    subscribe(sim);
+    if (!blind)
+        subscribe(sim);
     for (uint32_t k = 0; k < n; k++) {
         if (sumo_sim_programs(sim, k, &programs[k], &n_programs) != 0)
             die(sumo_sim_error(sim));
@@ -178,7 +180,8 @@ static void run_resets(const char *name, enum sumo_backend backend)
 
 int main(int argc, char **argv)
 {
-    struct row rows[] = {{.name = "bare"}, {.name = "sumo_one_a"}, {.name = "sumo_one_b"}};
+    struct row rows[] = {
+        {.name = "bare"}, {.name = "sumo_one_a"}, {.name = "sumo_one_b"}, {.name = "blind"}};
     if (argc < 3)
         die("usage: sumo_bench BARE SUMOCFG [ROUNDS [DECISIONS [CPU]]]");
     bare = argv[1];
@@ -195,11 +198,12 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < rounds; i++) {
         run_bare(&rows[0], (unsigned)i + 1);
-        run_sim(&rows[1], SUMO_LIBSUMO, (unsigned)i + 1);
-        run_sim(&rows[2], SUMO_TRACI, (unsigned)i + 1);
+        run_sim(&rows[1], SUMO_LIBSUMO, (unsigned)i + 1, false);
+        run_sim(&rows[2], SUMO_TRACI, (unsigned)i + 1, false);
+        run_sim(&rows[3], SUMO_TRACI, (unsigned)i + 1, true);
     }
     double wall = median(rows[0].wall, rounds), used = median(rows[0].cpu, rounds);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         double w = median(rows[i].wall, rounds), c = median(rows[i].cpu, rounds);
         printf("%-14s %8.0f/s, CPU %.0f us a decision; of bare %.2f, by CPU %.2f; %ld departed\n",
                rows[i].name, decisions / w, c / decisions * 1e6, wall / w, used / c,

@@ -84,6 +84,8 @@ static int simulate(struct run *run, const struct net *net, unsigned seed)
                                .signal_vars = 15,
                                .vehicle_vars = (1u << SUMO_VEHICLE_VARS) - 1,
                                .events = true};
+    if (seed % 2 == 0) /* vehicles on some lanes only */
+        wants.n_vehicle_lanes = sumo_sim_n_lanes(run->sim) / 2;
     int rc = sumo_sim_reset(run->sim, seed, NULL, 0);
     *run = (struct run){.sim = run->sim, .rng = {seed}, .sum = 14695981039346656037u};
     if (rc == 0)
@@ -91,6 +93,11 @@ static int simulate(struct run *run, const struct net *net, unsigned seed)
     for (int step = 0; step < STEPS && rc == 0;) {
         int more = step % 20 == 10 ? 5 : 1;
         rc = act(run, step);
+        if (rc == 0 && step % 40 == 10) { /* what comes in the middle is sent along */
+            rc = sumo_sim_queue_leg(run->sim,
+                                    sumo_sim_time(run->sim) + 2 * sumo_sim_step_length(run->sim));
+            rc = rc ? rc : act(run, 3);
+        }
         if (rc == 0)
             rc = sumo_sim_step(run->sim,
                                sumo_sim_time(run->sim) + more * sumo_sim_step_length(run->sim));

@@ -254,13 +254,13 @@ static void test_some_signals(void **state)
 /* Every observation with every reward has numbers, and a scenario that is made by netgenerate. */
 static void test_definitions(void **state)
 {
-    static const char *const sees[] = {"sumo-rl", "drq", "drq-norm", "mplight", "wave"};
-    static const char *const pays[] = {"diff-waiting-time", "average-speed", "queue",
-                                       "pressure",          "wait",          "wait-norm",
-                                       "resco-queue",       "resco-pressure"};
+    static const char *const sees[] = {"sumo-rl", "drq", "drq-norm", "mplight", "wave", "junction"};
+    static const char *const pays[] = {"diff-waiting-time", "average-speed",  "queue",
+                                       "pressure",          "wait",           "wait-norm",
+                                       "resco-queue",       "resco-pressure", "delay"};
     char see[64], pay[64];
     (void)state;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 9; i++) {
         const char *const options[] = {i ? "scenario=cross" : "scenario=grid4x4",
                                        see,
                                        pay,
@@ -271,7 +271,7 @@ static void test_definitions(void **state)
         struct gym gym;
         uint64_t random = 2, seed = 3;
         bool paid = false;
-        snprintf(see, sizeof(see), "observation=%s", sees[i % 5]);
+        snprintf(see, sizeof(see), "observation=%s", sees[i % 6]);
         snprintf(pay, sizeof(pay), "reward=%s", pays[i]);
         open_or_fail(&gym, 1, options);
         assert_int_equal(gym_reset(&gym, &seed), 0);
@@ -284,6 +284,62 @@ static void test_definitions(void **state)
             fail_msg("%s is always 0", pay);
         gym_close(&gym);
     }
+}
+
+/* The lanes as "drq" has them; who is inside the junction is somebody, and who stands there is of
+ * them; with a look at each second the loss of time is what SUMO's trips say, but for what is lost
+ * on the way to the lanes and behind the junction. */
+static void test_junction(void **state)
+{
+    const char *const options[] = {"scenario=cross",
+                                   "definition=resco",
+                                   "observation=junction",
+                                   "reward=delay",
+                                   "delta_time=1",
+                                   "yellow_time=0",
+                                   "trips=true",
+                                   "num_seconds=300",
+                                   backend,
+                                   NULL};
+    const char *drq[sizeof(options) / sizeof(*options)];
+    struct gym gym, other;
+    uint64_t seed = 7;
+    double paid = 0, inside = 0, blocked = 0;
+    (void)state;
+    memcpy(drq, options, sizeof(drq));
+    drq[2] = "observation=drq";
+    open_or_fail(&gym, 1, options);
+    open_or_fail(&other, 1, drq);
+    assert_int_equal(gym_reset(&gym, &seed), 0);
+    assert_int_equal(gym_reset(&other, &seed), 0);
+    uint32_t greens = gym.spec->kinds[0].action.choices[0];
+    uint32_t lanes = other.spec->kinds[0].observation.n_floats / 5;
+    assert_int_equal(gym.spec->kinds[0].observation.n_floats, greens + 2 + 4 * lanes);
+    for (uint32_t k = 0; k < 300; k++) {
+        for (uint32_t i = 0; i < greens; i++)
+            assert_true(gym.seen[i] == (i == (k ? (k - 1) / 20 % greens : 0)));
+        inside += (double)gym.seen[greens];
+        blocked += (double)gym.seen[greens + 1];
+        assert_true(gym.seen[greens + 1] <= gym.seen[greens]);
+        for (uint32_t i = 0; i < lanes; i++) {
+            const float *a = gym.seen + greens + 2 + 4 * i, *b = other.seen + 5 * i;
+            assert_float_equal(10 * a[0], b[1], 1e-4);
+            assert_float_equal(280 * a[1 + 1], b[2] < 1120 ? b[2] : 1120, 1e-2);
+            assert_float_equal(10 * a[1], b[3], 1e-4);
+            assert_float_equal(200 * a[3], b[4], 1e-3);
+        }
+        gym.actions[0] = other.actions[0] = (int32_t)(k / 20 % greens);
+        step_or_fail(&gym);
+        step_or_fail(&other);
+        paid += (double)gym.rewards[0];
+    }
+    assert_int_equal(gym.episodes.n, 1);
+    double lost = gym.sums[7] * gym.sums[2]; /* the mean delay × the vehicles */
+    if (!(inside > 0 && blocked > 0 && -28 * paid < lost && -28 * paid > lost / 2))
+        fail_msg("inside %g, blocked %g, lost %g s, of these %g", inside, blocked, lost,
+                 -28 * paid);
+    gym_close(&gym);
+    gym_close(&other);
 }
 
 /* ---- Deaths ---- */
@@ -474,10 +530,11 @@ int main(void)
         cmocka_unit_test(test_new_episode),   cmocka_unit_test(test_green_times),
         cmocka_unit_test(test_slots),         cmocka_unit_test(test_one_agent),
         cmocka_unit_test(test_shared_policy), cmocka_unit_test(test_some_signals),
-        cmocka_unit_test(test_definitions),   cmocka_unit_test(test_death),
-        cmocka_unit_test(test_wrong_options), cmocka_unit_test(test_wrong_nets),
-        cmocka_unit_test(test_wrong_program), cmocka_unit_test(test_wrong_actions),
-        cmocka_unit_test(test_missing_sumo),  cmocka_unit_test(test_trips),
+        cmocka_unit_test(test_definitions),   cmocka_unit_test(test_junction),
+        cmocka_unit_test(test_death),         cmocka_unit_test(test_wrong_options),
+        cmocka_unit_test(test_wrong_nets),    cmocka_unit_test(test_wrong_program),
+        cmocka_unit_test(test_wrong_actions), cmocka_unit_test(test_missing_sumo),
+        cmocka_unit_test(test_trips),
     };
     const char *missing = backend_missing(SUMO_AUTO);
     if (missing) {

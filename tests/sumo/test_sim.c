@@ -223,11 +223,6 @@ static void queues_legs(void **state)
     struct sumo_wants wants = {.vehicle_vars = SUMO_BIT(SUMO_VEHICLE_SPEED), .events = true};
     struct sumo_counters one, two;
     done(sim, sumo_sim_subscribe(sim, &wants));
-    if (backend == SUMO_TRACI) {
-        assert_int_equal(sumo_sim_queue_leg(sim, 2), RTC_E_UNSUPPORTED);
-        sumo_sim_close(&sim);
-        return;
-    }
     assert_int_equal(sumo_sim_queue_leg(sim, NAN), RTC_E_INVALID);
     double a = ends_after(sim, false, &one), b = ends_after(sim, true, &two);
     assert_true(a == b);
@@ -237,6 +232,64 @@ static void queues_legs(void **state)
         done(sim, sumo_sim_queue_leg(sim, sumo_sim_time(sim) + i));
     assert_int_equal(sumo_sim_queue_leg(sim, sumo_sim_time(sim) + 9), RTC_E_TOO_LARGE);
     done(sim, sumo_sim_step(sim, sumo_sim_time(sim) + 9));
+    sumo_sim_close(&sim);
+}
+
+struct on_lanes {
+    uint32_t vehicle[1000], n;
+    double sum;
+};
+
+static struct on_lanes look_on(const struct sumo_view *view, const uint32_t *lanes, uint32_t n)
+{
+    struct on_lanes seen = {0};
+    for (uint32_t i = 0; i < view->n_vehicles; i++) {
+        for (uint32_t k = 0; k < n; k++) {
+            if (view->vehicles[SUMO_VEHICLE_LANE][i] != lanes[k])
+                continue;
+            seen.vehicle[seen.n++] = view->vehicle[i];
+            seen.sum = seen.sum * 0.99 + view->vehicles[SUMO_VEHICLE_POSITION_X][i];
+        }
+    }
+    return seen;
+}
+
+/* The same rows in the same order as of a subscription to all, with and without columns of lanes.
+ */
+static void sees_vehicles_on_some_lanes(void **state)
+{
+    (void)state;
+    enum { LANES = 4 };
+    struct sumo_sim *sim = open_net(&nets[0], 1);
+    uint32_t lanes[LANES], most = 0;
+    struct sumo_wants all = {.vehicle_vars =
+                                 SUMO_BIT(SUMO_VEHICLE_POSITION_X) | SUMO_BIT(SUMO_VEHICLE_LANE)};
+    struct sumo_wants some = {.lanes = lanes,
+                              .n_lanes = LANES,
+                              .n_vehicle_lanes = LANES - 1,
+                              .vehicle_vars = SUMO_BIT(SUMO_VEHICLE_POSITION_X)};
+    const struct sumo_view *view = sumo_sim_view(sim);
+    assert_true(sumo_sim_n_lanes(sim) >= LANES);
+    for (uint32_t i = 0; i < LANES; i++)
+        lanes[i] = LANES - 1 - i;
+    for (int i = 0; i < 12; i++) {
+        some.lane_vars = i % 2 ? SUMO_BIT(SUMO_LANE_VEHICLES) : 0;
+        done(sim, sumo_sim_subscribe(sim, i % 3 ? &some : &all));
+        done(sim, sumo_sim_step(sim, sumo_sim_time(sim) + 20));
+        struct on_lanes stepped = look_on(view, lanes, LANES - 1);
+        if (i % 3)
+            assert_int_equal(view->n_vehicles, stepped.n);
+        done(sim, sumo_sim_subscribe(sim, &all));
+        struct on_lanes expected = look_on(view, lanes, LANES - 1);
+        assert_int_equal(stepped.n, expected.n);
+        if (i % 3 == 0) /* who subscribes in the middle has his own order */
+            continue;
+        most = expected.n > most ? expected.n : most;
+        done(sim, sumo_sim_subscribe(sim, &some));
+        assert_int_equal(view->n_vehicles, expected.n);
+        assert_int_equal(view->n_lanes, i % 2 ? LANES : 0);
+    }
+    assert_true(most > 3);
     sumo_sim_close(&sim);
 }
 
@@ -678,6 +731,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(resets_to_the_same),
         cmocka_unit_test(steps_in_halves),
         cmocka_unit_test(queues_legs),
+        cmocka_unit_test(sees_vehicles_on_some_lanes),
         cmocka_unit_test(forgets_the_dead),
         cmocka_unit_test(leads_from_lane_to_lane),
         cmocka_unit_test(writes_output_files),

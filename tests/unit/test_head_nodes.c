@@ -102,6 +102,64 @@ static void reconcile_holds(void **state)
     play_end(&p);
 }
 
+enum comes { WITH_IT, WITHOUT_IT, ANEW, LOST, SILENT };
+
+/* The head is started again while node 2 has a task; how the node comes back, and is the task
+ * there, to be placed, or at its end? */
+static uint32_t comes_back(struct play *p, enum comes comes, int32_t retries)
+{
+    play_begin(p, 0);
+    play_node(p, 2, 1);
+    play_many(p, 1, retries);
+    assert_int_equal(play_count(p, 2, RTCI_R_TASK, 1), 1);
+    uint32_t slot = play_told(p, 2, RTCI_R_TASK, 1)->slot;
+    play_restart(p, 1000 * MS);
+    play_up(p, 1);
+    play_up(p, 2);
+    play_hello(p, 0, 0);
+    play_survivor(p, DRIVER, RTCI_ROLE_DRIVER);
+    play_ready(p, 1);
+    assert_int_equal(play_entry(p, 1)->state, RTCI_TASK_READY); /* it waits for the node */
+    if (comes == LOST) {
+        rtci_head_core_node_down(p->head, p->now_ns, 2, p->incarnation[2], "gone", &p->actions);
+        play_turn(p, 1);
+    } else if (comes == SILENT) {
+        p->now_ns += 1000 * MS;
+        play_turn(p, 1);
+    } else {
+        play_hello(p, 1, 0)->rec.flags = comes == ANEW ? RTCI_HELLO_ANEW : 0;
+        if (comes == WITH_IT)
+            play_held(p, slot, 0, 1, 1, true);
+        play_ready(p, 2);
+    }
+    uint32_t state = play_entry(p, 1)->state;
+    assert_int_equal(play_count(p, 2, RTCI_R_TASK, 1), state == RTCI_TASK_LEASED);
+    assert_int_equal(play_count(p, 1, RTCI_R_RESULT, 1), state == RTCI_TASK_FAILED);
+    return state;
+}
+
+/* A task that may be tried again is, when no node has it; one that may not only when it has
+ * certainly not begun. */
+static void last_attempts(void **state)
+{
+    (void)state;
+    static const struct {
+        enum comes comes;
+        uint32_t last, again;
+    } cases[] = {{WITH_IT, RTCI_TASK_RUNNING, RTCI_TASK_RUNNING},
+                 {WITHOUT_IT, RTCI_TASK_LEASED, RTCI_TASK_LEASED},
+                 {ANEW, RTCI_TASK_FAILED, RTCI_TASK_LEASED},
+                 {LOST, RTCI_TASK_FAILED, RTCI_TASK_READY},
+                 {SILENT, RTCI_TASK_FAILED, RTCI_TASK_READY}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct play p;
+        assert_int_equal(comes_back(&p, cases[i].comes, 0), cases[i].last);
+        play_end(&p);
+        assert_int_equal(comes_back(&p, cases[i].comes, 1), cases[i].again);
+        play_end(&p);
+    }
+}
+
 static void suspend(struct play *p, uint32_t node)
 {
     rtci_head_core_node_suspect(p->head, p->now_ns, node, p->incarnation[node], &p->actions);
@@ -437,6 +495,7 @@ static void path(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(last_attempts),
         cmocka_unit_test(reconcile),
         cmocka_unit_test(reconcile_cancel),
         cmocka_unit_test(reconcile_holds),

@@ -23,6 +23,8 @@
 
 #define PREFIX 4u
 
+static char *role; /* of the command line: says what this process is */
+
 static long futex(_Atomic uint32_t *word, int what, uint32_t value)
 {
     return syscall(SYS_futex, word, what, value, NULL, NULL, 0);
@@ -72,6 +74,8 @@ __attribute__((noreturn)) static void become_worker(const struct sumo_fork *ask,
     }
     setpgid(0, 0); /* Ctrl-C is for the program, which then ends them */
     prctl(PR_SET_NAME, "sumo-worker");
+    if (role)
+        memcpy(role, SUMO_WORKER_WORD, sizeof(SUMO_WORKER_WORD) - 1);
     snprintf(folder, sizeof(folder), "/proc/%d/cwd", (int)parent); /* its relative paths */
     if (chdir(folder) != 0)
         fprintf(stderr, "Warning: the folder of the program cannot be entered: %s\n",
@@ -130,8 +134,10 @@ static void serve_asks(void)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], SUMO_SERVER_WORD) == 0)
+        role = argv[1];
     struct sumo_hello hello = {.magic = SUMO_SLOT_MAGIC, .version = SUMO_SLOT_VERSION};
     struct stat st;
     const char *version = shim_version();

@@ -528,7 +528,11 @@ bool shim_unsubscribe(uint8_t command, const char *id)
 
 void shim_follow(const uint8_t *variables, uint8_t n)
 {
+    auto is_vehicle = [](const Subscription &s) { return s.command == TRACI_SUBSCRIBE_VEHICLE; };
     followed.assign(variables, variables + n);
+    if (n == 0)
+        subscriptions.erase(std::remove_if(subscriptions.begin(), subscriptions.end(), is_vehicle),
+                            subscriptions.end());
 }
 
 void shim_collect_leg(struct traci_out *out)

@@ -27,7 +27,7 @@ bool shim_set(uint8_t command, uint8_t variable, const char *id, struct traci_in
 bool shim_subscribe(uint8_t command, const char *id, const uint8_t *variables, uint8_t n,
                     struct traci_out *out, char *why);
 bool shim_unsubscribe(uint8_t command, const char *id);
-/* Subscribes to each vehicle when it departs; n = 0: no longer. */
+/* Subscribes to each vehicle when it departs; n = 0: no longer, and ends those to vehicles. */
 void shim_follow(const uint8_t *variables, uint8_t n);
 /* Of a leg: the subscriptions to the simulation alone. */
 void shim_collect_leg(struct traci_out *out);
