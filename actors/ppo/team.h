@@ -4,7 +4,8 @@
  * (rtc/group.h). The caller's has the state that counts: the others get it when the group is made.
  * When a learner dies in the midst of an update, the group is made again, with the one that was
  * started in its place, and so is the update, from where it began: nothing is lost. One that does
- * not come back within team_options.patience is done without.
+ * not come back within team_options.patience is done without. Learners that take turns are on the
+ * caller's host while it has room for them: they speak with each other for every minibatch.
  *
  * Thread: that of the handle of rtc. Errors: those of rtc, with the sentence of rtc_last_error().
  */

@@ -545,10 +545,43 @@ static int take_evaluation(struct train *t, rtc_ref ref, struct train_evaluation
     return 0;
 }
 
+/* Of `actors` that share the episodes, one's. */
+struct evaluation_part {
+    uint32_t actor, actors, episodes;
+    uint64_t seed;
+};
+
+static int ask_evaluation(struct train *t, const struct evaluation_part *p, rtc_ref *ret_ref)
+{
+    uint32_t n = p->episodes / p->actors + (p->actor < p->episodes % p->actors);
+    return fail_rtc(t,
+                    rollout_evaluate(t->rtc, t->runners[p->actor].actor, (uint32_t)t->done,
+                                     t->weights, n, rtc_env_seed(p->seed, p->actor + 1), ret_ref));
+}
+
+/* One that failed, because a simulator died, is made again. */
+static int await_evaluation(struct train *t, const struct evaluation_part *p, rtc_ref *ref,
+                            struct train_evaluation *e, double *squares)
+{
+    int rc = take_evaluation(t, *ref, e, squares);
+    for (int i = 0; i < FAILURES_MAX && rc < 0; i++) {
+        if (rc == RTC_E_ACTOR_DEAD || rc == RTC_E_DISCONNECTED || rc == RTC_E_TYPE)
+            return rc;
+        note(t, "an evaluation was lost, and is made again: %s", t->why);
+        (void)!rtc_release(t->rtc, *ref);
+        ref->seq = 0;
+        rc = ask_evaluation(t, p, ref);
+        if (rc == 0)
+            rc = take_evaluation(t, *ref, e, squares);
+    }
+    return rc;
+}
+
 int train_evaluate(struct train *t, uint32_t episodes, uint64_t seed,
                    struct train_evaluation *ret_evaluation)
 {
     uint32_t actors = t->options.actors < episodes ? t->options.actors : episodes;
+    struct evaluation_part part = {.actors = actors, .episodes = episodes, .seed = seed};
     struct train_evaluation e = {
         .min_return = INFINITY, .max_return = -INFINITY, .sums = ret_evaluation->sums};
     double squares = 0;
@@ -556,18 +589,14 @@ int train_evaluate(struct train *t, uint32_t episodes, uint64_t seed,
     int rc = refs ? 0 : fail(t, RTC_E_NOMEM, "out of memory");
     if (rc == 0 && !t->has_weights)
         rc = publish(t);
-    uint32_t asked = 0;
-    for (; rc == 0 && asked < actors; asked++) {
-        uint32_t n = episodes / actors + (asked < episodes % actors);
-        rc = fail_rtc(t,
-                      rollout_evaluate(t->rtc, t->runners[asked].actor, (uint32_t)t->done,
-                                       t->weights, n, rtc_env_seed(seed, asked + 1), &refs[asked]));
-    }
-    for (uint32_t i = 0; i < asked; i++) {
-        int one = refs[i].seq ? take_evaluation(t, refs[i], &e, &squares) : 0;
-        rc = rc < 0 ? rc : one;
-        if (refs[i].seq)
-            (void)!rtc_release(t->rtc, refs[i]);
+    for (part.actor = 0; rc == 0 && part.actor < actors; part.actor++)
+        rc = ask_evaluation(t, &part, &refs[part.actor]);
+    for (part.actor = 0; refs && part.actor < actors; part.actor++) {
+        rtc_ref *ref = &refs[part.actor];
+        if (ref->seq && rc >= 0)
+            rc = await_evaluation(t, &part, ref, &e, &squares);
+        if (ref->seq)
+            (void)!rtc_release(t->rtc, *ref);
     }
     free(refs);
     if (rc < 0 || !e.episodes)
