@@ -7,10 +7,13 @@
 #include <string.h>
 
 #include "actors/ppo/learner.h"
+#include "actors/report/clock.h"
 #include "actors/rollout/spec.h"
 
 #define TRIES_MAX 10 /* of one update */
 #define WHY_MAX   512
+#define SLOW      3u  /* updates in a row that took longer than one learner's, until it makes … */
+#define ALONE     64u /* … so many */
 
 struct team {
     struct rtc *rtc;
@@ -23,6 +26,8 @@ struct team {
     size_t n_fragments, cap_fragments;
     void *before; /* the learner's state at its beginning */
     size_t before_size;
+    uint32_t alone_left, slow;
+    double alone_s; /* the last update by the caller's alone */
 };
 
 __attribute__((format(printf, 2, 3))) static void note(const struct team *t, const char *fmt, ...)
@@ -53,6 +58,7 @@ int team_open(struct rtc *rtc, const struct team_options *options, struct team *
         return RTC_E_NOMEM;
     t->rtc = rtc;
     t->options = *options;
+    t->alone_left = options->always ? 0 : 1;
     t->options.patience = options->patience ? options->patience : LEARNER_PATIENCE;
     int rc = spec_pack(options->spec, &spec, &size);
     struct rtc_options needs = {.cpus = options->cpus};
@@ -198,8 +204,22 @@ static int attempt(struct team *t, struct ppo *ppo, const struct ppo_batch *batc
     return rc < 0 ? rc : ppo_update(ppo, batch, progress, ret_stats);
 }
 
-int team_update(struct team *t, struct ppo *ppo, const struct ppo_batch *batch, double progress,
-                struct ppo_stats *ret_stats)
+static int update_alone(struct team *t, struct ppo *ppo, const struct ppo_batch *batch,
+                        double progress, struct ppo_stats *ret_stats)
+{
+    double began = report_now(CLOCK_MONOTONIC);
+    struct ppo_share alone = {.size = 1};
+    (void)rtc_group_leave(&t->group); /* the next one begins with a state for all */
+    ppo_share(ppo, &alone);
+    int rc = ppo_update(ppo, batch, progress, ret_stats);
+    t->alone_s = report_now(CLOCK_MONOTONIC) - began;
+    t->alone_left--;
+    drop_fragments(t);
+    return rc;
+}
+
+static int update_together(struct team *t, struct ppo *ppo, const struct ppo_batch *batch,
+                           double progress, struct ppo_stats *ret_stats)
 {
     char why[WHY_MAX];
     size_t size = ppo_state_size(ppo);
@@ -218,5 +238,24 @@ int team_update(struct team *t, struct ppo *ppo, const struct ppo_batch *batch, 
             return RTC_E_INVALID;
     }
     drop_fragments(t);
+    return rc;
+}
+
+int team_update(struct team *t, struct ppo *ppo, const struct ppo_batch *batch, double progress,
+                struct ppo_stats *ret_stats)
+{
+    bool can_be_alone = !t->options.always && team_size(t) == 2 && ppo_apart(ppo);
+    if (can_be_alone && t->alone_left)
+        return update_alone(t, ppo, batch, progress, ret_stats);
+    bool formed = t->group != NULL;
+    double began = report_now(CLOCK_MONOTONIC);
+    int rc = update_together(t, ppo, batch, progress, ret_stats);
+    double took = report_now(CLOCK_MONOTONIC) - began;
+    if (took < t->alone_s) {
+        t->slow = 0;
+    } else if (formed && ++t->slow >= SLOW) { /* to make the group takes its time */
+        t->slow = 0;
+        t->alone_left = can_be_alone ? ALONE : 0;
+    }
     return rc;
 }

@@ -7,6 +7,9 @@
  * not come back within team_options.patience is done without. Learners that take turns are on the
  * caller's host while it has room for them: they speak with each other for every minibatch.
  *
+ * Where two give the bits of one (ppo_apart()), the caller's learns alone at first, and for a while
+ * whenever two took longer than one, because others have the cores.
+ *
  * Thread: that of the handle of rtc. Errors: those of rtc, with the sentence of rtc_last_error().
  */
 #ifndef ACTORS_PPO_TEAM_H
@@ -25,6 +28,7 @@ struct team_options {
     const struct rtc_env_spec *spec;
     const struct ppo_config *config; /* of the caller's learner */
     int64_t patience;                /* for one that is started; 0 = 60 s */
+    bool always;                     /* also where one would be faster */
     void (*on_note)(void *arg, const char *sentence);
     void *arg;
 };

@@ -157,6 +157,7 @@ static int open_team(struct train *t)
                                 .cpus = o->learner_cpus > 0 ? o->learner_cpus : RTC_NONE,
                                 .spec = t->spec,
                                 .config = &o->ppo,
+                                .always = o->learners_always,
                                 .on_note = o->on_note,
                                 .arg = o->arg};
     return o->learners > 1 ? fail_rtc(t, team_open(t->rtc, &team, &t->team)) : 0;

@@ -35,6 +35,7 @@ struct train_options {
     double cpus;           /* of each actor; 0 = 1 */
     uint32_t learners;     /* the driver's counts; 0 = 1 */
     double learner_cpus;   /* of each of the others; 0: they take turns with the actors */
+    bool learners_always;  /* also where the driver's alone would be as good and faster (team.h) */
     struct ppo_config ppo; /* what is seen and done, and batch_max, are filled here */
     void (*on_note)(void *arg, const char *sentence);
     void *arg;

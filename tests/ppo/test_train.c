@@ -153,6 +153,7 @@ static struct ppo_state train_with(uint32_t learners, bool shared, uint32_t lag)
     struct train_progress p;
     struct ppo_state s;
     o.learners = learners;
+    o.learners_always = true;
     o.ppo.shared = shared;
     struct train *t = open_train(&o);
     iterate(t, 6, &p);
@@ -179,6 +180,19 @@ static void learners_help(void **state)
     /* Three share rows: the same bits each time. */
     struct ppo_state three = train_with(3, true, 0), again = train_with(3, true, 0);
     expect_same(&three, &again);
+    /* The driver's alone now and then changes nothing. */
+    struct rtc_env_config config = {.slots = 2};
+    struct train_options o = options_of("CartPole-v1", &config, 2, 0);
+    struct train_progress p;
+    struct ppo_state s[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        o.learners = 1 + i;
+        struct train *t = open_train(&o);
+        iterate(t, 90, &p);
+        assert_int_equal(ppo_state_get(train_ppo(t), &s[i]), 0);
+        train_close(&t);
+    }
+    expect_same(&s[0], &s[1]);
     struct ppo_state behind = train_with(2, true, 1);
     ppo_state_fini(&behind);
 }
@@ -223,6 +237,7 @@ static void a_learner_is_killed(void **state)
     struct train_progress p;
     struct ppo_state s[2];
     o.ppo.epochs = 60;
+    o.learners_always = true;
     for (uint32_t learners = 1; learners <= 2; learners++) {
         o.learners = learners;
         struct train *t = open_train(&o);
