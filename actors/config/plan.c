@@ -16,6 +16,7 @@
 
 #define USUAL_OBSERVATION 33u /* a signal with eight lanes */
 #define USUAL_ACTIONS     8u
+#define USUAL_ROW         14u /* of an observation that is a matrix: a vehicle */
 
 __attribute__((format(printf, 2, 3))) static void say(struct ppo_plan *p, const char *fmt, ...)
 {
@@ -192,6 +193,11 @@ static void place_gpus(const struct ppo_settings *c, const struct ppo_resources 
 static uint64_t count_parameters(const struct ppo_settings *c, uint64_t in, uint64_t out)
 {
     uint64_t body = 0, width = in;
+    if (c->use_attention) { /* two embeddings of rows, then query, keys and values */
+        uint64_t d = (uint64_t)c->attention_dim;
+        body = 2 * (USUAL_ROW + 1) * d + 3 * (d + 1) * d;
+        width = 2 * d;
+    }
     for (uint32_t i = 0; i < c->fcnet_hiddens.n; i++) {
         body += (width + 1) * (uint64_t)c->fcnet_hiddens.at[i];
         width = (uint64_t)c->fcnet_hiddens.at[i];

@@ -60,6 +60,9 @@ struct ppo_settings {
     /* The network */
     struct config_ints fcnet_hiddens;
     int fcnet_activation;
+    /* Of an agent over the rows of its observation. RLlib's is over time (GTrXL). */
+    bool use_attention;
+    int64_t attention_dim, attention_num_heads;
 
     /* Resources */
     double num_cpus, num_cpus_per_env_runner, num_cpus_per_learner; /* num_cpus None: all there are */

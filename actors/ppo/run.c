@@ -207,17 +207,34 @@ static void show(struct loop *l, const char *doing)
     run_line_show(&l->run->line, &line);
 }
 
-static void guard_memory(struct loop *l)
+static struct run_advice ask_guard(struct loop *l, struct run_guard *guard)
 {
-    struct run_advice advice;
     const struct ppo_settings *s = settings(l);
     uint64_t target = isnan(s->target_memory_gb) ? 0 : (uint64_t)(s->target_memory_gb * (1u << 30));
-    if (!run_host_read(&l->host))
-        return;
-    run_guard_step(&l->guard, &l->host, target, l->run->plan->envs, l->run->plan->memory_env,
+    struct run_advice advice;
+    run_guard_step(guard, &l->host, target, train_environments(l->train), l->run->plan->memory_env,
                    &advice);
+    return advice;
+}
+
+/* Between two iterations. What is only kept is given back first; where that is not enough
+ * environments go. */
+static int guard_memory(struct loop *l)
+{
+    struct run_guard before = l->guard;
+    struct run_advice advice = ask_guard(l, &l->guard);
+    int rc = 0;
+    if (advice.free_caches) {
+        if ((rc = train_trim(l->train)) < 0 || !run_host_read(&l->host))
+            return rc;
+        advice = ask_guard(l, &before);
+        if (advice.level != RUN_GUARD_SHED)
+            say(l->run, "memory: caches were freed, which is enough for now");
+        l->guard = before;
+    }
     if (advice.say)
         say(l->run, advice.sentence);
+    return advice.environments ? train_lower(l->train, advice.environments) : 0;
 }
 
 /* The episodes of a seed that the training does not draw from. */
@@ -293,13 +310,15 @@ static int go(struct loop *l)
             break;
         if (l->p.mean_return > l->saved.best)
             l->saved.best = l->p.mean_return;
-        guard_memory(l);
+        (void)run_host_read(&l->host);
         write_row(l);
         show(l, NULL);
         if (is_end(l))
             break;
         if (every && l->p.iteration % every == 0)
             save(l, false);
+        if ((rc = guard_memory(l)) < 0)
+            break;
     }
     if (rc < 0 && rc != RTC_E_CANCELLED)
         say(l->run, train_error(l->train));
@@ -364,7 +383,7 @@ int ppo_run(struct ppo_run *run)
     int rc = begin(&l);
     if (rc == 0) {
         rc = go(&l);
-        if (rc == 0 && run->settings->sumo)
+        if (rc == 0 && (run->settings->sumo || run->settings->vehicles))
             ppo_compare(run, l.train);
         end(&l, rc);
     }
@@ -394,7 +413,7 @@ int ppo_evaluate(struct ppo_run *run, const char *checkpoint, uint32_t episodes)
         printf("iteration %llu: return %.2f ± %.2f (%.2f to %.2f), length %.1f, %u episodes\n",
                (unsigned long long)l.saved.counts.iterations, e.mean_return, e.deviation,
                e.min_return, e.max_return, e.mean_length, e.episodes);
-        if (run->settings->sumo)
+        if (run->settings->sumo || run->settings->vehicles)
             ppo_compare(run, l.train);
     }
     train_close(&l.train);

@@ -8,6 +8,7 @@
  *
  * Actors that die start again with other episodes; simulations that fail are opened again; an update
  * in which a learner dies is made again. What that cost is told by on_note.
+ * While an actor that died has no place in the cluster the others make its fragments.
  *
  * Thread: one at a time, that of the handle of rtc. Errors: those of rtc, with a sentence in
  * train_error(). */
@@ -94,6 +95,13 @@ void train_window_is_back(struct train *train);
  * iterations. */
 int train_iterate(struct train *train, const volatile int *stop,
                   struct train_progress *ret_progress);
+/* Gives memory back that is only kept: here, and in the actors behind what they are at. */
+int train_trim(struct train *train);
+uint32_t train_environments(const struct train *train); /* of all actors */
+/* Goes on with at most so many, one at least: actors with fewer of them and longer fragments, then
+ * fewer actors, whose fragments the others make; so an iteration has as many samples as before.
+ * Between iterations. Episodes begin anew. */
+int train_lower(struct train *train, uint32_t environments);
 /* With the policy's best actions, on all actors. Between iterations. Keeps what `sums` points to. */
 int train_evaluate(struct train *train, uint32_t episodes, uint64_t seed,
                    struct train_evaluation *ret_evaluation);

@@ -38,7 +38,7 @@ static void gather(struct ppo *ppo, const struct ppo_batch *batch, const uint32_
     const struct ppo_config *c = &ppo->config;
     const struct nn_backend *b = ppo->backend;
     size_t choices = c->choices.n;
-    b->gather(nn_out(ppo->nn, ppo->seen), batch->seen, c->n_floats, index, n);
+    ppo_see(ppo, batch->seen, index, n);
     if (!choices)
         b->gather(ppo->numbers, batch->actions, c->n_numbers, index, n);
     for (size_t i = 0; choices && i < n; i++)
@@ -62,8 +62,7 @@ static int remember(struct ppo *ppo, const struct ppo_batch *batch)
             b->fill(to, 0, n * ppo->width);
             continue;
         }
-        b->gather(nn_out(ppo->nn, ppo->seen), batch->seen + i * ppo->config.n_floats,
-                  ppo->config.n_floats, NULL, n);
+        ppo_see(ppo, batch->seen + i * ppo->config.n_floats, NULL, n);
         nn_forward(ppo->nn, n, nodes);
         if (ppo->config.choices.n)
             b->categorical(&ppo->config.choices, n, nn_out(ppo->nn, ppo->policy),

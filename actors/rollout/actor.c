@@ -1,4 +1,5 @@
 /* The actor's side: a collector, and one more for each evaluation. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -215,6 +216,14 @@ static int restore(struct rtc_call *call)
     return rc < 0 ? fail(call, rc) : rtc_return_i64(call, 0);
 }
 
+static int trim(struct rtc_call *call)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+    return rtc_return_i64(call, 0);
+}
+
 /* ---- Evaluation ---- */
 
 /* Episode i is number i / slots of slot i % slots. */
@@ -301,4 +310,4 @@ static int evaluate(struct rtc_call *call)
 
 RTC_ACTOR(rollout, struct rollout, .init = init, .drop = drop,
           .methods = {RTC_METHOD(describe), RTC_METHOD(collect), RTC_METHOD(evaluate),
-                      RTC_METHOD(save), RTC_METHOD(restore)});
+                      RTC_METHOD(save), RTC_METHOD(restore), RTC_METHOD(trim)});

@@ -305,6 +305,15 @@ static int begin(struct collector *c, struct group *group)
     return rc;
 }
 
+/* Of new rows, and of last observations: policies and learners see all of them as long. */
+static void fill_up(const struct collector *c, const struct group *group, uint32_t from)
+{
+    if (!(c->spec->features & RTC_ENV_RAGGED))
+        return;
+    rtc_env_rows_fill(&c->rows, from);
+    rtc_env_rows_fill(&group->final, 0);
+}
+
 /* What the policy thinks would still have come where an episode was broken off. */
 static int bootstrap(struct collector *c, const struct group *group)
 {
@@ -339,6 +348,8 @@ static int finish(struct collector *c, struct group *group)
     uint64_t from = now_ns();
     int rc = rtc_env_finish(c->env, &group->step);
     c->counts.env_ns += now_ns() - from;
+    if (rc >= 0)
+        fill_up(c, group, before);
     if (rc < 0 || (rc = bootstrap(c, group)) < 0)
         return rc;
     for (uint32_t i = group->from; i < group->from + group->acting; i++) {
@@ -367,8 +378,10 @@ static int first_rows(struct collector *c, struct group *group)
     group->from = c->rows.n;
     int rc = rtc_env_observe(c->env, group->first, group->n, &c->rows);
     group->acting = c->rows.n - group->from;
-    if (rc == 0)
+    if (rc == 0) {
+        fill_up(c, group, group->from);
         rc = act(c, group, false);
+    }
     return rc < 0 ? rc : begin(c, group);
 }
 

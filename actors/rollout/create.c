@@ -68,6 +68,11 @@ int rollout_restore(struct rtc *rtc, rtc_actor actor, const void *data, size_t s
     return rtc_actor_call(rtc, actor, "restore", RTC_ARGS(rtc_bytes(data, size)), NULL, ret_ref);
 }
 
+int rollout_trim(struct rtc *rtc, rtc_actor actor, rtc_ref *ret_ref)
+{
+    return rtc_actor_call(rtc, actor, "trim", NULL, NULL, ret_ref);
+}
+
 int rollout_evaluate(struct rtc *rtc, rtc_actor actor, uint32_t version, rtc_ref weights,
                      uint32_t episodes, uint64_t seed, rtc_ref *ret_ref)
 {

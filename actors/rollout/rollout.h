@@ -39,6 +39,8 @@ int rollout_description_of(const struct rtc_value *value, struct rtc_env_spec **
  * Ownership: *ret_ref is released by the caller, and with it the fragment. */
 int rollout_collect(struct rtc *rtc, rtc_actor actor, uint32_t version, rtc_ref weights,
                     uint32_t steps, rtc_ref *ret_ref);
+/* Gives back what the actor's process only keeps (malloc_trim). */
+int rollout_trim(struct rtc *rtc, rtc_actor actor, rtc_ref *ret_ref);
 /* Whole episodes with the policy's best actions, in an environment of its own: the same ones for
  * the same seed and number of slots. Its result has no fragment. */
 int rollout_evaluate(struct rtc *rtc, rtc_actor actor, uint32_t version, rtc_ref weights,

@@ -334,29 +334,6 @@ static int take_links(struct maker *m, struct plan_signal *signal, const struct 
     return rc;
 }
 
-/* First the lanes that lead to any of the signals, then what lies behind them. */
-static int take_lanes(struct maker *m)
-{
-    struct sumo_plan *plan = m->plan;
-    struct sumo_link **links = calloc(plan->n_signals, sizeof(*links));
-    uint32_t *n = calloc(plan->n_signals, sizeof(*n));
-    int rc = links && n ? 0 : fail(m, RTC_E_NOMEM);
-    for (uint32_t k = 0; k < plan->n_signals && !rc; k++) {
-        rc = sumo_sim_links(m->sim, plan->signals[k].number, &links[k], &n[k]);
-        rc = rc ? fail(m, rc) : take_in_lanes(m, &plan->signals[k], links[k], n[k]);
-    }
-    plan->n_in = m->lanes.n;
-    for (uint32_t k = 0; k < plan->n_signals && !rc; k++)
-        rc = take_links(m, &plan->signals[k], links[k], n[k]);
-    if (rc == 0 && (rc = sumo_plan_inside(plan, m->sim, links, n)) != 0)
-        fail(m, rc);
-    for (uint32_t k = 0; links && k < plan->n_signals; k++)
-        free(links[k]);
-    free(links);
-    free(n);
-    return rc;
-}
-
 static int measure_lanes(struct maker *m)
 {
     struct sumo_plan *plan = m->plan;
@@ -386,6 +363,30 @@ static int measure_lanes(struct maker *m)
     return 0;
 }
 
+/* First the lanes that lead to any of the signals, then what lies behind them. */
+static int take_lanes(struct maker *m)
+{
+    struct sumo_plan *plan = m->plan;
+    struct sumo_link **links = calloc(plan->n_signals, sizeof(*links));
+    uint32_t *n = calloc(plan->n_signals, sizeof(*n));
+    int rc = links && n ? 0 : fail(m, RTC_E_NOMEM);
+    for (uint32_t k = 0; k < plan->n_signals && !rc; k++) {
+        rc = sumo_sim_links(m->sim, plan->signals[k].number, &links[k], &n[k]);
+        rc = rc ? fail(m, rc) : take_in_lanes(m, &plan->signals[k], links[k], n[k]);
+    }
+    plan->n_in = m->lanes.n;
+    for (uint32_t k = 0; k < plan->n_signals && !rc; k++)
+        rc = take_links(m, &plan->signals[k], links[k], n[k]);
+    if (rc == 0 && (rc = measure_lanes(m)) == 0 &&
+        (rc = sumo_plan_maps(plan, m->sim, links, n)) != 0)
+        fail(m, rc);
+    for (uint32_t k = 0; links && k < plan->n_signals; k++)
+        free(links[k]);
+    free(links);
+    free(n);
+    return rc;
+}
+
 int sumo_plan_make(struct sumo_sim *sim, const char *ids, struct sumo_plan **ret_plan, char *why)
 {
     struct maker m = {.sim = sim, .why = why, .plan = calloc(1, sizeof(*m.plan))};
@@ -396,8 +397,6 @@ int sumo_plan_make(struct sumo_sim *sim, const char *ids, struct sumo_plan **ret
         rc = take_phases(&m, &m.plan->signals[k]);
     if (rc == 0)
         rc = take_lanes(&m);
-    if (rc == 0)
-        rc = measure_lanes(&m);
     free(m.lanes.at);
     if (rc != 0)
         sumo_plan_free(&m.plan);
@@ -423,6 +422,7 @@ static void free_signal(struct plan_signal *signal)
     free(signal->program);
     free(signal->greens);
     free(signal->movements);
+    free(signal->link_lanes);
     free(signal->lanes.at);
     free(signal->outs.at);
     free(signal->nexts.at);
@@ -442,6 +442,7 @@ void sumo_plan_free(struct sumo_plan **at)
     free(plan->owners);
     free(plan->at);
     free(plan->inside);
+    free(plan->signal_at);
     free(plan);
     *at = NULL;
 }

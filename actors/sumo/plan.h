@@ -35,6 +35,7 @@ struct plan_signal {
     struct plan_list nexts; /* lanes of other signals that these lead to */
     uint32_t n_movements;
     struct plan_movement *movements; /* in the order of their first links */
+    uint32_t n_links, *link_lanes;   /* by the index of a link: the lane that leads to it; NONE */
 };
 struct sumo_plan {
     uint32_t n_signals;
@@ -45,6 +46,7 @@ struct sumo_plan {
     uint32_t *owners;       /* the first of the signals that a lane leads to; SUMO_NONE */
     uint32_t n_at, *at;     /* lane of the simulation -> of the plan; SUMO_NONE */
     uint32_t *inside;       /* lane of the simulation -> the signal in whose junction it is; or NONE */
+    uint32_t n_signal_at, *signal_at; /* signal of the simulation -> of the plan; SUMO_NONE */
 };
 
 /* ids: of signals with commas; NULL or "": all. `why` takes the sentence (SUMO_WHY_MAX bytes): which
@@ -53,8 +55,8 @@ struct sumo_plan {
  * those of the simulation. */
 int sumo_plan_make(struct sumo_sim *sim, const char *ids, struct sumo_plan **ret_plan, char *why);
 void sumo_plan_free(struct sumo_plan **plan);
-/* plan_inside.c: fills plan->inside from the links of each signal. RTC_E_NOMEM. */
-int sumo_plan_inside(struct sumo_plan *plan, struct sumo_sim *sim,
-                     struct sumo_link *const *links, const uint32_t *n);
+/* plan_maps.c: fills inside, signal_at and link_lanes, from the links of each signal. RTC_E_NOMEM. */
+int sumo_plan_maps(struct sumo_plan *plan, struct sumo_sim *sim,
+                   struct sumo_link *const *links, const uint32_t *n);
 
 #endif

@@ -9,7 +9,8 @@
 #define FAST       20  /* m/s, the same */
 #define DRQ_VALUES 5
 #define NEAR_FULL  10 /* vehicles: what JUNCTION divides by, so that usual numbers are about 1 */
-#define MOST       4   /* of its waiting times: a jam's grow without end */
+#define CLEAR      3  /* times that who stands inside the junction counts more */
+#define MOST       4  /* of its waiting times: a jam's grow without end */
 
 struct entry {
     const char *name;
@@ -75,7 +76,7 @@ uint32_t see_floats(enum see_observation observation, struct see_size size, uint
         return n;
     case SEE_MPLIGHT: n = 1 + size.movements; break;
     case SEE_WAVE: n = size.movements; break;
-    case SEE_JUNCTION: n = size.greens + 2 + size.lanes * (DRQ_VALUES - 1); break;
+    case SEE_JUNCTION: n = size.greens + 2 + size.lanes * DRQ_VALUES; break;
     case SEE_OBSERVATIONS_END: break;
     }
     ret_shape[0] = n;
@@ -150,12 +151,13 @@ static void write_junction(const struct control *control, const struct sense *se
     x[size.greens] = (float)(sense->inside[signal] / NEAR_FULL);
     x[size.greens + 1] = (float)(sense->blocked[signal] / NEAR_FULL);
     x += size.greens + 2;
-    for (uint32_t i = 0; i < lanes->n; i++, x += DRQ_VALUES - 1) {
+    for (uint32_t i = 0; i < lanes->n; i++, x += DRQ_VALUES) {
         uint32_t lane = lanes->at[i];
         x[0] = (float)(sense->approach[lane] / NEAR_FULL);
         x[1] = (float)(sense->queue[lane] / NEAR_FULL);
         x[2] = (float)fmin(sense->total_wait[lane] / (NEAR_FULL * LANE_FULL), MOST);
         x[3] = (float)(sense->speed[lane] / (NEAR_FULL * FAST));
+        x[4] = (float)(sense->coming[lane] / NEAR_FULL);
     }
 }
 
@@ -203,6 +205,8 @@ double see_pay(enum see_reward reward, const struct sense *sense, uint32_t signa
     case PAY_RESCO_QUEUE: return -see_queue(sense, signal);
     case PAY_RESCO_PRESSURE: return sum_of(sense->queue, &s->nexts) - see_queue(sense, signal);
     case PAY_DELAY: return -sense->delays[signal] / LANE_FULL;
+    case PAY_CLEAR_DELAY:
+        return -(sense->delays[signal] + CLEAR * sense->blocked[signal]) / LANE_FULL;
     case SEE_REWARDS_END: break;
     }
     return 0;

@@ -15,7 +15,7 @@
     X(MPLIGHT, "mplight", SENSE_QUEUES, "phase, for each movement queue minus queue behind it")        \
     X(WAVE, "wave", SENSE_QUEUES, "for each movement the vehicles within the distance")                \
     X(JUNCTION, "junction", SENSE_QUEUES | SENSE_DELAY,                                                \
-      "green one-hot, inside the junction and standing there, drq of each lane without the phase")
+      "green one-hot, vehicles inside the junction, of them standing; lanes: drq, vehicles to come")
 #define SEE_REWARDS(X)                                                                                 \
     X(DIFF_WAITING_TIME, "diff-waiting-time", SENSE_WAITING, "(waiting before - waiting now) / 100")   \
     X(AVERAGE_SPEED, "average-speed", SENSE_SPEED, "mean of speed over what is allowed; 1: nobody")    \
@@ -25,7 +25,10 @@
     X(WAIT_NORM, "wait-norm", SENSE_QUEUES, "the same over 224, from -4 to 4: IDQN and IPPO")          \
     X(RESCO_QUEUE, "resco-queue", SENSE_QUEUES, "minus RESCO's queues")                                \
     X(RESCO_PRESSURE, "resco-pressure", SENSE_QUEUES, "minus queues, plus those at the next signals")  \
-    X(DELAY, "delay", SENSE_DELAY, "minus 1 - speed over what is allowed, lanes and junction, over 28")
+    X(DELAY, "delay", SENSE_DELAY,                                                                     \
+      "minus 1 - speed over what is allowed, of all vehicles whose next signal it is, over 28")        \
+    X(CLEAR_DELAY, "clear-delay", SENSE_DELAY,                                                         \
+      "the same; who stands inside the junction counts four times")
 
 #define X(NAME, name, parts, about) SEE_##NAME,
 enum see_observation { SEE_OBSERVATIONS(X) SEE_OBSERVATIONS_END };

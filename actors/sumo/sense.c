@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUMS      7 /* of lanes, made anew with each look; then those of signals, then entries */
+#define SUMS      8 /* of lanes, made anew with each look; then those of signals, then entries */
 #define BY_SIGNAL 3
 #define STANDING  0.1 /* m/s, SUMO's */
 
@@ -27,8 +27,8 @@ static size_t cleared(const struct sumo_plan *plan)
 
 bool sense_make(struct sense *s, const struct sumo_plan *plan, uint32_t parts, double distance)
 {
-    double **sums[SUMS] = {&s->waiting,  &s->shares,     &s->seen, &s->queue,
-                           &s->approach, &s->total_wait, &s->speed};
+    double **sums[SUMS] = {&s->waiting,  &s->shares,     &s->seen,  &s->queue,
+                           &s->approach, &s->total_wait, &s->speed, &s->coming};
     *s = (struct sense){.plan = plan, .parts = parts, .distance = distance};
     double **of_signals[BY_SIGNAL] = {&s->delays, &s->inside, &s->blocked};
     double *at = calloc(cleared(plan) + plan->n_lanes + 1, sizeof(double));
@@ -64,9 +64,13 @@ struct sumo_wants sense_wants(const struct sense *s)
     if (s->parts & SENSE_SPEED)
         wants.vehicle_vars |= SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_SPEED) |
                               SUMO_BIT(SUMO_VEHICLE_ALLOWED_SPEED);
-    if (s->parts & SENSE_DELAY)
-        wants.vehicle_vars |= SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_SPEED) |
-                              SUMO_BIT(SUMO_VEHICLE_ALLOWED_SPEED);
+    if (s->parts & SENSE_DELAY) {
+        wants.vehicle_vars |=
+            SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_SPEED) |
+            SUMO_BIT(SUMO_VEHICLE_ALLOWED_SPEED) | SUMO_BIT(SUMO_VEHICLE_NEXT_SIGNAL) |
+            SUMO_BIT(SUMO_VEHICLE_SIGNAL_DISTANCE) | SUMO_BIT(SUMO_VEHICLE_SIGNAL_LINK);
+        wants.n_vehicle_lanes = 0; /* those inside the junction too */
+    }
     if (s->parts & SENSE_QUEUES)
         wants.vehicle_vars |= SUMO_BIT(SUMO_VEHICLE_LANE) | SUMO_BIT(SUMO_VEHICLE_SPEED) |
                               SUMO_BIT(SUMO_VEHICLE_WAITING) |
@@ -161,15 +165,27 @@ static void enter(struct sense *s, struct sense_vehicle *v, uint32_t lane)
 
 static void add_delay(struct sense *s, const struct sumo_view *view, uint32_t row, uint32_t number)
 {
-    uint32_t lane = s->plan->at[number], inside = s->plan->inside[number];
-    uint32_t signal = lane < s->plan->n_in ? s->plan->owners[lane] : inside;
+    const struct sumo_plan *plan = s->plan;
+    double next = view->vehicles[SUMO_VEHICLE_NEXT_SIGNAL][row]; /* -1: none */
     double speed = view->vehicles[SUMO_VEHICLE_SPEED][row];
     double allowed = view->vehicles[SUMO_VEHICLE_ALLOWED_SPEED][row];
+    uint32_t inside = plan->inside[number], signal = inside;
+    if (inside == SUMO_NONE && next >= 0 && next < plan->n_signal_at)
+        signal = plan->signal_at[(uint32_t)next];
     if (signal == SUMO_NONE)
         return;
     s->delays[signal] += speed < allowed ? 1 - speed / allowed : 0;
-    s->inside[signal] += signal == inside;
-    s->blocked[signal] += signal == inside && speed < STANDING;
+    if (signal == inside) {
+        s->inside[signal]++;
+        s->blocked[signal] += speed < STANDING;
+    } else if (view->vehicles[SUMO_VEHICLE_SIGNAL_DISTANCE][row] <= s->distance) {
+        double link = view->vehicles[SUMO_VEHICLE_SIGNAL_LINK][row];
+        const struct plan_signal *of = &plan->signals[signal];
+        uint32_t lane =
+            link >= 0 && link < of->n_links ? of->link_lanes[(uint32_t)link] : SUMO_NONE;
+        if (lane != SUMO_NONE && lane != plan->at[number])
+            s->coming[lane]++;
+    }
 }
 
 static bool look_at(struct sense *s, const struct sumo_view *view, uint32_t row, double seconds)

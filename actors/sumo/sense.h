@@ -35,9 +35,11 @@ struct sense {
      * signal. */
     double *entries;
 
-    /* A row for each signal: of the vehicles on its lanes and inside its junction the sum of 1 - speed
-     * over what is allowed, which is what SUMO adds to their time loss each second; how many are inside
-     * the junction, and how many of these stand. */
+    double *coming; /* within the distance, on their way to this lane, and not on it yet */
+
+    /* A row for each signal: of the vehicles whose next signal it is, and of those inside its junction,
+     * the sum of 1 - speed over what is allowed, which is what SUMO adds to their time loss each
+     * second; how many are inside the junction, and how many of these stand. */
     double *delays, *inside, *blocked;
 
     struct sense_vehicle *of; /* by the number of the vehicle */

@@ -10,7 +10,7 @@ const struct rtc_env_option signals_options[] = {
     {"observation", "", "sumo-rl, drq, drq-norm, mplight, wave or junction"},
     {"reward", "",
      "diff-waiting-time, average-speed, queue, pressure, wait, wait-norm, resco-queue, "
-     "resco-pressure or delay"},
+     "resco-pressure, delay or clear-delay"},
     {"delta_time", "", "s between decisions: 5; 10"},
     {"yellow_time", "", "s: 2; 3"},
     {"min_green", "", "s: 5; 0"},

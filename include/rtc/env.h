@@ -88,7 +88,10 @@ enum rtc_env_features {
      * kind. So the rows of n slots have fixed places, and tables of rows are not needed. When one
      * of several agents ends alone, what stands in its place then is a new one. */
     RTC_ENV_FIXED = 1,
-    /* Observations may be shorter than their space (fewer neighbours in a graph). */
+    /* Observations may be shorter than their space (fewer neighbours in a graph). Of a matrix (ndim 2)
+     * whole rows are missing at its end: the first one is of the agent itself, each further one of
+     * something that it sees. Filled up with zeros it is what the same environment gives when it is
+     * not ragged; so column 0 is 1 in the rows that are there. */
     RTC_ENV_RAGGED = 2
 };
 
@@ -137,7 +140,7 @@ const char *rtc_env_error(void);
 
 enum rtc_env_row_flags {
     RTC_ENV_ACTIVE = 1, /* acts in the next step; else its action is not looked at */
-    RTC_ENV_FIRST = 2   /* the first of an episode */
+    RTC_ENV_FIRST = 2   /* the first of an episode, or of an agent that came later */
 };
 struct rtc_env_row {
     uint32_t slot;
@@ -165,6 +168,16 @@ struct rtc_env_rows {
     size_t mask_size;   /* set by the calls */
     struct rtc_env_row *table; /* cap; may be NULL for RTC_ENV_FIXED that is not RTC_ENV_RAGGED */
 };
+
+/* Zeros behind the observations of rows `from` on that are shorter than the stride, which is not 0;
+ * with a table. Then a batch of ragged rows is a matrix. */
+static inline void rtc_env_rows_fill(const struct rtc_env_rows *rows, uint32_t from)
+{
+    for (uint32_t i = from; i < rows->n; i++) {
+        size_t size = rows->table[i].size;
+        memset((char *)rows->data + i * rows->stride + size, 0, rows->stride - size);
+    }
+}
 
 /* ---- Steps ---- */
 
@@ -219,8 +232,9 @@ struct rtc_env_step {
     uint32_t *next;   /* where in `rows` it goes on; RTC_ENV_NONE: it ended. May be NULL */
     uint32_t *finals; /* where in `final` its last observation is, or RTC_ENV_NONE. May be NULL */
     struct rtc_env_rows *rows; /* that act next, those of new episodes too */
-    /* Last observations of those that ended, in the order of the rows that acted; needs no masks. May
-     * be NULL. Room is needed as if all could end at once. */
+    /* Last observations of those that ended, in the order of the rows that acted; needs no masks. Who
+     * is gone (a vehicle that arrived) has none, and RTC_ENV_NONE in `finals`. May be NULL. Room is
+     * needed as if all could end at once. */
     struct rtc_env_rows *final;
     struct rtc_env_episodes *episodes; /* may be NULL */
 };

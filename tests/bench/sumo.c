@@ -27,6 +27,21 @@ struct gym {
     struct rtc_env_rows rows;
 };
 
+/* In a build tree it is not beside rtc, where it is looked for. */
+static void find_worker(void)
+{
+    static const char there[] = "../../actors/sumo/rtc-sumo-worker";
+    char path[4096 + sizeof(there)];
+    ssize_t n = readlink("/proc/self/exe", path, 4096);
+    path[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(path, '/');
+    if (!slash)
+        return;
+    memcpy(slash + 1, there, sizeof(there));
+    if (access(path, X_OK) == 0)
+        setenv("RTC_SUMO_WORKER", path, 0);
+}
+
 static bool find_cologne1(char *path, size_t size)
 {
     static bool told;
@@ -51,6 +66,7 @@ static uint32_t decisions_of(uint32_t n)
 static bool open_gym(struct gym *gym, uint32_t slots, const char *backend, const char *step_length)
 {
     char path[4096];
+    find_worker();
     if (!find_cologne1(path, sizeof(path)))
         return false;
     const struct rtc_env_option options[] = {{.key = "scenario", .value = path},

@@ -204,6 +204,20 @@ def learners(build):
         run.close()
 
 
+@one
+def memory(build):
+    """A target that is below what is in use: caches, then environments go; the samples are as many."""
+    run = Run(build, cartpole(20, num_envs_per_env_runner=2, rollout_fragment_length=50, target_memory_gb=0.1))
+    try:
+        text = run.ends()
+        last = finished(run.folder, 20)
+        check('caches are freed, and environments become 1 instead of 4' in text, text)
+        check('1 rollout actor × 1 environment go on, with new episodes and fragments of 100 steps' in text, text)
+        check(last['episodes_lost'] == 0 and last['actor_restarts'] == 0, f'{last}')
+    finally:
+        run.close()
+
+
 # ---- Several hosts ----
 
 def train_on(lab, *arguments):
@@ -225,11 +239,11 @@ def hosts_of_actors(lab):
     return [name for name in ('w1', 'w2') if len(lab.hosts[name].pids()) > 2]
 
 
-def worker_dies(lab, arguments, iterations, left_out):
+def worker_dies(lab, arguments, iterations, left_out, cpus=2):
     """The same words as on one host; the actors are spread over two workers, of which one is killed."""
     lab.start_head(0)
     for name in ('w1', 'w2'):
-        lab.start_worker(lab.hosts[name], 2)
+        lab.start_worker(lab.hosts[name], cpus)
     program, folder = train_on(lab, *arguments)
     reaches(program, 3)
     check(hosts_of_actors(lab) == ['w1', 'w2'], f'actors run on {hosts_of_actors(lab)}')
@@ -238,11 +252,20 @@ def worker_dies(lab, arguments, iterations, left_out):
     finished(folder, iterations, left_out)
     check('died' in program.out() or 'lost' in program.out(), program.out())
     wait('nothing is left on w2', lambda: len(lab.w2.pids()) <= 2, 15)
+    return program
 
 
 @hosts
 def a_worker(lab):
     worker_dies(lab, cartpole(400), 400, 0)
+
+
+@nightly
+@hosts
+def a_worker_that_is_missed(lab):
+    """There is no room for its actors elsewhere: the others make their samples."""
+    program = worker_dies(lab, cartpole(400, 4, num_cpus=2), 400, 0, cpus=1)
+    check('has no place, and others make its fragments' in program.out(), program.out())
 
 
 @hosts
@@ -265,7 +288,8 @@ def the_daemon_of_the_head(lab):
 def a_worker_with_simulations(lab):
     if not shutil.which('sumo'):
         return 'SUMO is not installed'
-    return worker_dies(lab, cross(40, 'traci'), 40, 3)
+    worker_dies(lab, cross(40, 'traci'), 40, 3)
+    return None
 
 
 # ---- All ----

@@ -15,6 +15,8 @@
 #include "actors/ppo/arrays.h"
 #include "actors/ppo/train.h"
 
+#define CPUS 4
+
 static struct rtc *rtc;
 static char notes[4096];
 
@@ -354,9 +356,61 @@ static void bad_input(void **state)
     expect_refusal(&o, "hidden layer");
 }
 
+/* Fewer environments, then fewer actors: as many samples, and nothing counts as lost. */
+static void goes_on_with_fewer_environments(void **state)
+{
+    (void)state;
+    for (uint32_t lag = 0; lag < 2; lag++) {
+        struct rtc_env_config config = {.slots = 4};
+        struct train_options o = options_of("CartPole-v1", &config, 3, lag);
+        struct train *t = open_train(&o);
+        struct train_progress p;
+        struct train_evaluation e = {0};
+        iterate(t, 3, &p);
+        assert_int_equal(train_environments(t), 12);
+        assert_int_equal(train_trim(t), 0);
+        assert_int_equal(train_lower(t, 12), 0); /* they are not more */
+        assert_string_equal(notes, "");
+        assert_int_equal(train_lower(t, 9), 0); /* 256 samples are not 3 × n */
+        assert_int_equal(train_environments(t), 6);
+        assert_non_null(strstr(notes, "3 rollout actors × 2 environments go on, with new episodes "
+                                      "and fragments of 128 steps"));
+        iterate(t, 3, &p);
+        assert_int_equal(train_lower(t, 2), 0);
+        assert_int_equal(train_environments(t), 2);
+        assert_non_null(strstr(notes, "2 rollout actors × 1 environment go on"));
+        iterate(t, 3, &p);
+        assert_int_equal(train_lower(t, 1), 0);
+        iterate(t, 3, &p);
+        assert_non_null(strstr(notes, "1 rollout actor × 1 environment go on"));
+        assert_int_equal(p.samples, 12 * 3 * 4 * 2 * 64);
+        assert_true(p.restarts == 0 && p.lost == 0 && p.opens_again == 0);
+        assert_int_equal(train_evaluate(t, 5, 5, &e), 0);
+        assert_int_equal(e.episodes, 5);
+        assert_int_equal(train_lower(t, 1), 0);
+        train_close(&t);
+    }
+}
+
+/* More actors than there are CPUs: those that have no place are stood in for. */
+static void others_work_for_one_without_a_place(void **state)
+{
+    (void)state;
+    struct rtc_env_config config = {.slots = 2};
+    struct train_options o = options_of("CartPole-v1", &config, 3, 1);
+    struct train_progress p;
+    o.cpus = CPUS / 2;
+    struct train *t = open_train(&o);
+    iterate(t, 6, &p);
+    assert_int_equal(p.samples, 6 * 3 * 2 * 2 * 64);
+    assert_true(p.restarts == 0 && p.lost == 0);
+    assert_non_null(strstr(notes, "has no place, and others make its fragments"));
+    train_close(&t);
+}
+
 int main(int argc, char **argv)
 {
-    if (rtc_init(&argc, &argv, RTC_CONFIG(.cpus = 4, .quiet = true), &rtc) < 0) {
+    if (rtc_init(&argc, &argv, RTC_CONFIG(.cpus = CPUS, .quiet = true), &rtc) < 0) {
         fprintf(stderr, "%s\n", rtc_last_error());
         return 1;
     }
@@ -367,6 +421,8 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(a_learner_is_killed),
                                        cmocka_unit_test(a_state_goes_on),
                                        cmocka_unit_test(episodes_go_on),
+                                       cmocka_unit_test(goes_on_with_fewer_environments),
+                                       cmocka_unit_test(others_work_for_one_without_a_place),
                                        cmocka_unit_test(bad_input)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rtc_shutdown(&rtc);

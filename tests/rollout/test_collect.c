@@ -207,6 +207,9 @@ static uint32_t match_rows(struct repeat *r, const struct fragment *f, uint32_t 
         assert_int_equal(row->size, mine->size);
         const char *seen = (char *)f->observations + i * spec->observation_size;
         assert_memory_equal(seen, r->seen + mine->at, row->size);
+        for (size_t k = row->size; spec->features & RTC_ENV_RAGGED && k < spec->observation_size;
+             k++)
+            assert_int_equal(seen[k], 0);
         if (spec->mask_size)
             assert_memory_equal(f->masks + i * spec->mask_size, r->masks + n * spec->mask_size,
                                 spec->mask_size);
