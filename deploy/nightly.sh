@@ -33,6 +33,10 @@ say "controllers of traffic signals against RESCO's delays (RTC_SUMO_DATA)"
 tests/sumo/check_eval.py build/release/runtime/cli/rtc nightly
 delays=$?
 [ "$delays" -eq 0 ] || [ "$delays" -eq 77 ] || rc=1
+say "vehicles of a figure eight: do they learn to drive?"
+tests/sumo/check_vehicles.py build/release/runtime/cli/rtc build/release/actors/ppo/rtc-ppo nightly
+drives=$?
+[ "$drives" -eq 0 ] || [ "$drives" -eq 77 ] || rc=1
 if [ -x build/release/tests/nn/learn ]; then
     say "learning curves: 20 seeds of CartPole and of Acrobot with CleanRL's settings"
     build/release/tests/nn/learn CartPole-v1 20 500000 480 || rc=1

@@ -81,12 +81,20 @@ static const struct config_key keys[] = {
     KEY("bootstrap_truncated", NULL, BOOL, bootstrap_truncated, BY("true", "false"),
         IS("the value of the last observation stands for what a truncated episode had before it")),
     KEY("num_learners", "num_learner_workers", INT, num_learners, RANGE(0, 64), SAME("0"),
-        IS("learner actors; 0: one, in the driver")),
+        IS("that make each update together, the driver the first; 0: as many as help on this "
+           "host's CPUs, one with max_policy_lag")),
 
     KEY("fcnet_hiddens", NULL, INTS, fcnet_hiddens, RANGE(1, 65536), BY("[256, 256]", "[64, 64]"),
         IS("widths of the hidden layers")),
     KEY("fcnet_activation", NULL, CHOICE, fcnet_activation, .choices = "tanh relu silu linear",
         SAME("tanh"), IS("between them")),
+
+    KEY("use_attention", NULL, BOOL, use_attention, SAME("false"),
+        IS("of an agent over what it sees, for observations of rows (sumo-vehicles)")),
+    KEY("attention_dim", NULL, INT, attention_dim, RANGE(1, 4096), SAME("64"),
+        IS("width of the attention, and of its embeddings")),
+    KEY("attention_num_heads", NULL, INT, attention_num_heads, RANGE(1, 64), SAME("1"),
+        IS("heads, attention_dim / attention_num_heads wide")),
 
     KEY("num_cpus", NULL, NUMBER, num_cpus, NONE, RANGE(0, 1e6), SAME("null"),
         IS("of the run; all there are if it does not say")),
@@ -218,18 +226,26 @@ static const char ignored[] =
     "object_spilling_config system_config logging_level log_to_driver configure_logging "
     "no_done_at_end free_log_std conv_filters conv_activation "
     "post_fcnet_activation max_seq_len lstm_cell_size lstm_use_prev_action "
-    "lstm_use_prev_reward attention_dim attention_num_heads grayscale zero_mean dim "
+    "lstm_use_prev_reward grayscale zero_mean dim "
     "framestack use_state_preprocessor output_layer fcnet_weights_initializer "
     "fcnet_bias_initializer in_evaluation seed_env optimizer timesteps_since_restore";
 
 #define FLAT "networks here are of fully connected layers (fcnet_hiddens)"
+#define OVER "attention here is over what an agent sees, not over time"
 
 static const struct config_other others[] = {
     {"run", "PPO", true, "this is PPO"},
     {"algo", "PPO", true, "this is PPO"},
     {"trainable", "PPO", true, "this is PPO"},
     {"use_lstm", "false False no", true, FLAT},
-    {"use_attention", "false False no", true, FLAT},
+    {"attention_head_dim", "", false, OVER},
+    {"attention_num_transformer_units", "1", false, OVER},
+    {"attention_memory_inference", "", false, OVER},
+    {"attention_memory_training", "", false, OVER},
+    {"attention_position_wise_mlp_dim", "", false, OVER},
+    {"attention_init_gru_gate_bias", "", false, OVER},
+    {"attention_use_n_prev_actions", "0", false, OVER},
+    {"attention_use_n_prev_rewards", "0", false, OVER},
     {"custom_model", "", true, FLAT},
     {"post_fcnet_hiddens", "[]", true, FLAT},
     {"custom_action_dist", "", true, "distributions follow from the action space"},

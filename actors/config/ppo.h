@@ -55,11 +55,14 @@ struct ppo_settings {
     double grad_clip; /* global norm; None: not clipped */
     double adam_epsilon;
     bool bootstrap_truncated; /* a truncated episode has a future; else it counts as ended */
-    int64_t num_learners;     /* 0: one, in the driver */
+    int64_t num_learners;     /* 0: as many as help; one where samples may be behind */
 
     /* The network */
     struct config_ints fcnet_hiddens;
     int fcnet_activation;
+    /* Of an agent over the rows of its observation. RLlib's is over time (GTrXL). */
+    bool use_attention;
+    int64_t attention_dim, attention_num_heads;
 
     /* Resources */
     double num_cpus, num_cpus_per_env_runner, num_cpus_per_learner; /* num_cpus None: all there are */

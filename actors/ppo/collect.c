@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SOON 16u /* steps: as long as a thread takes to wake up */
+
 static int refuse(char *why, size_t size, const struct rtc_env_spec *spec, const char *what)
 {
     snprintf(why, size, "%s cannot be learnt by PPO: %s", spec->name, what);
@@ -27,11 +29,18 @@ int ppo_fit(const struct rtc_env_spec *spec, struct ppo_config *config, char *wh
                           "its kinds of agents see or do different things, and "
                           "here they have one policy");
     }
-    if (seen->n_choices || spec->features & RTC_ENV_RAGGED)
-        return refuse(why, size, spec, "observations are to be numbers, always as many");
+    if (seen->n_choices || (spec->features & RTC_ENV_RAGGED && seen->ndim != 2))
+        return refuse(why, size, spec,
+                      "observations are to be numbers, always as many, or rows of a matrix");
+    if (config->attention_dim && (seen->ndim != 2 || seen->shape[0] < 2))
+        return refuse(why, size, spec,
+                      "attention is over rows of an observation, its own and those of others that "
+                      "it sees, and these have no rows (use_attention: false)");
     if (!done->n_floats == !done->n_choices || done->n_choices > NN_CHOICES_MAX)
         return refuse(why, size, spec, "actions are to be up to 16 choices, or numbers");
     config->n_floats = seen->n_floats;
+    config->elements = seen->ndim == 2 ? seen->shape[0] : 1;
+    config->element = seen->ndim == 2 ? seen->shape[1] : seen->n_floats;
     config->n_numbers = done->n_floats;
     config->choices = (struct nn_choices){.n = done->n_choices};
     for (uint32_t i = 0; i < done->n_choices; i++) {
@@ -160,7 +169,12 @@ static int step(struct ppo_collector *c, struct ppo *ppo, struct rtc_env_rows *r
                                 .rows = rows,
                                 .final = final,
                                 .episodes = &episodes};
+    uint32_t ended = final->n;
     int rc = rtc_env_step(c->env, &turn);
+    if (rc >= 0 && c->spec->features & RTC_ENV_RAGGED) {
+        rtc_env_rows_fill(rows, from + n);
+        rtc_env_rows_fill(final, ended);
+    }
     for (uint32_t i = 0; rc >= 0 && c->on_episode && i < episodes.n; i++)
         c->on_episode(c->arg, &episodes.list[i], c->sums + (size_t)i * c->spec->n_infos);
     return rc;
@@ -195,8 +209,12 @@ int ppo_collect(struct ppo_collector *c, struct ppo *ppo, struct ppo_batch *ret_
                                  .table = c->final_table};
     uint32_t from = 0, n = 0;
     int rc = rtc_env_observe(c->env, 0, c->spec->slots, &rows);
+    if (rc >= 0 && c->spec->features & RTC_ENV_RAGGED)
+        rtc_env_rows_fill(&rows, 0);
     for (uint32_t t = 0; rc >= 0 && t < c->steps; t++, from = n) {
         n = rows.n;
+        if (c->on_soon && t + SOON == c->steps)
+            c->on_soon(c->arg);
         rc = step(c, ppo, &rows, &final, from);
     }
     if (rc < 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "actors/ppo/run.h"
+#include "actors/sumo/drive.h"
 #include "actors/sumo/evaluate.h"
 
 #define SEEDS       10
@@ -37,13 +38,19 @@ static void print_row(const char *name, const double values[COLUMNS][SEEDS])
            delay.max, spread_of(values[TRIP], SEEDS).mean, spread_of(values[WAIT], SEEDS).mean);
 }
 
+static uint32_t info_at(const struct rtc_env_spec *spec, const char *name)
+{
+    uint32_t at = 0;
+    while (at < spec->n_infos && strcmp(spec->infos[at], name) != 0)
+        at++;
+    return at;
+}
+
 static void print_learned(const struct rtc_env_spec *spec, const double *sums)
 {
     double values[COLUMNS][SEEDS];
     for (int k = 0; k < COLUMNS; k++) {
-        uint32_t at = 0;
-        while (at < spec->n_infos && strcmp(spec->infos[at], infos[k]) != 0)
-            at++;
+        uint32_t at = info_at(spec, infos[k]);
         for (uint32_t i = 0; i < SEEDS; i++)
             values[k][i] = at < spec->n_infos ? sums[i * spec->n_infos + at] : NAN;
     }
@@ -87,6 +94,62 @@ static int baseline(const struct ppo_run *run, const struct scenario *scenario,
     return 0;
 }
 
+/* ---- Vehicles ---- */
+
+static const char *const told[] = {"speed",   "agent_speed", "arrived",   "collisions",
+                                   "ttc_min", "drac_max",    "conflicts", "hard_brakes"};
+#define INFOS_MAX 64
+#define N_TOLD    (sizeof(told) / sizeof(told[0]))
+
+static void print_infos(const struct rtc_env_spec *spec, const char *name, const double *values)
+{
+    printf("  %-*s", NAME_COLUMN, name);
+    for (size_t i = 0; i < N_TOLD; i++) {
+        uint32_t at = info_at(spec, told[i]);
+        printf(" %11.2f", at < spec->n_infos ? values[at] : NAN);
+    }
+    putchar('\n');
+}
+
+static void drive_as(const struct ppo_run *run, const struct train *train, enum driver driver)
+{
+    const struct rtc_env_config *config = run->settings->train.env_config;
+    const struct rtc_env_spec *spec = train_spec(train);
+    double means[INFOS_MAX];
+    uint32_t lost;
+    struct drive d = {.n_options = config->n_options,
+                      .seeds = SEEDS,
+                      .first_seed = FIRST_SEED,
+                      .jobs = run->plan->envs ? run->plan->envs : 1};
+    if (d.n_options > DRIVE_OPTIONS_MAX || spec->n_infos > INFOS_MAX)
+        return;
+    memcpy(d.options, config->options, d.n_options * sizeof(d.options[0]));
+    if (drive(&d, driver, means, &lost) < 0)
+        printf("  %-*s %s\n", NAME_COLUMN, driver_name(driver), rtc_env_error());
+    else
+        print_infos(spec, driver_name(driver), means);
+}
+
+static void compare_vehicles(struct ppo_run *run, struct train *train, const double *sums)
+{
+    const struct rtc_env_spec *spec = train_spec(train);
+    double means[INFOS_MAX] = {0};
+    const char *name = option_of(run, "scenario");
+    run_line_note(&run->line, "");
+    printf("%s on %d seeds that it was not trained on (m/s, s, m/s²; human: nobody is driven):\n",
+           name ? name : "the scenario", SEEDS);
+    printf("  %-*s", NAME_COLUMN, "");
+    for (size_t i = 0; i < N_TOLD; i++)
+        printf(" %11s", told[i]);
+    putchar('\n');
+    for (uint32_t i = 0; i < SEEDS * spec->n_infos && spec->n_infos <= INFOS_MAX; i++)
+        means[i % spec->n_infos] += sums[i] / SEEDS;
+    print_infos(spec, "learned (PPO)", means);
+    drive_as(run, train, DRIVER_HUMAN);
+    drive_as(run, train, DRIVER_RANDOM);
+    fflush(stdout);
+}
+
 void ppo_compare(struct ppo_run *run, struct train *train)
 {
     static const enum controller_kind kinds[] = {CONTROLLER_FIXED, CONTROLLER_ACTUATED,
@@ -99,6 +162,11 @@ void ppo_compare(struct ppo_run *run, struct train *train)
     int rc = e.sums ? train_evaluate(train, SEEDS, UINT64_C(0xfeed), &e) : RTC_E_NOMEM;
     if (rc < 0) {
         run_line_note(&run->line, train_error(train));
+        free(e.sums);
+        return;
+    }
+    if (run->settings->vehicles) {
+        compare_vehicles(run, train, e.sums);
         free(e.sums);
         return;
     }

@@ -27,11 +27,12 @@ static void usage(FILE *out)
     fputs(
         "usage: rtc ppo [--config FILE] [--preset NAME] [--scenario WHAT] [--set KEY=VALUE]… "
         "[OPTION…]\n\n"
-        "Trains a policy by PPO: on traffic signals of SUMO, or what `env` names (CartPole-v1,\n"
-        "Acrobot-v1, Pendulum-v1). Files written for RLlib are understood. The run's folder holds\n"
-        "the settings, progress.csv, result.json, TensorBoard's events, checkpoints and the\n"
-        "learning curve. Ctrl-C writes a checkpoint and ends; started again with --resume it goes\n"
-        "on. With RTC_ADDRESS it runs on that cluster, else on a private one of this host.\n\n"
+        "Trains a policy by PPO: on traffic signals of SUMO, or what `env` names (sumo-vehicles,\n"
+        "CartPole-v1, Acrobot-v1, Pendulum-v1). Files written for RLlib are understood. The\n"
+        "run's folder holds the settings, progress.csv, result.json, TensorBoard's events,\n"
+        "checkpoints and the learning curve. Ctrl-C writes a checkpoint and ends; started again\n"
+        "with --resume it goes on. With RTC_ADDRESS it runs on that cluster, else on a private\n"
+        "one of this host.\n\n"
         "  --config FILE     settings (YAML); a folder of a run: those it was begun with\n"
         "  --preset NAME     what lies under them: quick test normal max memory gpu-memory\n"
         "                    (quick, where there is no file)\n"
@@ -233,8 +234,10 @@ static int load(struct arguments *a, struct ppo_loaded **loaded, struct ppo_plan
         fprintf(stderr, "rtc ppo: %s\n", *loaded ? (*loaded)->why : "out of memory");
         return -1;
     }
-    if (a->scenario)
+    if (a->scenario) {
         set_scenario(a->scenario, &(*loaded)->config.env_config);
+        (*loaded)->config.has_sumo = true; /* as when the file had named it: limits hold */
+    }
     (void)run_host_read(&host);
     struct ppo_resources have = {.cpus = (double)sysconf(_SC_NPROCESSORS_ONLN),
                                  .memory = host.total};

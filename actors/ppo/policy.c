@@ -71,6 +71,14 @@ static int check(const struct ppo_config *c, char *why, size_t size)
     uint64_t width = 0;
     if (c->n_floats == 0 || c->n_floats > 1u << 20)
         return refuse(why, size, "PPO: an observation has 1 to 1,048,576 numbers");
+    if (c->attention_dim && (c->elements < 2 || (uint64_t)c->elements * c->element != c->n_floats))
+        return refuse(why, size,
+                      "PPO: attention is over rows of an observation, its own and at least one "
+                      "more; this one has no rows");
+    if (c->attention_dim > 4096 ||
+        (c->attention_dim && (!c->attention_heads || c->attention_dim % c->attention_heads)))
+        return refuse(why, size,
+                      "PPO: the width of attention is at most 4,096, and a multiple of its heads");
     if (!c->choices.n == !c->n_numbers)
         return refuse(why, size, "PPO: an action is choices or numbers, not both and not nothing");
     if (c->choices.n > NN_CHOICES_MAX || c->n_numbers > NN_LOGITS_MAX)
@@ -109,7 +117,7 @@ static int check(const struct ppo_config *c, char *why, size_t size)
 static int tower(struct ppo *ppo)
 {
     const struct ppo_config *c = &ppo->config;
-    int x = ppo->seen;
+    int x = ppo_see_layers(ppo);
     for (uint32_t i = 0; i < c->n_hidden; i++)
         x = nn_linear(ppo->nn, x, c->hidden[i], c->activation, c->init, sqrt(2));
     return x;
@@ -121,7 +129,8 @@ static int build(struct ppo *ppo)
     int rc = nn_create(ppo->backend, &ppo->nn);
     if (rc < 0)
         return rc;
-    ppo->seen = nn_input(ppo->nn, c->n_floats, 1);
+    if ((rc = ppo_see_inputs(ppo)) < 0)
+        return rc;
     int trunk = tower(ppo);
     ppo->policy = nn_linear(ppo->nn, trunk, ppo->width, NN_IDENTITY, c->init, 0.01);
     ppo->log_sigma = c->n_numbers ? nn_parameter(ppo->nn, c->n_numbers, c->log_sigma) : -1;
@@ -203,6 +212,7 @@ void ppo_destroy(struct ppo **ppo)
     free(p->masks);
     free(p->draws);
     free(p->row_floats);
+    free(p->parts);
     free(p->advantages);
     free(p->order);
     free(p);
@@ -223,7 +233,7 @@ static void act_some(struct ppo *ppo, size_t n, const float *seen, const uint8_t
                      const double *draws, void *actions, float *logp)
 {
     const struct ppo_config *c = &ppo->config;
-    ppo->backend->upload(nn_out(ppo->nn, ppo->seen), seen, n * c->n_floats);
+    ppo_see(ppo, seen, NULL, n);
     nn_forward(ppo->nn, n, nn_needs(ppo->nn, ppo->policy) | nn_needs(ppo->nn, ppo->value));
     if (c->choices.n)
         ppo->backend->categorical_draw(&c->choices, n, nn_out(ppo->nn, ppo->policy), masks, draws,
@@ -274,7 +284,7 @@ void ppo_values(struct ppo *ppo, size_t n, const float *seen, float *values)
     size_t width = ppo->config.n_floats;
     for (size_t i = 0, k; i < n; i += k) {
         k = n - i < ppo->rows ? n - i : ppo->rows;
-        ppo->backend->upload(nn_out(ppo->nn, ppo->seen), seen + i * width, k * width);
+        ppo_see(ppo, seen + i * width, NULL, k);
         nn_forward(ppo->nn, k, nn_needs(ppo->nn, ppo->value));
         ppo->backend->download(values + i, nn_out(ppo->nn, ppo->value), k);
     }

@@ -45,6 +45,13 @@ struct ppo_config {
     uint32_t n_numbers; /* of an action, Gaussian; its log sigma begins at log_sigma */
     double log_sigma;
 
+    /* An observation that is a matrix has `elements` rows of `element` numbers: that of the agent
+     * itself, then those of others that it sees; column 0 is 0 in a row that is not there. With an
+     * attention_dim above 0 the hidden layers begin behind one attention over them. Else they begin
+     * with all numbers. */
+    uint32_t elements, element;
+    uint32_t attention_dim, attention_heads;
+
     uint32_t n_hidden, hidden[PPO_HIDDEN_MAX];
     enum nn_act activation;
     bool shared; /* policy and value have the hidden layers in common */
@@ -138,11 +145,12 @@ struct ppo_stats {
     uint32_t epochs, minibatches, skipped;     /* skipped: their gradients were not finite */
 };
 
-/* progress: of the run, 0 to 1, for the schedules. */
-void ppo_update(struct ppo *ppo, const struct ppo_batch *batch, double progress,
-                struct ppo_stats *ret_stats);
+/* progress: of the run, 0 to 1, for the schedules. Errors: only where others learn with it (share.h),
+ * theirs. */
+int ppo_update(struct ppo *ppo, const struct ppo_batch *batch, double progress,
+               struct ppo_stats *ret_stats);
 /* The same with the order of rows given, for comparisons: epochs × active rows. */
-void ppo_update_in_order(struct ppo *ppo, const struct ppo_batch *batch, double progress,
-                         const uint32_t *order, struct ppo_stats *ret_stats);
+int ppo_update_in_order(struct ppo *ppo, const struct ppo_batch *batch, double progress,
+                        const uint32_t *order, struct ppo_stats *ret_stats);
 
 #endif

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SIGNALS "sumo-signals"
+#define SIGNALS  "sumo-signals"
+#define VEHICLES "sumo-vehicles"
 
 /* ---- The environment ---- */
 
@@ -36,6 +37,7 @@ static void describe_environment(struct train_settings *t, const struct ppo_sett
 {
     t->env_config = (struct rtc_env_config){.slots = plan->envs_per_runner, .options = t->options};
     t->sumo = !s->env[0] || !strcmp(s->env, SIGNALS);
+    t->vehicles = !strcmp(s->env, VEHICLES);
     ppo_env_options(s, &t->given);
     for (uint32_t i = 0; i < t->given.n; i++)
         option(t, t->given.at[i].key, t->given.at[i].value);
@@ -97,6 +99,13 @@ static int describe_learner(const struct ppo_settings *s, const struct ppo_plan 
         c->hidden[i] = (uint32_t)s->fcnet_hiddens.at[i];
     c->activation = acts[s->fcnet_activation];
     c->shared = s->vf_share_layers;
+    c->attention_dim = s->use_attention ? (uint32_t)s->attention_dim : 0;
+    c->attention_heads = (uint32_t)s->attention_num_heads;
+    if (s->use_attention && s->attention_dim % s->attention_num_heads) {
+        snprintf(why, size, "attention_dim %lld is no multiple of attention_num_heads %lld",
+                 (long long)s->attention_dim, (long long)s->attention_num_heads);
+        return RTC_E_INVALID;
+    }
     c->gamma = s->gamma;
     c->lambda = s->lambda;
     c->clip = s->clip_param;
@@ -121,14 +130,17 @@ int train_settings(const struct ppo_settings *s, const struct ppo_plan *plan,
     struct train_options *o = &ret->train;
     o->actors = plan->runners;
     /* While the policy acts for some, the simulations of the others run. */
-    o->groups = ret->sumo && plan->envs_per_runner > 1 ? 2 : 1;
+    bool simulated = ret->sumo || ret->vehicles;
+    o->groups = simulated && plan->envs_per_runner > 1 ? 2 : 1;
     o->fragment = plan->fragment;
     o->rounds = plan->rounds;
     o->lag = plan->policy_lag;
     o->iterations = plan->iterations;
     o->seed = (uint64_t)s->seed;
     /* Episodes of traffic are long: a hundred would be most of a run. */
-    o->window = ret->sumo ? 10 : 0;
+    o->window = simulated ? 10 : 0;
     o->cpus = plan->cpus_per_runner;
+    o->learners = plan->learners;
+    o->learner_cpus = plan->policy_lag ? plan->cpus_per_learner : 0; /* else they take turns */
     return describe_learner(s, plan, &o->ppo, why, why_size);
 }

@@ -14,6 +14,7 @@ struct train_settings {
     struct rtc_env_option options[TRAIN_OPTIONS_MAX];
     struct config_options given; /* what the user's of them are */
     bool sumo;                   /* the environment is that of traffic signals */
+    bool vehicles;               /* that of vehicles */
 };
 
 /* The settings are borrowed as long as *ret is used. Without an environment it is traffic signals,

@@ -30,6 +30,8 @@ static uint64_t shape_of(const struct ppo *ppo)
     h = mix(mix(mix(h, c->shared), (uint64_t)c->activation), c->n_hidden);
     for (uint32_t i = 0; i < c->n_hidden; i++)
         h = mix(h, c->hidden[i]);
+    if (c->attention_dim)
+        h = mix(mix(mix(h, c->attention_dim), c->attention_heads), c->element);
     return h;
 }
 

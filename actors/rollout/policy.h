@@ -10,7 +10,7 @@
 struct rollout_batch {
     uint32_t n;
     const struct rtc_env_row *rows;
-    const void *observations; /* spec->observation_size bytes each; behind row->size: nothing */
+    const void *observations; /* spec->observation_size bytes each; zeros behind row->size */
     const uint8_t *masks;     /* spec->mask_size bytes each; NULL where no action is masked */
     uint64_t *random;         /* rtc_env_random() states, one for each slot: random[row->slot] */
     bool greedy;              /* the most probable action, the mean */

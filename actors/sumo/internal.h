@@ -94,7 +94,7 @@ struct sumo_sim {
 
     char version[64];
     double time, step_length;
-    struct names signals, lanes, vehicles;
+    struct names signals, lanes, vehicles, types;
     uint32_t *signal_size; /* links of each; 0: not asked yet */
     bool knows_lanes;
 

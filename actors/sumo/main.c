@@ -1,4 +1,4 @@
-/* `rtc sumo`: traffic signals on SUMO under controllers that need no learning. */
+/* `rtc sumo`: traffic signals, and vehicles, on SUMO under controllers that need no learning. */
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "actors/sumo/signals.h"
+#include "actors/sumo/drive.h"
+#include "actors/sumo/scenario.h"
 #include "actors/sumo/tell.h"
 
 #define SEEDS_MAX 100000
@@ -19,14 +20,17 @@ static void usage(FILE *out)
         "usage: rtc sumo eval --scenario WHAT --controller NAME[,NAME…] [OPTION…]\n"
         "       rtc sumo signals --scenario WHAT\n"
         "       rtc sumo list\n"
-        "       rtc sumo env\n\n"
+        "       rtc sumo env [--scenario WHAT] [--controller NAME,…] [--set KEY=VALUE]…\n\n"
         "eval runs an episode for each seed, on all cores, and prints what RESCO measures: delay\n"
         "(time lost, and waited to get in), trip time, waiting time, queue (of all signals, over\n"
         "their number plus one). Gridlocked is an episode at whose end a tenth of the vehicles\n"
         "under way, or more, have stood for five minutes or longer. It writes a CSV for\n"
         "each controller and one plot. signals shows what the signals of a net are to a\n"
-        "controller. list names the scenarios and controllers there are, env what the\n"
-        "environment sumo-signals of <rtc/env.h> can be told.\n\n"
+        "controller. list names the scenarios and controllers there are. env names what the\n"
+        "environments sumo-signals and sumo-vehicles of <rtc/env.h> can be told; with --scenario\n"
+        "it runs the one of vehicles under drivers that learn nothing (human, idle, random), with\n"
+        "its options by --set, and --seeds, --first-seed and --jobs as below, and prints means of\n"
+        "what it tells of an episode.\n\n"
         "  --scenario WHAT    a name of `rtc sumo list`, or the path of a .sumocfg\n"
         "  --controller NAME  or several with commas, or all\n"
         "  --seeds N          episodes, with the seeds 1 to N (10)\n"
@@ -218,23 +222,6 @@ static int list(void)
     return 0;
 }
 
-static int list_options(void)
-{
-    puts("options of the environment sumo-signals, what they are when they are not given, and what "
-         "they say:");
-    for (const struct rtc_env_option *o = signals_options; o->key; o++)
-        printf("  %-20s %-9s %s\n", o->key, *o->value ? o->value : "\"\"", o->about);
-    puts("observations:");
-#define X(NAME, name, parts, about) printf("  %-20s %s\n", name, about);
-    SEE_OBSERVATIONS(X)
-#undef X
-    puts("rewards:");
-#define X(NAME, name, parts, about) printf("  %-20s %s\n", name, about);
-    SEE_REWARDS(X)
-#undef X
-    return 0;
-}
-
 static int show_signals(struct arguments *a)
 {
     struct scenario scenario;
@@ -330,12 +317,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "rtc sumo: there is no command \"%s\"; see rtc sumo --help\n", command);
         return 2;
     }
+    if (!strcmp(command, "env"))
+        return drive_main(argc - 1, argv + 1);
     int rc = parse(argc - 1, argv + 1, &a);
     if (rc != 0)
         return rc == 1 ? 0 : rc;
     if (!strcmp(command, "list"))
         return list();
-    if (!strcmp(command, "env"))
-        return list_options();
     return is_eval ? eval(&a) : show_signals(&a);
 }

@@ -204,6 +204,32 @@ int sumo_net_lanes(struct sumo_sim *sim)
     return 0;
 }
 
+int sumo_sim_type(struct sumo_sim *sim, const char *id, uint32_t *ret_type)
+{
+    struct traci_in value;
+    uint32_t found = names_find(&sim->types, id, strlen(id));
+    int rc = 0;
+    if (found == NAMES_NONE)
+        rc = ask_value(sim, TRACI_GET_TYPE, TRACI_IDS, "", TRACI_STRINGS, &value);
+    uint32_t n = found == NAMES_NONE && rc == 0 ? traci_in_count(&value, 4) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct traci_text text = traci_in_text(&value);
+        if (names_add(&sim->types, text.at, text.size) == NAMES_NONE)
+            return sumo_fail(sim, RTC_E_NOMEM, "out of memory");
+    }
+    if (rc != 0)
+        return rc;
+    if ((found = names_find(&sim->types, id, strlen(id))) == NAMES_NONE)
+        return unknown(sim, "vehicle type", id, &sim->types);
+    *ret_type = found;
+    return 0;
+}
+
+const char *sumo_sim_type_name(const struct sumo_sim *sim, uint32_t type)
+{
+    return type < sim->types.n ? sim->types.name[type] : NULL;
+}
+
 int sumo_sim_lane_geometry(struct sumo_sim *sim, uint32_t lane, double *ret_length,
                            double *ret_max_speed)
 {

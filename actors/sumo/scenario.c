@@ -120,9 +120,14 @@ static bool cache_folder(char *ret_folder)
     return mkdir(ret_folder, 0755) == 0 || errno == EEXIST;
 }
 
-static int run_netgenerate(const char *config, const char *net, char *why)
+/* Programs of SUMO that make nets, and the endings of what they are told. */
+static const struct maker {
+    const char *program, *ending;
+} makers[] = {{"netgenerate", ".netgcfg"}, {"netconvert", ".netccfg"}};
+
+static int run_maker(const struct maker *maker, const char *config, const char *net, char *why)
 {
-    const char *const argv[] = {"netgenerate",      "-c",    config, "-o", net,
+    const char *const argv[] = {maker->program,     "-c",    config, "-o", net,
                                 "--xml-validation", "never", NULL};
     posix_spawn_file_actions_t actions;
     pid_t pid;
@@ -136,14 +141,27 @@ static int run_netgenerate(const char *config, const char *net, char *why)
         continue;
     if (!error && status == 0)
         return 0;
-    snprintf(why, SUMO_WHY_MAX,
-             "the net of '%.300s' could not be made: netgenerate %s; it is part of SUMO", config,
-             error ? strerror(error) : "failed, and said why above");
+    snprintf(why, SUMO_WHY_MAX, "the net of '%.300s' could not be made: %s %s; it is part of SUMO",
+             config, maker->program, error ? strerror(error) : "failed, and said why above");
     return RTC_E_COMMAND;
 }
 
+/* Newer than the config, and than what netconvert reads beside it. */
+static bool is_current(const char *net, const char *folder, const char *name, const char *config)
+{
+    static const char *const parts[] = {".nod.xml", ".edg.xml", ".con.xml"};
+    char path[SCENARIO_PATH_MAX + 256];
+    bool current = is_newer(net, config);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts) && current; i++) {
+        snprintf(path, sizeof(path), "%s/%s%s", folder, name, parts[i]);
+        current = access(path, F_OK) != 0 || is_newer(net, path);
+    }
+    return current;
+}
+
 /* Under another name first: two programs may do it at once. */
-static int make_net(const char *config, const char *name, char *ret_net, char *why)
+static int make_net(const struct maker *maker, const char *from, const char *config,
+                    const char *name, char *ret_net, char *why)
 {
     char folder[SCENARIO_PATH_MAX], path[SCENARIO_PATH_MAX + 256];
     if (!cache_folder(folder)) {
@@ -154,10 +172,10 @@ static int make_net(const char *config, const char *name, char *ret_net, char *w
     }
     snprintf(ret_net, SCENARIO_PATH_MAX, "%.*s/%s.net.xml", SCENARIO_PATH_MAX - 2 * NAME_MAX_,
              folder, name);
-    if (is_newer(ret_net, config))
+    if (is_current(ret_net, from, name, config))
         return 0;
     snprintf(path, sizeof(path), "%s.%d.xml", ret_net, (int)getpid());
-    int rc = run_netgenerate(config, path, why);
+    int rc = run_maker(maker, config, path, why);
     if (rc == 0 && rename(path, ret_net) != 0) {
         snprintf(why, SUMO_WHY_MAX, "cannot write '%.300s': %s", ret_net, strerror(errno));
         rc = RTC_E_OS;
@@ -237,10 +255,14 @@ int scenario_find(const char *name, struct scenario *ret_scenario, char *why)
         if (access(path, R_OK) != 0)
             return unknown(name, why);
         snprintf(made.sumocfg, sizeof(made.sumocfg), "%.*s", SCENARIO_PATH_MAX - 1, path);
-        snprintf(path, sizeof(path), "%s/%s.netgcfg", folder, name);
-        int rc = access(path, R_OK) == 0 ? make_net(path, name, made.net, why) : 0;
-        if (rc != 0)
-            return rc;
+        for (size_t i = 0; i < sizeof(makers) / sizeof(*makers); i++) {
+            snprintf(path, sizeof(path), "%s/%s%s", folder, name, makers[i].ending);
+            int rc = access(path, R_OK) == 0
+                         ? make_net(&makers[i], folder, path, name, made.net, why)
+                         : 0;
+            if (rc != 0)
+                return rc;
+        }
     }
     made.seconds = seconds_of(made.sumocfg);
     *ret_scenario = made;

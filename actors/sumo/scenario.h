@@ -13,8 +13,9 @@ struct scenario {
 };
 
 /* A path of a .sumocfg, or the name of one in the folder of scenarios: RTC_SUMO_SCENARIOS,
- * share/rtc/sumo beside the program, or the build's. The net of a scenario NAME with a NAME.netgcfg is
- * made by netgenerate when it is first used, into XDG_CACHE_HOME or ~/.cache.
+ * share/rtc/sumo beside the program, or the build's. The net of a scenario NAME with a NAME.netgcfg
+ * is made by netgenerate, of one with a NAME.netccfg by netconvert, when it is first used or its files
+ * have changed, into XDG_CACHE_HOME or ~/.cache.
  * Errors, with a sentence in `why` (SUMO_WHY_MAX bytes): RTC_E_NOT_FOUND there is none (it lists those
  * there are); RTC_E_COMMAND its net could not be made. */
 int scenario_find(const char *name, struct scenario *ret_scenario, char *why);

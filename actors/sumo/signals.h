@@ -5,11 +5,9 @@
 
 #include <rtc/env.h>
 
-#include "actors/sumo/scenario.h"
 #include "actors/sumo/see.h"
+#include "actors/sumo/setup.h"
 #include "actors/sumo/trips.h"
-
-#define SIGNALS_ARGUMENTS_MAX 64u /* of the simulator */
 
 /* Sums over an episode: "return", "length", then these. */
 enum signals_info {
@@ -53,11 +51,7 @@ struct signals_env {
     struct signals_slot *slot;
     struct sumo_plan *plan;
 
-    struct sumo_options sim; /* its strings are ours, or of `texts` */
-    struct scenario scenario;
-    char *texts;             /* options, one behind the other */
-    const char *arguments[SIGNALS_ARGUMENTS_MAX];
-    uint32_t n_arguments;
+    struct setup setup;
     struct control_rules rules;
     double delta, seconds, distance;
     enum see_observation observation;

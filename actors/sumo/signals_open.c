@@ -8,35 +8,6 @@
 
 #define MORE 1e9
 
-static const char *text_of(const struct rtc_env_config *config, const char *key)
-{
-    const char *text = rtc_env_option(config, key);
-    return text && *text ? text : NULL;
-}
-
-/* An empty one is what the definition says. */
-static int number(const struct rtc_env_config *config, const char *key, double low, double high,
-                  double otherwise, double *ret_x)
-{
-    *ret_x = otherwise;
-    return text_of(config, key) ? rtc_env_option_f64(config, key, low, high, ret_x) : 0;
-}
-
-static int one_of(const struct rtc_env_config *config, const char *key, const char *const *words,
-                  int *ret_i)
-{
-    const char *text = rtc_env_option(config, key);
-    for (int i = 0; words[i]; i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *ret_i = i;
-            return 0;
-        }
-    }
-    return rtc_env_fail(RTC_E_INVALID, "option %s is \"%s\"; it must be %s%s%s%s%s", key, text,
-                        words[0], words[2] ? ", " : " or ", words[1], words[2] ? " or " : "",
-                        words[2] ? words[2] : "");
-}
-
 /* ---- Options ---- */
 
 static int read_words(struct signals_env *e, const struct rtc_env_config *config, bool *ret_resco)
@@ -44,18 +15,14 @@ static int read_words(struct signals_env *e, const struct rtc_env_config *config
     static const char *const definitions[] = {"sumo-rl", "resco", NULL};
     static const char *const agents[] = {"each", "one", NULL};
     static const char *const policies[] = {"separate", "shared", NULL};
-    static const char *const backends[] = {"auto", "libsumo", "traci", NULL};
-    int definition = 0, agent = 0, policy = 0, backend = 0, rc;
+    int definition = 0, agent = 0, policy = 0, rc;
     char known[512];
-    if ((rc = one_of(config, "definition", definitions, &definition)) ||
-        (rc = one_of(config, "agents", agents, &agent)) ||
-        (rc = one_of(config, "policies", policies, &policy)) ||
-        (rc = one_of(config, "backend", backends, &backend)) ||
-        (rc = rtc_env_option_bool(config, "gui", &e->sim.gui)) ||
-        (rc = rtc_env_option_bool(config, "pin", &e->sim.pin)) ||
+    if ((rc = setup_word(config, "definition", definitions, &definition)) ||
+        (rc = setup_word(config, "agents", agents, &agent)) ||
+        (rc = setup_word(config, "policies", policies, &policy)) ||
         (rc = rtc_env_option_bool(config, "trips", &e->trips)))
         return rc;
-    const char *see = text_of(config, "observation"), *pay = text_of(config, "reward");
+    const char *see = setup_text(config, "observation"), *pay = setup_text(config, "reward");
     see = see ? see : definition ? "drq-norm" : "sumo-rl";
     pay = pay ? pay : definition ? "wait-norm" : "diff-waiting-time";
     if ((e->observation = see_observation_of(see, known, sizeof(known))) == SEE_OBSERVATIONS_END)
@@ -65,28 +32,22 @@ static int read_words(struct signals_env *e, const struct rtc_env_config *config
         return rtc_env_fail(RTC_E_INVALID, "there is no reward \"%s\"; there are %s", pay, known);
     e->one = agent;
     e->shared = policy && !agent;
-    e->sim.backend = (enum sumo_backend)backend;
     *ret_resco = definition;
     return 0;
 }
 
 static int read_numbers(struct signals_env *e, const struct rtc_env_config *config, bool resco)
 {
-    double start = 0, step = 0, recycle = 0, memory = 0, otherwise = resco ? 3600 : 20000;
+    double otherwise = resco ? 3600 : 20000;
     int rc;
-    if (e->scenario.seconds > 0)
-        otherwise = e->scenario.seconds;
-    if ((rc = number(config, "delta_time", 0.001, MORE, resco ? 10 : 5, &e->delta)) ||
-        (rc = number(config, "yellow_time", 0, MORE, resco ? 3 : 2, &e->rules.yellow)) ||
-        (rc = number(config, "min_green", 0, MORE, resco ? 0 : 5, &e->rules.min_green)) ||
-        (rc = number(config, "max_green", 0, MORE, 0, &e->rules.max_green)) ||
-        (rc = number(config, "num_seconds", 0.001, MORE, otherwise, &e->seconds)) ||
-        (rc = number(config, "distance", 0, MORE, 200, &e->distance)) ||
-        (rc = number(config, "step_length", 0, 60, 0, &e->sim.step_length)) ||
-        (rc = number(config, "start_timeout", 0.001, 1e6, 60, &start)) ||
-        (rc = number(config, "step_timeout", 0.001, 1e6, 60, &step)) ||
-        (rc = number(config, "recycle_episodes", 1, MORE, 0, &recycle)) ||
-        (rc = number(config, "memory_limit", 1, MORE, 0, &memory)))
+    if (e->setup.scenario.seconds > 0)
+        otherwise = e->setup.scenario.seconds;
+    if ((rc = setup_number(config, "delta_time", 0.001, MORE, resco ? 10 : 5, &e->delta)) ||
+        (rc = setup_number(config, "yellow_time", 0, MORE, resco ? 3 : 2, &e->rules.yellow)) ||
+        (rc = setup_number(config, "min_green", 0, MORE, resco ? 0 : 5, &e->rules.min_green)) ||
+        (rc = setup_number(config, "max_green", 0, MORE, 0, &e->rules.max_green)) ||
+        (rc = setup_number(config, "num_seconds", 0.001, MORE, otherwise, &e->seconds)) ||
+        (rc = setup_number(config, "distance", 0, MORE, 200, &e->distance)))
         return rc;
     if (e->rules.yellow >= e->delta)
         return rtc_env_fail(RTC_E_INVALID,
@@ -94,116 +55,16 @@ static int read_numbers(struct signals_env *e, const struct rtc_env_config *conf
                             "than the yellow that it begins with",
                             e->rules.yellow, e->delta);
     e->rules.settled = resco;
-    e->sim.start_timeout_ms = (uint32_t)(start * 1000);
-    e->sim.step_timeout_ms = (uint32_t)(step * 1000);
-    e->sim.recycle_episodes = (uint32_t)recycle;
-    e->sim.memory_limit = (uint64_t)(memory * (1u << 20));
-    return 0;
-}
-
-static int argument(struct signals_env *e, const char *text)
-{
-    if (e->n_arguments + 8 > SIGNALS_ARGUMENTS_MAX)
-        return rtc_env_fail(RTC_E_TOO_LARGE, "more than %u arguments for sumo",
-                            SIGNALS_ARGUMENTS_MAX - 8);
-    e->arguments[e->n_arguments++] = text;
-    return 0;
-}
-
-static bool is_given(const struct signals_env *e, const char *option)
-{
-    size_t n = strlen(option);
-    for (uint32_t i = 0; i < e->n_arguments; i++) {
-        const char *a = e->arguments[i];
-        if (strncmp(a, option, n) == 0 && (a[n] == '\0' || a[n] == '='))
-            return true;
-    }
-    return false;
-}
-
-/* Words of "arguments", then what they did not set. */
-static int read_arguments(struct signals_env *e, char *arguments,
-                          const struct rtc_env_config *config)
-{
-    static const char *const ours[][2] = {{"time_to_teleport", "--time-to-teleport"},
-                                          {"max_depart_delay", "--max-depart-delay"},
-                                          {"waiting_time_memory", "--waiting-time-memory"},
-                                          {"begin", "--begin"}};
-    int rc = 0;
-    double x;
-    for (char *save = NULL, *word = strtok_r(arguments, " \t\n", &save); word && !rc;
-         word = strtok_r(NULL, " \t\n", &save))
-        rc = argument(e, word);
-    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours) && !rc; i++) {
-        const char *text = text_of(config, ours[i][0]);
-        if (!text || is_given(e, ours[i][1]))
-            continue;
-        if (!(rc = number(config, ours[i][0], -1, MORE, 0, &x)) && !(rc = argument(e, ours[i][1])))
-            rc = argument(e, text);
-    }
-    return rc;
-}
-
-/* Copies a text behind the others; NULL stays NULL. */
-static const char *keep(char **at, const char *text)
-{
-    char *kept = *at;
-    if (!text)
-        return NULL;
-    size_t n = strlen(text) + 1;
-    memcpy(kept, text, n);
-    *at += n;
-    return kept;
-}
-
-static int read_files(struct signals_env *e, const struct rtc_env_config *config)
-{
-    const char *scenario = text_of(config, "scenario");
-    char why[SUMO_WHY_MAX];
-    int rc = scenario ? scenario_find(scenario, &e->scenario, why) : 0;
-    if (rc < 0)
-        return rtc_env_fail(rc, "%s", why);
-    if (!scenario && !text_of(config, "net_file"))
-        return rtc_env_fail(RTC_E_INVALID,
-                            "neither a scenario nor a net_file is given: there is nothing to "
-                            "simulate");
-    e->sim.sumocfg_file = scenario ? e->scenario.sumocfg : NULL;
-    if (e->scenario.net[0] && !e->sim.net_file)
-        e->sim.net_file = e->scenario.net;
     return 0;
 }
 
 static int read_options(struct signals_env *e, struct rtc_env_config *config)
 {
-    size_t size = 1;
     bool resco = false;
-    for (size_t i = 0; i < config->n_options; i++)
-        size += strlen(config->options[i].value) + 1;
-    /* ours from here on, as they are needed as long as the environment is */
-    struct rtc_env_option *options = calloc(config->n_options + 1, sizeof(*options));
-    char *at = e->texts = malloc(size);
-    if (!options || !at) {
-        free(options);
-        return rtc_env_fail(RTC_E_NOMEM, "out of memory");
-    }
-    for (size_t i = 0; i < config->n_options; i++) {
-        options[i] = config->options[i];
-        options[i].value = keep(&at, options[i].value);
-    }
-    struct rtc_env_config own = *config;
-    own.options = options;
-    e->sim.net_file = text_of(&own, "net_file");
-    e->sim.route_files = text_of(&own, "route_files");
-    e->sim.additional_files = text_of(&own, "additional_files");
-    int rc = read_words(e, &own, &resco);
+    int rc = setup_read(&e->setup, config);
     if (rc == 0)
-        rc = read_files(e, &own);
-    if (rc == 0)
-        rc = read_numbers(e, &own, resco);
-    if (rc == 0)
-        rc = read_arguments(e, (char *)(uintptr_t)rtc_env_option(&own, "arguments"), &own);
-    config->options = options;
-    return rc;
+        rc = read_words(e, config, &resco);
+    return rc ? rc : read_numbers(e, config, resco);
 }
 
 /* ---- Simulations ---- */
@@ -212,28 +73,22 @@ const char *const *signals_arguments(struct signals_env *e, uint32_t slot, uint3
 {
     static const char *const more[] = {TRIPS_ARGUMENTS};
     struct signals_slot *s = &e->slot[slot];
-    uint32_t n = e->n_arguments;
+    uint32_t n = e->setup.n_arguments;
     if (e->trips) {
         for (size_t i = 0; i < sizeof(more) / sizeof(*more); i++)
-            e->arguments[n++] = more[i];
-        e->arguments[n++] = "--tripinfo-output";
-        e->arguments[n++] = s->trips[s->number & 1];
+            e->setup.arguments[n++] = more[i];
+        e->setup.arguments[n++] = "--tripinfo-output";
+        e->setup.arguments[n++] = s->trips[s->number & 1];
     }
     *ret_n = n;
-    return e->arguments;
+    return e->setup.arguments;
 }
 
 int signals_start(struct signals_env *e, uint32_t slot, uint32_t seed)
 {
-    struct signals_slot *s = &e->slot[slot];
-    struct sumo_options options = e->sim;
-    char why[SUMO_WHY_MAX];
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    options.seed = seed;
-    options.cpu = slot % (uint32_t)(cpus > 0 ? cpus : 1);
-    options.extra = signals_arguments(e, slot, &options.n_extra);
-    int rc = sumo_sim_open(&options, &s->sim, why);
-    return rc ? rtc_env_fail(rc, "%s", why) : 0;
+    uint32_t n;
+    const char *const *arguments = signals_arguments(e, slot, &n);
+    return setup_start(&e->setup, slot, seed, arguments, n, &e->slot[slot].sim);
 }
 
 /* The first slot's simulation stays: its first reset finds it running. */
@@ -242,8 +97,7 @@ static int learn_net(struct signals_env *e, const char *signals)
     char why[SUMO_WHY_MAX];
     int rc = signals_start(e, 0, 0);
     if (rc == 0 && (rc = sumo_plan_make(e->slot[0].sim, signals, &e->plan, why)) != 0)
-        rtc_env_fail(rc, "'%s': %s", e->sim.sumocfg_file ? e->sim.sumocfg_file : e->sim.net_file,
-                     why);
+        rtc_env_fail(rc, "'%s': %s", setup_name(&e->setup), why);
     return rc;
 }
 
@@ -351,7 +205,7 @@ void signals_close(void *self)
     free(e->kinds);
     free(e->parts);
     free(e->slot);
-    free(e->texts);
+    setup_free(&e->setup);
     sumo_plan_free(&e->plan);
     free(e);
 }
@@ -383,7 +237,7 @@ int signals_open(const struct rtc_env_config *config, struct rtc_env_spec *ret_s
     }
     if (rc == 0) {
         name_trips(e);
-        rc = learn_net(e, text_of(&own, "signals"));
+        rc = learn_net(e, setup_text(&own, "signals"));
     }
     if (e && own.options != config->options)
         free((void *)(uintptr_t)own.options);

@@ -285,6 +285,7 @@ static void free_sim(struct sumo_sim *sim)
     names_free(&sim->signals);
     names_free(&sim->lanes);
     names_free(&sim->vehicles);
+    names_free(&sim->types);
     free(sim->signal_size);
     free(sim->in);
     traci_out_free(&sim->out);

@@ -98,7 +98,11 @@ struct sumo_options {
     X(TIME_LOSS, 0x8c)                                                                                 \
     X(NEXT_SIGNAL, 0x70)  /* number of the next signal ahead, -1: none */                              \
     X(SIGNAL_DISTANCE, 0x70)                                                                           \
-    X(SIGNAL_LINK, 0x70)  /* which of the signal's links it will take */
+    X(SIGNAL_LINK, 0x70)  /* which of the signal's links it will take */                               \
+    X(LEADER, 0x68)     /* number of the vehicle that it follows, -1: none within TRACI_LEADER_M */    \
+    X(LEADER_GAP, 0x68) /* m to its back bumper, beyond MIN_GAP */                                     \
+    X(MIN_GAP, 0x4c)    /* m that it keeps when it stands */                                           \
+    X(TYPE, 0x4f)       /* number of sumo_sim_type_name() */
 
 #define X(name, var) SUMO_LANE_##name,
 enum sumo_lane_var { SUMO_LANE_MAP(X) SUMO_LANE_VARS };
@@ -193,6 +197,10 @@ struct sumo_next {
 /* The lanes that it leads into, those of edges; the caller frees *ret_next. */
 int sumo_sim_lane_next(struct sumo_sim *sim, uint32_t lane, struct sumo_next **ret_next,
                        uint32_t *ret_n);
+/* Types of vehicles: those that are known by now, as SUMO reads routes bit by bit. An id that is not
+ * there is RTC_E_NOT_FOUND, with the ids that are. */
+int sumo_sim_type(struct sumo_sim *sim, const char *id, uint32_t *ret_type);
+const char *sumo_sim_type_name(const struct sumo_sim *sim, uint32_t type);
 double sumo_sim_time(const struct sumo_sim *sim);
 double sumo_sim_step_length(const struct sumo_sim *sim);
 

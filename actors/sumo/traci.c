@@ -139,7 +139,10 @@ size_t traci_set(struct traci_out *out, uint8_t command, uint8_t variable, const
 
 void traci_get(struct traci_out *out, uint8_t command, uint8_t variable, const char *id)
 {
-    traci_end(out, traci_set(out, command, variable, id));
+    size_t begun = traci_set(out, command, variable, id);
+    if (command == TRACI_GET_VEHICLE && variable == TRACI_LEADER)
+        traci_put_f64(out, TRACI_LEADER_M);
+    traci_end(out, begun);
 }
 
 void traci_subscribe(struct traci_out *out, uint8_t command, const char *id,
@@ -150,8 +153,11 @@ void traci_subscribe(struct traci_out *out, uint8_t command, const char *id,
     traci_f64(out, END_OF_TIME);
     traci_text(out, id);
     traci_u8(out, n);
-    for (uint8_t i = 0; i < n; i++)
+    for (uint8_t i = 0; i < n; i++) {
         traci_u8(out, variables[i]);
+        if (variables[i] == TRACI_LEADER)
+            traci_put_f64(out, TRACI_LEADER_M);
+    }
     traci_end(out, begun);
 }
 
@@ -332,6 +338,17 @@ uint8_t traci_in_begin(struct traci_in *in, struct traci_in *ret_contents)
     *ret_contents = traci_in(in->at, size - (size_t)(in->at - begun));
     in->at = begun + size;
     return id;
+}
+
+uint8_t traci_in_variables(struct traci_in *in, uint8_t *ret_variables)
+{
+    uint8_t n = traci_in_u8(in);
+    for (uint8_t i = 0; i < n; i++) {
+        ret_variables[i] = traci_in_u8(in);
+        if (ret_variables[i] == TRACI_LEADER && !(traci_typed_f64(in) == TRACI_LEADER_M))
+            in->bad = true; /* the worker looks no other distance ahead */
+    }
+    return in->bad ? 0 : n;
 }
 
 struct traci_result traci_in_status(struct traci_in *in)

@@ -21,6 +21,7 @@ enum traci_command {
     TRACI_GET_SIGNAL = 0xa2,
     TRACI_GET_LANE = 0xa3,
     TRACI_GET_VEHICLE = 0xa4,
+    TRACI_GET_TYPE = 0xa5,
     TRACI_GET_SIMULATION = 0xab,
     TRACI_SET_SIGNAL = 0xc2,
     TRACI_SET_VEHICLE = 0xc4,
@@ -31,6 +32,7 @@ enum traci_command {
 };
 #define TRACI_ANSWER     0x10 /* a get's or a subscription's answer is its command plus this */
 #define TRACI_SUBSCRIBED 0x30 /* a subscription is the get plus this */
+#define TRACI_LEADER_M   250.0 /* m ahead that a leader is looked for: gets and subscriptions say it */
 
 enum traci_type {
     TRACI_POSITION_2D = 0x01,
@@ -61,7 +63,10 @@ enum traci_variable { /* those that are not in the maps of sim.h */
                       TRACI_SPEED = 0x40,
                       TRACI_MAX_SPEED = 0x41,
                       TRACI_LENGTH = 0x44,
+                      TRACI_MIN_GAP = 0x4c,
+                      TRACI_TYPE = 0x4f,
                       TRACI_TIME = 0x66,
+                      TRACI_LEADER = 0x68,
                       TRACI_LOADED = 0x71,
                       TRACI_DEPARTED = 0x73,
                       TRACI_DEPARTED_IDS = 0x74,
@@ -141,6 +146,10 @@ double traci_in_number(struct traci_in *in, uint8_t type); /* of any numeric typ
 
 /* Enters a command or an answer: its id, and the reader of its contents; `in` goes behind it. */
 uint8_t traci_in_begin(struct traci_in *in, struct traci_in *ret_contents);
+
+/* The variables of a subscription, without what stands behind some of them; room for 255. Returns how
+ * many they are. */
+uint8_t traci_in_variables(struct traci_in *in, uint8_t *ret_variables);
 
 struct traci_result {
     uint8_t command, result; /* 0: done */

@@ -249,6 +249,32 @@ static void take_next_signals(struct sumo_sim *sim, uint32_t row, struct traci_i
     keep(sim, row, SUMO_VEHICLE_SIGNAL_DISTANCE, distance);
 }
 
+/* A vehicle, "" where there is none, and how far it is. */
+static bool take_leader(struct sumo_sim *sim, uint32_t row, struct traci_in *in)
+{
+    struct traci_in all = *in;
+    traci_in_skip(in, TRACI_COMPOUND);
+    (void)traci_in_count(&all, 2);
+    struct traci_text id = traci_typed_text(&all);
+    double gap = traci_typed_f64(&all);
+    uint32_t leader = NAMES_NONE;
+    if (all.bad)
+        in->bad = true;
+    else if (id.size && (leader = names_add(&sim->vehicles, id.at, id.size)) == NAMES_NONE)
+        return false;
+    keep(sim, row, SUMO_VEHICLE_LEADER, leader == NAMES_NONE ? -1.0 : (double)leader);
+    keep(sim, row, SUMO_VEHICLE_LEADER_GAP, leader == NAMES_NONE ? NAN : gap);
+    return true;
+}
+
+static bool take_type(struct sumo_sim *sim, uint32_t row, struct traci_in *in)
+{
+    struct traci_text id = traci_in_text(in);
+    uint32_t type = names_add(&sim->types, id.at, id.size);
+    keep(sim, row, SUMO_VEHICLE_TYPE, (double)type);
+    return type != NAMES_NONE;
+}
+
 static bool take_lane_name(struct sumo_sim *sim, uint32_t row, struct traci_in *in)
 {
     struct traci_text id = traci_in_text(in);
@@ -274,6 +300,14 @@ static bool take_vehicle(struct sumo_sim *sim, uint32_t row, uint8_t variable, u
     }
     if (variable == variables[SUMO_VEHICLE_LANE] && type == TRACI_STRING)
         return take_lane_name(sim, row, in);
+    if (variable == variables[SUMO_VEHICLE_LEADER] && type == TRACI_COMPOUND)
+        return take_leader(sim, row, in);
+    if (variable == variables[SUMO_VEHICLE_TYPE] && type == TRACI_STRING)
+        return take_type(sim, row, in);
+    if (variable == variables[SUMO_VEHICLE_MIN_GAP]) {
+        keep(sim, row, SUMO_VEHICLE_MIN_GAP, traci_in_number(in, type));
+        return true;
+    }
     for (uint32_t i = SUMO_VEHICLE_SPEED; i < SUMO_VEHICLE_NEXT_SIGNAL; i++) {
         if (variables[i] == variable && i != SUMO_VEHICLE_LANE) {
             keep(sim, row, (enum sumo_vehicle_var)i, traci_in_number(in, type));

@@ -41,7 +41,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define RTC_ENV_ABI       1u /* of the tables below */
+#define RTC_ENV_ABI       2u /* of the tables below */
 #define RTC_ENV_NONE      UINT32_MAX
 #define RTC_ENV_SLOTS_MAX 65536u
 #define RTC_ENV_NDIM_MAX  4
@@ -88,7 +88,10 @@ enum rtc_env_features {
      * kind. So the rows of n slots have fixed places, and tables of rows are not needed. When one
      * of several agents ends alone, what stands in its place then is a new one. */
     RTC_ENV_FIXED = 1,
-    /* Observations may be shorter than their space (fewer neighbours in a graph). */
+    /* Observations may be shorter than their space (fewer neighbours in a graph). Of a matrix (ndim 2)
+     * whole rows are missing at its end: the first one is of the agent itself, each further one of
+     * something that it sees. Filled up with zeros it is what the same environment gives when it is
+     * not ragged; so column 0 is 1 in the rows that are there. */
     RTC_ENV_RAGGED = 2
 };
 
@@ -137,7 +140,7 @@ const char *rtc_env_error(void);
 
 enum rtc_env_row_flags {
     RTC_ENV_ACTIVE = 1, /* acts in the next step; else its action is not looked at */
-    RTC_ENV_FIRST = 2   /* the first of an episode */
+    RTC_ENV_FIRST = 2   /* the first of an episode, or of an agent that came later */
 };
 struct rtc_env_row {
     uint32_t slot;
@@ -166,6 +169,16 @@ struct rtc_env_rows {
     struct rtc_env_row *table; /* cap; may be NULL for RTC_ENV_FIXED that is not RTC_ENV_RAGGED */
 };
 
+/* Zeros behind the observations of rows `from` on that are shorter than the stride, which is not 0;
+ * with a table. Then a batch of ragged rows is a matrix. */
+static inline void rtc_env_rows_fill(const struct rtc_env_rows *rows, uint32_t from)
+{
+    for (uint32_t i = from; i < rows->n; i++) {
+        size_t size = rows->table[i].size;
+        memset((char *)rows->data + i * rows->stride + size, 0, rows->stride - size);
+    }
+}
+
 /* ---- Steps ---- */
 
 /* Begins an episode in slots first to first + n - 1, whatever they were doing. seeds: n of them; the
@@ -176,6 +189,11 @@ struct rtc_env_rows {
  * the class: the slots have then to be reset again. */
 int rtc_env_reset(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
                   struct rtc_env_rows *rows);
+/* The same, but slot first + i begins episode number numbers[i] of seeds[i]: as one that was reset with
+ * that seed and has ended so many. With the actions that were done in it since, an open episode is
+ * made again elsewhere. Blocks, errors: as rtc_env_reset(). */
+int rtc_env_reset_at(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
+                     const uint64_t *numbers, struct rtc_env_rows *rows);
 /* Writes what the agents of the slots see now, once more: with what the last fragment ended, the next
  * one begins. Errors: RTC_E_INVALID never reset, or in the middle of a step; RTC_E_TOO_LARGE. */
 int rtc_env_observe(struct rtc_env *env, uint32_t first, uint32_t n, struct rtc_env_rows *rows);
@@ -214,8 +232,9 @@ struct rtc_env_step {
     uint32_t *next;   /* where in `rows` it goes on; RTC_ENV_NONE: it ended. May be NULL */
     uint32_t *finals; /* where in `final` its last observation is, or RTC_ENV_NONE. May be NULL */
     struct rtc_env_rows *rows; /* that act next, those of new episodes too */
-    /* Last observations of those that ended, in the order of the rows that acted; needs no masks. May
-     * be NULL. Room is needed as if all could end at once. */
+    /* Last observations of those that ended, in the order of the rows that acted; needs no masks. Who
+     * is gone (a vehicle that arrived) has none, and RTC_ENV_NONE in `finals`. May be NULL. Room is
+     * needed as if all could end at once. */
     struct rtc_env_rows *final;
     struct rtc_env_episodes *episodes; /* may be NULL */
 };
@@ -330,6 +349,9 @@ struct rtc_env_class {
     int (*observe)(void *self, uint32_t first, uint32_t n, struct rtc_env_rows *rows);
     int (*begin)(void *self, struct rtc_env_step *step); /* may be NULL */
     int (*step)(void *self, struct rtc_env_step *step);  /* what was begun, where there is begin */
+    /* As reset, at those numbers; NULL: a reset for each. */
+    int (*reset_at)(void *self, uint32_t first, uint32_t n, const uint64_t *seeds,
+                    const uint64_t *numbers);
 };
 
 /* An option's value: that of the config, or the class's default. NULL: no such option. */

@@ -335,6 +335,19 @@ static void lists_what_means_nothing(void **state)
                         "batch_mode (line 12), use_lstm (line 13), post_fcnet_hiddens (line 14)");
 }
 
+/* RLlib's words; those of its attention over time have no effect, and that is told. */
+static void reads_attention(void **state)
+{
+    (void)state;
+    good("env: sumo-vehicles\nmodel:\n  use_attention: true\n  attention_num_heads: 4\n"
+         "  attention_head_dim: 32\n");
+    assert_true(loaded->config.use_attention);
+    assert_int_equal(loaded->config.attention_dim, 64);
+    assert_int_equal(loaded->config.attention_num_heads, 4);
+    assert_string_equal(loaded->notes, "attention_head_dim: 32 has no effect: attention here is "
+                                       "over what an agent sees, not over time");
+}
+
 static void reads_the_section_sumo(void **state)
 {
     (void)state;
@@ -467,6 +480,7 @@ static void refuses_bad_ones(void **state)
     refuses(ENV "fcnet_activation: reul\n", "was relu meant?");
     refuses(ENV "object_store_memory: much\n", "800M or 4GiB");
     refuses(ENV "use_lstm: true\n", "use_lstm: true is not there");
+    refuses(ENV "attention_num_heads: 0\n", "from 1");
     refuses(ENV "config: {use_gae: false}\n", "use_gae: false is not there");
     refuses(ENV "num_sgd_iter: {grid_search: [1, 4]}\n", "a training takes one value");
     refuses("run: DQN\nenv: x\n", "this is PPO");
@@ -564,6 +578,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(has_layers, free_loaded),
         cmocka_unit_test_teardown(has_presets, free_loaded),
         cmocka_unit_test_teardown(lists_what_means_nothing, free_loaded),
+        cmocka_unit_test_teardown(reads_attention, free_loaded),
         cmocka_unit_test_teardown(reads_the_section_sumo, free_loaded),
         cmocka_unit_test_teardown(finds_files, free_loaded),
         cmocka_unit_test_teardown(gives_options, free_loaded),

@@ -89,8 +89,24 @@ def check_lists():
     run = sumo('signals', '--scenario', 'square', '--signals', 'A0,B0')  # with their neighbours
     need('rrrrGGggrrrrGGgg  lets go B0A0_0 left0A0_0  to A0B0_0\n' in run.stdout, 'what is behind A0', run)
     run = sumo('env')
+    need('others_speed_mode' in run.stdout and 'sumo-vehicles' in run.stdout, 'options of vehicles', run)
     need('waiting_time_memory  1000' in run.stdout and 'diff-waiting-time' in run.stdout, 'options of the environment', run)
     need(sumo('--help').returncode == 0 and '--controller' in sumo('--help').stdout, 'no help')
+
+
+def check_drivers():
+    words = ['env', '--scenario', 'figure-eight', '--set', 'type=rl', '--set', 'num_seconds=20', '--seeds', '3']
+    run = sumo(*words)
+    need(run.returncode == 0, 'drivers fail', run)
+    lines = [line.split() for line in run.stdout.splitlines()]
+    need(lines[0] == 'means of 3 episodes, seeds 1 to 3:'.split() and [line[0] for line in lines[2:]] ==
+         ['human', 'idle', 'random'], 'the table of drivers', run)
+    table = [dict(zip(lines[1], map(float, line[1:]))) for line in lines[2:]]
+    need(all(row['length'] == 200 and row['departed'] == 14 for row in table), 'lengths of episodes', run)
+    need([row['agents'] for row in table] == [0, 7, 7], 'who is driven', run)
+    need(table[0]['speed'] > 2 > table[1]['speed'], 'idle drivers drive', run)
+    again = sumo(*words, '--jobs', '1', '--set', 'backend=traci')
+    need(again.stdout == run.stdout, 'one job over TraCI gives other numbers', again)
 
 
 def check_refusals(folder):
@@ -108,6 +124,11 @@ def check_refusals(folder):
             (['eval', '--scenario', broken, *words], 1, 'gone.net.xml'),
             (['eval', '--scenario', 'cross', '--controller', 'fixed,psychic'], 2, 'no controller "psychic"; there are fixed'),
             (['eval', '--scenario', 'cross', *words, '--seeds', '0'], 2, '--seeds is "0"'),
+            (['env', '--scenario', 'merge', '--controller', 'cab'], 2, 'there are human, idle and random'),
+            (['env', '--scenario', 'merge', '--set', 'type'], 2, 'KEY=VALUE'),
+            (['env', '--scenario', 'merge', '--set', 'type=cab'], 1, "no vehicle type 'cab'"),
+            (['env', '--scenario', 'merge', '--seeds', 'x'], 2, '--seeds is "x"'),
+            (['env', '--controller', 'idle'], 1, 'neither a scenario nor a net_file'),
             (['eval', '--scenario', 'cross', *words, '--seeds', 'nan'], 2, '--seeds is "nan"'),
             (['eval', '--scenario', 'cross', *words, '--seeds', '1.5'], 2, 'whole number'),
             (['eval', '--scenario', 'cross', *words, '--yellow', '10'], 2, 'longer than the yellow'),
@@ -152,6 +173,7 @@ def main():
         if nightly:
             sys.exit(1 if check_resco(folder) else 0)
         check_lists()
+        check_drivers()
         check_refusals(folder)
         check_eval(folder)
 

@@ -14,6 +14,11 @@ static void *room(size_t n, size_t size)
 
 int gym_open(struct gym *gym, uint32_t slots, const char *const *options)
 {
+    return gym_open_named(gym, "sumo-signals", slots, options);
+}
+
+int gym_open_named(struct gym *gym, const char *name, uint32_t slots, const char *const *options)
+{
     struct rtc_env_option split[OPTIONS_MAX];
     struct rtc_env_config config = {.slots = slots, .options = split};
     char *texts[OPTIONS_MAX];
@@ -24,7 +29,7 @@ int gym_open(struct gym *gym, uint32_t slots, const char *const *options)
         split[config.n_options] = (struct rtc_env_option){.key = text, .value = equals + 1};
     }
     memset(gym, 0, sizeof(*gym));
-    int rc = rtc_env_open("sumo-signals", &config, &gym->env);
+    int rc = rtc_env_open(name, &config, &gym->env);
     for (size_t i = 0; i < config.n_options; i++)
         free(texts[i]);
     if (rc != 0)
@@ -42,7 +47,11 @@ int gym_open(struct gym *gym, uint32_t slots, const char *const *options)
     gym->sums = room((size_t)slots * gym->spec->n_infos, sizeof(double));
     gym->rows = (struct rtc_env_rows){
         .cap = n, .data = gym->seen, .size = n * size, .masks = gym->masks, .table = gym->table};
-    gym->finals = (struct rtc_env_rows){.cap = n, .data = gym->final, .size = n * size};
+    gym->final_table = room(n, sizeof(*gym->final_table));
+    gym->next = room(n, sizeof(*gym->next));
+    gym->finals_of = room(n, sizeof(*gym->finals_of));
+    gym->finals = (struct rtc_env_rows){
+        .cap = n, .data = gym->final, .size = n * size, .table = gym->final_table};
     gym->episodes = (struct rtc_env_episodes){
         .cap = slots, .list = room(slots, sizeof(struct rtc_env_episode)), .sums = gym->sums};
     return 0;
@@ -58,6 +67,9 @@ void gym_close(struct gym *gym)
     free(gym->ends);
     free(gym->actions);
     free(gym->table);
+    free(gym->final_table);
+    free(gym->next);
+    free(gym->finals_of);
     free(gym->sums);
     free(gym->episodes.list);
 }
@@ -74,6 +86,8 @@ int gym_step(struct gym *gym)
                                 .actions = gym->actions,
                                 .rewards = gym->rewards,
                                 .ends = gym->ends,
+                                .next = gym->next,
+                                .finals = gym->finals_of,
                                 .rows = &gym->rows,
                                 .final = &gym->finals,
                                 .episodes = &gym->episodes};

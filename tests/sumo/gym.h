@@ -11,14 +11,16 @@ struct gym {
     float *seen, *final, *rewards;
     uint8_t *masks, *ends;
     int32_t *actions; /* spec->action_size for each row */
-    struct rtc_env_row *table;
+    struct rtc_env_row *table, *final_table;
+    uint32_t *next, *finals_of; /* of the rows that acted */
     struct rtc_env_rows rows, finals;
     struct rtc_env_episodes episodes;
     double *sums;
 };
 
-/* Options as "key=value", ended by NULL. Returns what rtc_env_open() did. */
+/* sumo-signals, or another. Options as "key=value", ended by NULL. Returns what rtc_env_open() did. */
 int gym_open(struct gym *gym, uint32_t slots, const char *const *options);
+int gym_open_named(struct gym *gym, const char *name, uint32_t slots, const char *const *options);
 void gym_close(struct gym *gym);
 int gym_reset(struct gym *gym, const uint64_t *seeds);
 int gym_step(struct gym *gym); /* all slots, with gym->actions */

@@ -319,7 +319,7 @@ static void test_definitions(void **state)
 /* The lanes as "drq" has them; who is inside the junction is somebody, and who stands there is of
  * them; with a look at each second the loss of time is what SUMO's trips say, but for what is lost
  * on the way to the lanes and behind the junction. */
-static void test_junction(void **state)
+static void see_inside(const char *on)
 {
     const char *const options[] = {"scenario=cross",
                                    "definition=resco",
@@ -329,13 +329,12 @@ static void test_junction(void **state)
                                    "yellow_time=0",
                                    "trips=true",
                                    "num_seconds=300",
-                                   backend,
+                                   on,
                                    NULL};
     const char *drq[sizeof(options) / sizeof(*options)];
     struct gym gym, other;
     uint64_t seed = 7;
     double paid = 0, inside = 0, blocked = 0, coming = 0;
-    (void)state;
     memcpy(drq, options, sizeof(drq));
     drq[2] = "observation=drq";
     open_or_fail(&gym, 1, options);
@@ -371,6 +370,15 @@ static void test_junction(void **state)
                  -28 * paid);
     gym_close(&gym);
     gym_close(&other);
+}
+
+static void test_junction(void **state)
+{
+    (void)state;
+    if (!backend_missing(SUMO_LIBSUMO))
+        see_inside("backend=libsumo");
+    if (!backend_missing(SUMO_TRACI))
+        see_inside("backend=traci");
 }
 
 /* ---- Deaths ---- */
@@ -438,7 +446,8 @@ static void refuse(const char *const *options, int code, const char *what, const
 static void test_wrong_options(void **state)
 {
     (void)state;
-    REFUSE(RTC_E_NOT_FOUND, "there is no scenario 'nowhere'", "cross, grid4x4", "scenario=nowhere");
+    REFUSE(RTC_E_NOT_FOUND, "there is no scenario 'nowhere'", "cross, figure-eight",
+           "scenario=nowhere");
     REFUSE(RTC_E_NOT_FOUND, "/no/such.sumocfg", "cannot read", "scenario=/no/such.sumocfg");
     REFUSE(RTC_E_INVALID, "neither a scenario nor a net_file", "nothing to simulate", backend);
     REFUSE(RTC_E_NOT_FOUND, "no signal 'C9'", "A0, A1", "scenario=square", "signals=A0,C9");

@@ -92,10 +92,10 @@ static void serve_subscribe(uint8_t command, struct traci_in *in, struct traci_o
     size_t at = out->size;
     (void)traci_in_f64(in); /* from the beginning of time to its end: nobody asks for less */
     (void)traci_in_f64(in);
+    uint8_t variables[UINT8_MAX];
     bool good = take_id(in, id);
-    uint8_t n = traci_in_u8(in);
-    const uint8_t *variables = in->at;
-    if (in->bad || n > in->end - in->at)
+    uint8_t n = traci_in_variables(in, variables);
+    if (in->bad)
         good = false;
     if (good && command == TRACI_SUBSCRIBE_VEHICLE && !id[0]) {
         shim_follow(variables, n);
@@ -154,6 +154,7 @@ static enum serve_next serve_command(uint8_t command, struct traci_in *in, struc
     case TRACI_GET_SIGNAL:
     case TRACI_GET_LANE:
     case TRACI_GET_VEHICLE:
+    case TRACI_GET_TYPE:
     case TRACI_GET_SIMULATION: serve_get(command, in, out); return SERVE_ON;
     case TRACI_SET_SIGNAL:
     case TRACI_SET_VEHICLE: serve_set(command, in, out); return SERVE_ON;

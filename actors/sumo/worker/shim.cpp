@@ -120,6 +120,13 @@ void put(struct traci_out *out, const std::vector<std::vector<libsumo::TraCILink
     }
 }
 
+void put(struct traci_out *out, const std::pair<std::string, double> &value)
+{
+    put_compound(out, 2);
+    put(out, value.first);
+    put(out, value.second);
+}
+
 void put_flag(struct traci_out *out, bool value)
 {
     traci_u8(out, TRACI_UBYTE);
@@ -238,6 +245,9 @@ void get_vehicle(uint8_t variable, const std::string &id, struct traci_out *out)
     case 0x51: put(out, Vehicle::getLaneID(id)); break;
     case 0x52: put(out, Vehicle::getLaneIndex(id)); break;
     case 0x56: put(out, Vehicle::getLanePosition(id)); break;
+    case TRACI_MIN_GAP: put(out, Vehicle::getMinGap(id)); break;
+    case TRACI_TYPE: put(out, Vehicle::getTypeID(id)); break;
+    case TRACI_LEADER: put(out, Vehicle::getLeader(id, TRACI_LEADER_M)); break;
     case 0x70: put(out, Vehicle::getNextTLS(id)); break;
     case 0x72: put(out, Vehicle::getAcceleration(id)); break;
     case 0x7a: put(out, Vehicle::getWaitingTime(id)); break;
@@ -256,6 +266,11 @@ void get(uint8_t command, uint8_t variable, const std::string &id, struct traci_
     case TRACI_GET_LANE: get_lane(variable, id, out); break;
     case TRACI_GET_SIGNAL: get_signal(variable, id, out); break;
     case TRACI_GET_VEHICLE: get_vehicle(variable, id, out); break;
+    case TRACI_GET_TYPE:
+        if (variable != TRACI_IDS)
+            unknown(variable);
+        put(out, libsumo::VehicleType::getIDList());
+        break;
     default: unknown(variable);
     }
 }
