@@ -38,13 +38,19 @@ static void print_row(const char *name, const double values[COLUMNS][SEEDS])
            delay.max, spread_of(values[TRIP], SEEDS).mean, spread_of(values[WAIT], SEEDS).mean);
 }
 
+static uint32_t info_at(const struct rtc_env_spec *spec, const char *name)
+{
+    uint32_t at = 0;
+    while (at < spec->n_infos && strcmp(spec->infos[at], name) != 0)
+        at++;
+    return at;
+}
+
 static void print_learned(const struct rtc_env_spec *spec, const double *sums)
 {
     double values[COLUMNS][SEEDS];
     for (int k = 0; k < COLUMNS; k++) {
-        uint32_t at = 0;
-        while (at < spec->n_infos && strcmp(spec->infos[at], infos[k]) != 0)
-            at++;
+        uint32_t at = info_at(spec, infos[k]);
         for (uint32_t i = 0; i < SEEDS; i++)
             values[k][i] = at < spec->n_infos ? sums[i * spec->n_infos + at] : NAN;
     }
@@ -92,53 +98,43 @@ static int baseline(const struct ppo_run *run, const struct scenario *scenario,
 
 static const char *const told[] = {"speed",   "agent_speed", "arrived",   "collisions",
                                    "ttc_min", "drac_max",    "conflicts", "hard_brakes"};
-#define N_TOLD            (sizeof(told) / sizeof(told[0]))
-#define VEHICLES_TOLD_MAX 64u
+#define INFOS_MAX 64
+#define N_TOLD    (sizeof(told) / sizeof(told[0]))
 
-static double mean_of(const struct train *train, const double *means, const char *name)
-{
-    const struct rtc_env_spec *spec = train_spec(train);
-    for (uint32_t i = 0; i < spec->n_infos && i < VEHICLES_TOLD_MAX; i++) {
-        if (strcmp(spec->infos[i], name) == 0)
-            return means[i];
-    }
-    return NAN;
-}
-
-static void print_infos(const struct train *train, const char *name, const double *means)
+static void print_infos(const struct rtc_env_spec *spec, const char *name, const double *values)
 {
     printf("  %-*s", NAME_COLUMN, name);
-    for (size_t i = 0; i < N_TOLD; i++)
-        printf(" %11.2f", mean_of(train, means, told[i]));
+    for (size_t i = 0; i < N_TOLD; i++) {
+        uint32_t at = info_at(spec, told[i]);
+        printf(" %11.2f", at < spec->n_infos ? values[at] : NAN);
+    }
     putchar('\n');
 }
 
 static void drive_as(const struct ppo_run *run, const struct train *train, enum driver driver)
 {
     const struct rtc_env_config *config = run->settings->train.env_config;
-    double means[VEHICLES_TOLD_MAX];
+    const struct rtc_env_spec *spec = train_spec(train);
+    double means[INFOS_MAX];
     uint32_t lost;
     struct drive d = {.n_options = config->n_options,
                       .seeds = SEEDS,
                       .first_seed = FIRST_SEED,
                       .jobs = run->plan->envs ? run->plan->envs : 1};
-    if (d.n_options > DRIVE_OPTIONS_MAX || train_spec(train)->n_infos > VEHICLES_TOLD_MAX)
+    if (d.n_options > DRIVE_OPTIONS_MAX || spec->n_infos > INFOS_MAX)
         return;
     memcpy(d.options, config->options, d.n_options * sizeof(d.options[0]));
     if (drive(&d, driver, means, &lost) < 0)
         printf("  %-*s %s\n", NAME_COLUMN, driver_name(driver), rtc_env_error());
     else
-        print_infos(train, driver_name(driver), means);
+        print_infos(spec, driver_name(driver), means);
 }
 
-/* sums: of each of the SEEDS episodes. */
 static void compare_vehicles(struct ppo_run *run, struct train *train, const double *sums)
 {
+    const struct rtc_env_spec *spec = train_spec(train);
+    double means[INFOS_MAX] = {0};
     const char *name = option_of(run, "scenario");
-    double means[VEHICLES_TOLD_MAX] = {0};
-    uint32_t n = train_spec(train)->n_infos;
-    for (uint32_t i = 0; n <= VEHICLES_TOLD_MAX && i < SEEDS * n; i++)
-        means[i % n] += sums[i] / SEEDS;
     run_line_note(&run->line, "");
     printf("%s on %d seeds that it was not trained on (m/s, s, m/s²; human: nobody is driven):\n",
            name ? name : "the scenario", SEEDS);
@@ -146,7 +142,9 @@ static void compare_vehicles(struct ppo_run *run, struct train *train, const dou
     for (size_t i = 0; i < N_TOLD; i++)
         printf(" %11s", told[i]);
     putchar('\n');
-    print_infos(train, "learned (PPO)", means);
+    for (uint32_t i = 0; i < SEEDS * spec->n_infos && spec->n_infos <= INFOS_MAX; i++)
+        means[i % spec->n_infos] += sums[i] / SEEDS;
+    print_infos(spec, "learned (PPO)", means);
     drive_as(run, train, DRIVER_HUMAN);
     drive_as(run, train, DRIVER_RANDOM);
     fflush(stdout);

@@ -124,6 +124,11 @@ static int start(struct sumo_sim *sim, uint64_t deadline_ms)
         if (rc == 0)
             rc = connect_to(sim, port, deadline_ms);
         close(reserved);
+        if (rc != 0 && sim->options.gui && strstr(sim->error, "open display"))
+            return sumo_fail(sim, RTC_E_COMMAND,
+                             "sumo-gui has no display for '%s': set DISPLAY to one, or do without "
+                             "the window (gui, use_gui)",
+                             sumo_input_name(sim));
         if (rc == 0 || !strstr(sim->error, "Address already in use"))
             return rc; /* else somebody who takes what he likes was faster */
         sumo_log_trim(sim->log_fd, true);

@@ -413,6 +413,7 @@ static const struct row baselines[] = {
 #endif
     {"sumo_bare", "1/s", bench_sumo_bare, NULL, false},
     {"sumo_bare_all", "1/s", bench_sumo_bare_all, NULL, false},
+    {"sumo_alone", "1/s", bench_sumo_all, NULL, false}, /* of ppo_sumo: sumo_all */
     {"sumo_bare01", "1/s", bench_sumo_bare01, NULL, false},
 };
 #define N_BASELINES (sizeof(baselines) / sizeof(baselines[0]))
@@ -497,7 +498,8 @@ static const struct row rows[] = {
     {"ppo_update_256", "us", bench_ppo_update_256, "ppo_products_256", false},
     {"ppo_cartpole_64", "1/s", bench_ppo_cartpole_64, NULL, false},
     {"ppo_cartpole_256", "1/s", bench_ppo_cartpole_256, NULL, false},
-    {"ppo_sumo", "1/s", bench_ppo_sumo, NULL, false},
+    {"ppo_sumo", "1/s", bench_ppo_sumo, "sumo_alone", false},
+    {"ppo_first_update", "s", bench_ppo_first_update, NULL, false},
     {"ppo_memory", "MB", bench_ppo_memory, NULL, false},
     {"ppo_memory_6x2", "MB", bench_ppo_memory_6x2, NULL, false},
 #endif

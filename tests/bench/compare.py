@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Runs `rtc bench` and the same rows of its peers in turn on this machine, and prints a table.
 
-usage: compare.py [--build FOLDER] [--peers ray,dask,hyperqueue,otp,caf] [--seconds S] [--json FILE] [ROW…]
+usage: compare.py [--build FOLDER] [--peers ray,dask,hyperqueue,sumo_rl,sumo_rl_traci,otp,caf] [--seconds S]
+                  [--json FILE] [ROW…]
 
-Makes a Python environment in the build folder for ray, dask and hyperqueue (PyPI, about 0.5 GB).
+Makes a Python environment in the build folder for ray, dask, hyperqueue and sumo-rl (PyPI, about 0.5 GB).
+sumo_rl has one environment in one process on libsumo, sumo_rl_traci one over TraCI; they need `sumo` and
+the network cologne1 in the folder that RTC_SUMO_DATA names, and are left out without.
 Erlang/OTP and CAF are Debian's erlang-base and libcaf-dev, and are left out where they are not
 installed. Not part of CI.
 A row is run by rtc, then by every peer that has it, so that all meet the same moment of the machine.
@@ -24,7 +27,9 @@ PEERS = {
     "ray": ["ray==2.60.0", "numpy"],
     "dask": ["distributed==2026.8.0", "numpy"],
     "hyperqueue": ["hyperqueue==0.27.0"],
+    "sumo_rl": ["sumo-rl==1.4.5", "gymnasium", "libsumo==1.15.0", "traci==1.15.0", "sumolib==1.15.0"],
 }
+SHARED = {"sumo_rl_traci": ("sumo_rl", ["traci"])}  # another's environment and program, with arguments
 PACKAGES = {"otp": "erlang-base", "caf": "libcaf-dev"}
 
 
@@ -57,10 +62,30 @@ def caf_command(folder):
     return [program]
 
 
+def missing(name):
+    """What a peer needs that is not here, or None."""
+    if name != "sumo_rl":
+        return None
+    if not shutil.which("sumo"):
+        return "SUMO is not installed (deploy/packages-sumo.txt)"
+    if not (pathlib.Path(os.environ.get("RTC_SUMO_DATA", "")) / "cologne1" / "cologne1.sumocfg").exists():
+        return "RTC_SUMO_DATA names no folder with cologne1/cologne1.sumocfg"
+    return None
+
+
 def command(build, name):
     """The peer's program, made first where it has to be; None: it is not installed."""
-    if name in PEERS:
-        return [environment(build, name), HERE / "peers" / f"{name}_peer.py"]
+    of, arguments = SHARED.get(name, (name, []))
+    reason = missing(of)
+    if reason:
+        print(f"compare.py: {name} is left out: {reason}", file=sys.stderr)
+        return None
+    if of in PEERS:
+        try:
+            return [environment(build, of), HERE / "peers" / f"{of}_peer.py", *arguments]
+        except subprocess.CalledProcessError:
+            print(f"compare.py: {name} is left out: pip could not install it", file=sys.stderr)
+            return None
     folder = build / "peers" / name
     folder.mkdir(parents=True, exist_ok=True)
     made = {"otp": otp_command, "caf": caf_command}[name](folder)
@@ -135,7 +160,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("rows", nargs="*", help="rows of `rtc bench --list`; default: all that a peer has")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
-    parser.add_argument("--peers", default=",".join([*PEERS, *PACKAGES]))
+    parser.add_argument("--peers", default=",".join([*PEERS, *SHARED, *PACKAGES]))
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--json", type=pathlib.Path, help="writes all answers there, a line each")
     options = parser.parse_args()
@@ -143,9 +168,10 @@ def main():
     if not rtc.exists():
         sys.exit(f"compare.py: {rtc} is not there: build first, or name the folder with --build")
     names = [name for name in options.peers.split(",") if name]
-    unknown = [name for name in names if name not in {*PEERS, *PACKAGES}]
+    known = [*PEERS, *SHARED, *PACKAGES]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"compare.py: no peer {unknown[0]!r}; there are {', '.join([*PEERS, *PACKAGES])}")
+        sys.exit(f"compare.py: no peer {unknown[0]!r}; there are {', '.join(known)}")
     programs = {name: command(options.build, name) for name in names}
     names = [name for name in names if programs[name]]
     peers = [Peer(name, programs[name], options.seconds) for name in names]

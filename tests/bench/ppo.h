@@ -13,6 +13,7 @@ double bench_ppo_cartpole_64(void);  /* 1/s */
 /* train.c: `rtc ppo` itself; NAN without SUMO, or the network cologne1. */
 double bench_ppo_cartpole_256(void); /* 1/s */
 double bench_ppo_sumo(void);         /* 1/s */
+double bench_ppo_first_update(void); /* s, of the quick preset on the crossing */
 double bench_ppo_memory(void);       /* MB, during ppo_sumo */
 double bench_ppo_memory_6x2(void);   /* MB */
 

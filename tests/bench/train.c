@@ -112,23 +112,28 @@ static double rate_of(const struct training *t)
     return (samples[1] - samples[0]) / (seconds[1] - seconds[0]);
 }
 
+/* What comes behind the last iteration is not measured. */
+static void wait_for_end(struct training *t)
+{
+    if (t->pid > 0)
+        kill(t->pid, SIGTERM);
+    if (t->lines) {
+        while (getc(t->lines) != EOF)
+            ;
+        fclose(t->lines);
+    }
+    if (t->pid > 0)
+        waitpid(t->pid, NULL, 0);
+}
+
 /* Samples a second, and megabytes. NAN: it did not come to its end. */
 static double train(const char *env, const char *sizes, double *ret_mb)
 {
     struct training t = {0};
-    int status = -1;
     bool ok = begin(&t, env, sizes) && reach(&t, ITERATIONS - 1);
     *ret_mb = ok ? memory_of(t.pid) : NAN;
     ok = ok && reach(&t, ITERATIONS);
-    if (t.pid > 0)
-        kill(t.pid, SIGTERM); /* what comes behind the last one is not measured */
-    if (t.lines) {
-        while (getc(t.lines) != EOF)
-            ;
-        fclose(t.lines);
-    }
-    if (t.pid > 0)
-        waitpid(t.pid, &status, 0);
+    wait_for_end(&t);
     double rate = ok ? rate_of(&t) : NAN;
     if (t.dir[0])
         bench_remove(t.dir);
@@ -175,6 +180,19 @@ double bench_ppo_sumo(void)
 {
     double mb;
     return sumo_with(TWO, &mb);
+}
+
+/* The command started, its first update done and told. */
+double bench_ppo_first_update(void)
+{
+    struct training t = {0};
+    double start = bench_now(), took = NAN;
+    if (begin(&t, "--scenario cross", SAMPLES("1024")) && reach(&t, 1))
+        took = bench_now() - start;
+    wait_for_end(&t);
+    if (t.dir[0])
+        bench_remove(t.dir);
+    return took;
 }
 
 double bench_ppo_memory(void)

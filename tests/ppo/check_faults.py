@@ -190,7 +190,7 @@ def rollout_actors(build):
 @one
 def memory(build):
     """A target that is below what is in use: caches, then environments go; the samples are as many."""
-    run = Run(build, cartpole(20, num_envs_per_env_runner=2, rollout_fragment_length=50, target_memory_gb=0.001))
+    run = Run(build, cartpole(20, num_envs_per_env_runner=2, rollout_fragment_length=50, target_memory_gb=0.1))
     try:
         text = run.ends()
         last = finished(run.folder, 20)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -100,6 +101,36 @@ static void says_that_sumo_is_missing(void **state)
     says(why, "no window");
 }
 
+/* A window is sumo-gui's, over TraCI. There is none here: what is said of that, and a stand-in that
+ * does not mind what only sumo-gui is told. */
+static void opens_a_window(void **state)
+{
+    (void)state;
+    struct sumo_sim *sim;
+    struct sumo_options options = choose(SUMO_AUTO, worker);
+    options.gui = true;
+    setenv("RTC_SUMO_GUI_BINARY", "/nonexistent/sumo-gui", 1);
+    assert_int_equal(sumo_sim_open(&options, &sim, why), RTC_E_NOT_FOUND);
+    says(why, "/nonexistent/sumo-gui");
+    says(why, "RTC_SUMO_GUI_BINARY");
+    const char *stand_in =
+        test_file("sumo-gui", "#!/bin/sh\n"
+                              "for a; do shift; case $a in\n"
+                              "--start|--quit-on-end) skip=1;;\n"
+                              "*) [ \"$skip\" ] || set -- \"$@\" \"$a\"; skip=;;\n"
+                              "esac; done\nexec sumo \"$@\"\n");
+    assert_int_equal(chmod(stand_in, 0700), 0);
+    setenv("RTC_SUMO_GUI_BINARY", stand_in, 1);
+    check_choice(options, SUMO_TRACI, "not libsumo: a window is wanted");
+    stand_in = test_file("sumo-gui", "#!/bin/sh\n"
+                                     "echo 'FXApp::openDisplay: unable to open display :77' >&2\n"
+                                     "exit 1\n");
+    assert_int_equal(sumo_sim_open(&options, &sim, why), RTC_E_COMMAND);
+    says(why, "set DISPLAY");
+    says(why, nets[0].sumocfg);
+    unsetenv("RTC_SUMO_GUI_BINARY");
+}
+
 /* The worker's server is this process's child of that name. */
 static pid_t server_pid(void)
 {
@@ -148,6 +179,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(refuses_another_version),
         cmocka_unit_test(does_without_a_worker),
         cmocka_unit_test(says_that_sumo_is_missing),
+        cmocka_unit_test(opens_a_window),
         cmocka_unit_test(survives_the_death_of_its_server),
     };
     unsetenv("SUMO_HOME");

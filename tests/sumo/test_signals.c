@@ -86,6 +86,36 @@ static void test_backends(void **state)
     assert_memory_equal(&a, &b, sizeof(a));
 }
 
+/* Environments of one program, of other networks, do not see each other. */
+static void test_two_at_once(void **state)
+{
+    const char *const one[] = {"scenario=cross", SHORT, backend, NULL};
+    const char *const two[] = {"scenario=square", SHORT, backend, NULL};
+    uint64_t alone[2], together[2], seed = 5;
+    struct gym gyms[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        open_or_fail(&gyms[i], 1, i ? two : one);
+        assert_int_equal(gym_reset(&gyms[i], &seed), 0);
+        for (int k = 0; k < 10; k++)
+            step_or_fail(&gyms[i]);
+        alone[i] = gym_digest(&gyms[i]);
+        gym_close(&gyms[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        open_or_fail(&gyms[i], 1, i ? two : one);
+        assert_int_equal(gym_reset(&gyms[i], &seed), 0);
+    }
+    for (int k = 0; k < 20; k++)
+        step_or_fail(&gyms[k % 2]);
+    for (int i = 0; i < 2; i++) {
+        together[i] = gym_digest(&gyms[i]);
+        gym_close(&gyms[i]);
+    }
+    assert_memory_equal(alone, together, sizeof(alone));
+    assert_int_equal(simulators_left(), 0);
+}
+
 static void test_new_episode(void **state)
 {
     const char *const options[] = {"scenario=cross", SHORT, "trips=true", backend, NULL};
@@ -289,7 +319,7 @@ static void test_definitions(void **state)
 /* The lanes as "drq" has them; who is inside the junction is somebody, and who stands there is of
  * them; with a look at each second the loss of time is what SUMO's trips say, but for what is lost
  * on the way to the lanes and behind the junction. */
-static void test_junction(void **state)
+static void see_inside(const char *on)
 {
     const char *const options[] = {"scenario=cross",
                                    "definition=resco",
@@ -299,13 +329,12 @@ static void test_junction(void **state)
                                    "yellow_time=0",
                                    "trips=true",
                                    "num_seconds=300",
-                                   backend,
+                                   on,
                                    NULL};
     const char *drq[sizeof(options) / sizeof(*options)];
     struct gym gym, other;
     uint64_t seed = 7;
     double paid = 0, inside = 0, blocked = 0, coming = 0;
-    (void)state;
     memcpy(drq, options, sizeof(drq));
     drq[2] = "observation=drq";
     open_or_fail(&gym, 1, options);
@@ -341,6 +370,15 @@ static void test_junction(void **state)
                  -28 * paid);
     gym_close(&gym);
     gym_close(&other);
+}
+
+static void test_junction(void **state)
+{
+    (void)state;
+    if (!backend_missing(SUMO_LIBSUMO))
+        see_inside("backend=libsumo");
+    if (!backend_missing(SUMO_TRACI))
+        see_inside("backend=traci");
 }
 
 /* ---- Deaths ---- */
@@ -529,14 +567,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_seed),     cmocka_unit_test(test_backends),
-        cmocka_unit_test(test_new_episode),   cmocka_unit_test(test_green_times),
-        cmocka_unit_test(test_slots),         cmocka_unit_test(test_one_agent),
-        cmocka_unit_test(test_shared_policy), cmocka_unit_test(test_some_signals),
-        cmocka_unit_test(test_definitions),   cmocka_unit_test(test_junction),
-        cmocka_unit_test(test_death),         cmocka_unit_test(test_wrong_options),
-        cmocka_unit_test(test_wrong_nets),    cmocka_unit_test(test_wrong_program),
-        cmocka_unit_test(test_wrong_actions), cmocka_unit_test(test_missing_sumo),
-        cmocka_unit_test(test_trips),
+        cmocka_unit_test(test_two_at_once),   cmocka_unit_test(test_new_episode),
+        cmocka_unit_test(test_green_times),   cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_one_agent),     cmocka_unit_test(test_shared_policy),
+        cmocka_unit_test(test_some_signals),  cmocka_unit_test(test_definitions),
+        cmocka_unit_test(test_junction),      cmocka_unit_test(test_death),
+        cmocka_unit_test(test_wrong_options), cmocka_unit_test(test_wrong_nets),
+        cmocka_unit_test(test_wrong_program), cmocka_unit_test(test_wrong_actions),
+        cmocka_unit_test(test_missing_sumo),  cmocka_unit_test(test_trips),
     };
     const char *missing = backend_missing(SUMO_AUTO);
     if (missing) {
