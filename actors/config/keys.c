@@ -81,7 +81,8 @@ static const struct config_key keys[] = {
     KEY("bootstrap_truncated", NULL, BOOL, bootstrap_truncated, BY("true", "false"),
         IS("the value of the last observation stands for what a truncated episode had before it")),
     KEY("num_learners", "num_learner_workers", INT, num_learners, RANGE(0, 64), SAME("0"),
-        IS("learner actors; 0: one, in the driver")),
+        IS("that make each update together, the driver the first; 0: as many as help on this "
+           "host's CPUs, one with max_policy_lag")),
 
     KEY("fcnet_hiddens", NULL, INTS, fcnet_hiddens, RANGE(1, 65536), BY("[256, 256]", "[64, 64]"),
         IS("widths of the hidden layers")),

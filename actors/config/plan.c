@@ -11,6 +11,9 @@
 #define SUMO_BYTES    (40ull << 20)
 #define ENV_BYTES     4096ull
 
+#define LEARNER_ROWS 64u /* of a minibatch, that a learner of several wants */
+#define LEARNERS_MAX 16u /* that are not asked for */
+
 #define USUAL_OBSERVATION 33u /* a signal with eight lanes */
 #define USUAL_ACTIONS     8u
 #define USUAL_ROW         14u /* of an observation that is a matrix: a vehicle */
@@ -96,10 +99,27 @@ static void place_samples(const struct ppo_settings *c, struct ppo_plan *p)
 
 /* ---- Learning ---- */
 
-static void place_learning(const struct ppo_settings *c, struct ppo_plan *p)
+/* Two take a network each, where policy and value have one each; more, or others, share a
+ * minibatch's rows, and each of them wants enough of these. Where learners take turns with rollout
+ * actors they have all cores; else one is beside them. */
+static uint64_t learners_that_help(const struct ppo_settings *c, double cpus, uint64_t minibatch)
+{
+    uint64_t most = c->vf_share_layers ? 1 : 2, cores = cpus > 1 ? (uint64_t)cpus : 1;
+    if (minibatch / LEARNER_ROWS > most)
+        most = minibatch / LEARNER_ROWS;
+    if (most > LEARNERS_MAX)
+        most = LEARNERS_MAX;
+    return c->max_policy_lag ? 1 : cores < most ? cores : most;
+}
+
+static void place_learning(const struct ppo_settings *c, const struct ppo_resources *have,
+                           struct ppo_plan *p)
 {
     uint64_t minibatch = (uint64_t)c->minibatch_size;
-    p->learners = c->num_learners > 1 ? (uint32_t)c->num_learners : 1;
+    double cpus = !isnan(c->num_cpus) && c->num_cpus > 0 && c->num_cpus < have->cpus ? c->num_cpus
+                                                                                     : have->cpus;
+    p->learners = c->num_learners > 0 ? (uint32_t)c->num_learners
+                                      : (uint32_t)learners_that_help(c, cpus, minibatch);
     p->policy_lag = (uint32_t)c->max_policy_lag;
     p->epochs = (uint32_t)c->num_epochs;
     if (minibatch > p->samples) {
@@ -238,7 +258,7 @@ void ppo_plan_make(const struct ppo_settings *config, const struct ppo_resources
     memset(ret_plan, 0, sizeof(*ret_plan));
     place_environments(config, ret_plan);
     place_samples(config, ret_plan);
-    place_learning(config, ret_plan);
+    place_learning(config, resources, ret_plan);
     place_cpus(config, resources, ret_plan);
     place_gpus(config, resources, ret_plan);
     place_memory(config, resources, shape, ret_plan);

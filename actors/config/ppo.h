@@ -55,7 +55,7 @@ struct ppo_settings {
     double grad_clip; /* global norm; None: not clipped */
     double adam_epsilon;
     bool bootstrap_truncated; /* a truncated episode has a future; else it counts as ended */
-    int64_t num_learners;     /* 0: one, in the driver */
+    int64_t num_learners;     /* 0: as many as help; one where samples may be behind */
 
     /* The network */
     struct config_ints fcnet_hiddens;

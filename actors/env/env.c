@@ -121,8 +121,23 @@ static int give_up(struct rtc_env *env, uint32_t first, uint32_t n, int rc)
     return set_states(env, first, n, SLOT_NEW, rc);
 }
 
-int rtc_env_reset(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
-                  struct rtc_env_rows *rows)
+/* numbers NULL: as class->reset() has it. */
+static int reset_class(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
+                       const uint64_t *numbers)
+{
+    const struct rtc_env_class *class_ = env->class_;
+    if (numbers && class_->reset_at)
+        return class_->reset_at(env->self, first, n, seeds, numbers);
+    int rc = class_->reset(env->self, first, n, seeds);
+    for (uint32_t i = 0; numbers && i < n; i++) {
+        for (uint64_t k = 0; rc >= 0 && k < numbers[i]; k++)
+            rc = class_->reset(env->self, first + i, 1, NULL);
+    }
+    return rc;
+}
+
+static int reset(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
+                 const uint64_t *numbers, struct rtc_env_rows *rows)
 {
     int rc = rtci_env_check_range(env, first, n);
     if (rc || (rc = rtci_env_check_rows(env, n, rows, "rows", true)))
@@ -133,7 +148,7 @@ int rtc_env_reset(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_
     }
     uint32_t from = rows->n;
     size_t used = rows->used;
-    if ((rc = env->class_->reset(env->self, first, n, seeds)) < 0 ||
+    if ((rc = reset_class(env, first, n, seeds, numbers)) < 0 ||
         (rc = env->class_->observe(env->self, first, n, rows)) < 0 ||
         (rc = rtci_env_adopt(env, first, n, rows, from)) < 0) {
         rows->n = from;
@@ -141,6 +156,20 @@ int rtc_env_reset(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_
         return give_up(env, first, n, rc);
     }
     return set_states(env, first, n, SLOT_READY, 0);
+}
+
+int rtc_env_reset(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
+                  struct rtc_env_rows *rows)
+{
+    return reset(env, first, n, seeds, NULL, rows);
+}
+
+int rtc_env_reset_at(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
+                     const uint64_t *numbers, struct rtc_env_rows *rows)
+{
+    if (!seeds || !numbers)
+        return rtc_env_fail(RTC_E_INVALID, "rtc_env_reset_at() needs seeds and numbers");
+    return reset(env, first, n, seeds, numbers, rows);
 }
 
 int rtc_env_observe(struct rtc_env *env, uint32_t first, uint32_t n, struct rtc_env_rows *rows)

@@ -148,6 +148,21 @@ static int vector_reset(void *self, uint32_t first, uint32_t n, const uint64_t *
     return 0;
 }
 
+static int vector_reset_at(void *self, uint32_t first, uint32_t n, const uint64_t *seeds,
+                           const uint64_t *numbers)
+{
+    struct vector *v = self;
+    int rc = 0;
+    for (uint32_t i = 0; rc >= 0 && i < n; i++) {
+        struct copy *copy = &v->copies[first + i];
+        copy->seed = seeds[i];
+        copy->number = numbers[i];
+        copy->begun = true;
+        rc = begin_episode(v, first + i);
+    }
+    return rc;
+}
+
 static int observe_slot(struct vector *v, uint32_t slot, struct rtc_env_rows *rows)
 {
     struct copy *copy = &v->copies[slot];
@@ -269,4 +284,5 @@ const struct rtc_env_class rtci_env_vector = {
     .reset = vector_reset,
     .observe = vector_observe,
     .step = vector_step,
+    .reset_at = vector_reset_at,
 };

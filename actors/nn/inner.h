@@ -42,6 +42,7 @@ struct node {
     int first;               /* of the nodes that are computed again before this one's pass back; -1 */
     bool hidden;             /* its output is not kept: it is one of those */
     bool reached;            /* in this pass back its dy is filled */
+    bool cleared;            /* its gradients are 0 since an earlier one */
 };
 
 struct nn {

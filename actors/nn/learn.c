@@ -25,23 +25,43 @@ void nn_learner_fini(struct nn_learner *learner)
     memset(learner, 0, sizeof(*learner));
 }
 
-/* Of the parameters from node *i on that are not frozen; *i is then the node behind them. */
-static size_t next_range(const struct nn *nn, int *i, size_t *ret_at)
+/* Of the parameters from node *i on that are to be moved; *i is then the node behind them. */
+static size_t next_range(const struct nn *nn, uint64_t nodes, int *i, size_t *ret_at)
 {
     size_t n = 0;
-    while (*i < nn->n_nodes && (nn->nodes[*i].frozen || !nn->nodes[*i].n_params))
+    while (*i < nn->n_nodes &&
+           (!(nodes >> *i & 1) || nn->nodes[*i].frozen || !nn->nodes[*i].n_params))
         (*i)++;
     if (*i < nn->n_nodes)
         *ret_at = nn->nodes[*i].params;
-    for (; *i < nn->n_nodes && !(nn->nodes[*i].frozen && nn->nodes[*i].n_params); (*i)++)
-        n += nn->nodes[*i].n_params;
+    for (; *i < nn->n_nodes; (*i)++) {
+        const struct node *node = &nn->nodes[*i];
+        if (node->n_params && (node->frozen || !(nodes >> *i & 1)))
+            break;
+        n += node->n_params;
+    }
     return n;
 }
 
-double nn_learner_step(struct nn_learner *learner, double rate, double norm_max)
+void nn_squares(const struct nn *nn, uint64_t nodes, double *squares)
+{
+    for (int i = 0; i < nn->n_nodes; i++) {
+        const struct node *node = &nn->nodes[i];
+        squares[i] =
+            nodes >> i & 1 && node->n_params
+                ? nn->backend->sum_squares(nn_at(nn, nn->grads, node->params), node->n_params)
+                : 0;
+    }
+}
+
+double nn_learner_move(struct nn_learner *learner, uint64_t nodes, const double *squares,
+                       double rate, double norm_max)
 {
     struct nn *nn = learner->nn;
-    double norm = sqrt(nn->backend->sum_squares(nn->grads, nn->n_params));
+    double sum = 0;
+    for (int i = 0; i < nn->n_nodes; i++)
+        sum += squares[i];
+    double norm = sqrt(sum);
     if (!isfinite(norm))
         return norm;
     double t = (double)++learner->steps, scale = norm_max > 0 ? norm_max / (norm + 1e-6) : 1;
@@ -55,11 +75,18 @@ double nn_learner_step(struct nn_learner *learner, double rate, double norm_max)
                            .correct1 = 1 - pow(learner->beta1, t),
                            .correct2 = 1 - pow(learner->beta2, t)};
     size_t at = 0, n;
-    for (int i = 0; (n = next_range(nn, &i, &at)) > 0;)
+    for (int i = 0; (n = next_range(nn, nodes, &i, &at)) > 0;)
         nn->backend->step(&step, n, nn_at(nn, nn->params, at), nn_at(nn, nn->grads, at),
                           nn_at(nn, learner->moments, at),
                           nn_at(nn, learner->moments, nn->n_params + at));
     return norm;
+}
+
+double nn_learner_step(struct nn_learner *learner, double rate, double norm_max)
+{
+    double squares[NN_NODES_MAX];
+    nn_squares(learner->nn, NN_ALL, squares);
+    return nn_learner_move(learner, NN_ALL, squares, rate, norm_max);
 }
 
 double nn_schedule_at(const struct nn_schedule *s, double progress)

@@ -190,12 +190,14 @@ void nn_back(struct nn *nn, size_t rows, const int *heads, size_t n_heads, bool 
     for (size_t i = 0; i < n_heads; i++)
         nn->nodes[heads[i]].reached = true;
     for (int i = nn->n_nodes - 1; i >= 0; i--) {
-        const struct node *node = &nn->nodes[i];
+        struct node *node = &nn->nodes[i];
         for (int j = node->first; node->reached && j >= 0 && j < i; j++)
             forward_through(&pass, &nn->nodes[j]);
-        if (node->reached && node->learns)
+        bool written = node->reached && node->learns;
+        if (written)
             back_through(&pass, node);
-        else if (!add && node->n_params)
+        else if (!add && node->n_params && !node->cleared)
             nn->backend->fill(nn_at(nn, nn->grads, node->params), 0, node->n_params);
+        node->cleared = !written && (node->cleared || !add);
     }
 }

@@ -75,10 +75,11 @@ int nn_init(struct nn *nn, uint64_t seed);
 
 size_t nn_count(const struct nn *nn); /* parameters */
 void *nn_params(struct nn *nn);
-void *nn_grads(struct nn *nn);
+void *nn_grads(struct nn *nn); /* who writes there asks for it before each pass back */
 /* Where the parameters of a node begin, and how many they are. */
 size_t nn_param_at(const struct nn *nn, int node, size_t *ret_n);
 uint32_t nn_width(const struct nn *nn, int node);
+int nn_nodes(const struct nn *nn); /* how many */
 void *nn_out(struct nn *nn, int node);
 void *nn_grad(struct nn *nn, int node); /* of its output */
 
@@ -115,6 +116,14 @@ void nn_learner_fini(struct nn_learner *learner);
  * where it is beyond norm_max (0: no limit) the step is that of gradients scaled to norm_max. A norm
  * that is not finite changes nothing. */
 double nn_learner_step(struct nn_learner *learner, double rate, double norm_max);
+
+/* The same in two parts, for who has the gradients of some nodes only (`nodes`, as bits), and others
+ * the rest: the sums of squares of each node's, 0 for others, in `squares` (NN_NODES_MAX); and, with
+ * those of all nodes, the step of some. */
+#define NN_ALL UINT64_MAX
+void nn_squares(const struct nn *nn, uint64_t nodes, double *squares);
+double nn_learner_move(struct nn_learner *learner, uint64_t nodes, const double *squares,
+                       double rate, double norm_max);
 
 /* Of a rate or a coefficient, over the progress of a run from 0 to 1. */
 enum nn_schedule_kind { NN_CONSTANT, NN_LINEAR_TO, NN_COSINE_TO };

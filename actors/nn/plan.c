@@ -273,6 +273,8 @@ void *nn_params(struct nn *nn)
 
 void *nn_grads(struct nn *nn)
 {
+    for (int i = 0; i < nn->n_nodes; i++)
+        nn->nodes[i].cleared = false; /* the caller may write there */
     return nn->grads;
 }
 
@@ -281,6 +283,11 @@ size_t nn_param_at(const struct nn *nn, int node, size_t *ret_n)
     if (ret_n)
         *ret_n = nn->nodes[node].n_params;
     return nn->nodes[node].params;
+}
+
+int nn_nodes(const struct nn *nn)
+{
+    return nn->n_nodes;
 }
 
 uint32_t nn_width(const struct nn *nn, int node)

@@ -14,6 +14,65 @@ static const char *const keys[N_TEXTS] = {"iterations", "samples",      "episode
                                           "seconds",    "best",         "adam.steps",
                                           "random.act", "random.order", "kl_coef"};
 static const char *const arrays[] = {"parameters", "adam.first", "adam.second"};
+#define WINDOW "episodes" /* sums of those that means are of */
+
+/* Of an actor: where its episodes are. */
+static const char *rollout_name(uint32_t actor, char name[32])
+{
+    snprintf(name, 32, "rollout.%u", actor);
+    return name;
+}
+
+/* What a training has beside its learner, behind `n` tensors; without a word what is not known is
+ * left out. Returns how many there are then. */
+static size_t add_rollouts(struct train *train, uint32_t actors, struct run_tensor *tensors,
+                           char (*names)[32], size_t n)
+{
+    size_t window, before = n;
+    const double *sums = train_window(train, &window);
+    for (uint32_t i = 0; i < actors; i++, n++) {
+        const void *data;
+        size_t size;
+        if (train_episodes(train, i, &data, &size) < 0)
+            return before;
+        tensors[n] = (struct run_tensor){.name = rollout_name(i, names[i]),
+                                         .type = RUN_U8,
+                                         .ndim = 1,
+                                         .shape = {size},
+                                         .data = data};
+    }
+    tensors[n++] = (struct run_tensor){
+        .name = WINDOW, .type = RUN_F64, .ndim = 1, .shape = {window}, .data = sums};
+    return n;
+}
+
+/* 0: all are there, and the actors go on in them. */
+static int go_on_in(const struct run_tensors *t, struct train *train, uint32_t actors)
+{
+    char name[32], why[RUN_WHY_MAX];
+    size_t window;
+    double *to = train_window(train, &window);
+    const void **data = calloc(actors, sizeof(*data));
+    size_t *sizes = calloc(actors, sizeof(*sizes));
+    const struct run_tensor *sums =
+        run_tensors_need(t, WINDOW, RUN_F64, 1, &(uint64_t){window}, why);
+    bool all = data && sizes && sums;
+    for (uint32_t i = 0; all && i < actors; i++) {
+        const struct run_tensor *tensor = run_tensors_find(t, rollout_name(i, name));
+        all = tensor && tensor->type == RUN_U8;
+        data[i] = all ? tensor->data : NULL;
+        sizes[i] = all ? tensor->size : 0;
+    }
+    all = all && !run_tensors_find(t, rollout_name(actors, name));
+    if (all) {
+        memcpy(to, sums->data, window * sizeof(*to));
+        train_window_is_back(train);
+        all = train_go_on_in(train, data, sizes) == 0;
+    }
+    free(data);
+    free(sizes);
+    return all ? 0 : -1;
+}
 
 static const char *in_folder(const struct ppo_run *run, char path[RUN_PATH_MAX])
 {
@@ -43,15 +102,24 @@ int ppo_checkpoint_save(const struct ppo_run *run, struct train *train,
     for (int i = 0; i < N_TEXTS; i++)
         texts[i] = (struct run_text){keys[i], values[i]};
     const float *const data[] = {state.parameters, state.first, state.second};
-    struct run_tensor tensors[3];
-    for (int i = 0; i < 3; i++)
+    uint32_t actors = run->settings->train.actors;
+    struct run_tensor *tensors = calloc(actors + 4u, sizeof(*tensors));
+    char(*names)[32] = calloc(actors, sizeof(*names));
+    for (int i = 0; tensors && i < 3; i++)
         tensors[i] = (struct run_tensor){
             .name = arrays[i], .type = RUN_F32, .ndim = 1, .shape = {state.n}, .data = data[i]};
+    size_t n = tensors && names ? add_rollouts(train, actors, tensors, names, 3) : 3;
     const struct ppo_settings *s = &run->loaded->config;
     struct run_keep keep = {.last_n = s->keep_last_n == CONFIG_NONE ? 0 : (uint64_t)s->keep_last_n};
-    int rc = run_checkpoint_write(in_folder(run, path), saved->counts.iterations, score, final,
-                                  tensors, 3, texts, N_TEXTS, &keep, why);
+    int rc = -1;
+    if (tensors)
+        rc = run_checkpoint_write(in_folder(run, path), saved->counts.iterations, score, final,
+                                  tensors, n, texts, N_TEXTS, &keep, why);
+    else
+        snprintf(why, RUN_WHY_MAX, "out of memory for a checkpoint");
     ppo_state_fini(&state);
+    free(tensors);
+    free(names);
     return rc;
 }
 
@@ -80,7 +148,7 @@ static int read_texts(const struct run_tensors *t, struct ppo_state *state, stru
 }
 
 int ppo_checkpoint_restore(const struct ppo_run *run, struct train *train, const char *wanted,
-                           struct ppo_saved *ret_saved, char *why)
+                           struct ppo_saved *ret_saved, bool *ret_episodes, char *why)
 {
     char path[RUN_PATH_MAX], note[RUN_WHY_MAX];
     struct run_checkpoint *list = NULL, found;
@@ -107,6 +175,10 @@ int ppo_checkpoint_restore(const struct ppo_run *run, struct train *train, const
         rc = read_texts(t, &state, ret_saved, why);
     if (rc == 0)
         ppo_state_set(train_ppo(train), &state);
+    if (rc == 0 && ret_episodes) {
+        train_go_on(train, &ret_saved->counts);
+        *ret_episodes = go_on_in(t, train, run->settings->train.actors) == 0;
+    }
     ppo_state_fini(&state);
     run_tensors_free(&t);
     return rc;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SOON 16u /* steps: as long as a thread takes to wake up */
+
 static int refuse(char *why, size_t size, const struct rtc_env_spec *spec, const char *what)
 {
     snprintf(why, size, "%s cannot be learnt by PPO: %s", spec->name, what);
@@ -211,6 +213,8 @@ int ppo_collect(struct ppo_collector *c, struct ppo *ppo, struct ppo_batch *ret_
         rtc_env_rows_fill(&rows, 0);
     for (uint32_t t = 0; rc >= 0 && t < c->steps; t++, from = n) {
         n = rows.n;
+        if (c->on_soon && t + SOON == c->steps)
+            c->on_soon(c->arg);
         rc = step(c, ppo, &rows, &final, from);
     }
     if (rc < 0)

@@ -25,6 +25,7 @@ struct ppo_collector {
     struct rtc_env_episode *episodes;
     double *sums;
     void (*on_episode)(void *arg, const struct rtc_env_episode *episode, const double *sums);
+    void (*on_soon)(void *arg); /* a few steps before the end; NULL */
     void *arg;
 };
 

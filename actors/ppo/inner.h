@@ -3,6 +3,7 @@
 #define ACTORS_PPO_INNER_H
 
 #include "actors/ppo/loss.h"
+#include "actors/ppo/share.h"
 
 struct ppo {
     struct ppo_config config;
@@ -15,6 +16,8 @@ struct ppo {
     size_t rows;                        /* of a pass, at most */
     double kl_coef;                     /* now */
     uint64_t act_state, shuffle_state;
+    struct ppo_share share;
+    bool parted; /* of two learners one has the policy, the other the value */
     /* Of a pass: `rows` each. */
     void *all, *old, *numbers; /* × width */
     void *logp, *entropy, *kl, *dlogp, *dentropy, *dkl;

@@ -40,34 +40,51 @@ static real value_loss(const struct ppo_config *c, real value, real old, real go
     return (bounded > square ? bounded : square) / 2;
 }
 
-void NN_JOIN(ppo_loss, NN_SUFFIX)(const struct ppo_loss *loss, struct ppo_sums *ret_sums)
+static void policy_rows(const struct ppo_loss *loss, struct ppo_sums *sums)
 {
-    const struct ppo_config *c = loss->config;
-    struct ppo_sums sums = {0};
-    real share = 1 / (real)loss->n, clip = (real)c->clip;
+    real share = 1 / (real)loss->total, clip = (real)loss->config->clip;
     real mean = (real)loss->advantage_mean, scale = (real)loss->advantage_scale;
     for (size_t i = 0; i < loss->n; i++) {
         uint32_t at = loss->index[i];
         real log_ratio = ((const real *)loss->logp)[i] - loss->batch->logp[at];
-        real ratio = real_exp(log_ratio), slope, value_slope;
-        bool clipped, value_clipped;
-        real value = ((const real *)loss->values)[i];
-        sums.policy +=
+        real ratio = real_exp(log_ratio), slope;
+        bool clipped;
+        sums->policy +=
             (double)surrogate(ratio, (loss->advantages[at] - mean) * scale, clip, &slope, &clipped);
-        sums.value += (double)value_loss(c, value, loss->batch->values[at],
-                                         loss->batch->returns[at], &value_slope, &value_clipped);
         ((real *)loss->dlogp)[i] = slope * share;
         ((real *)loss->dentropy)[i] = -(real)loss->entropy_coef * share;
-        ((real *)loss->dvalues)[i] = (real)c->value_coef * value_slope * share;
         if (loss->kl) {
-            sums.kl += (double)((const real *)loss->kl)[i];
+            sums->kl += (double)((const real *)loss->kl)[i];
             ((real *)loss->dkl)[i] = (real)loss->kl_coef * share;
         }
-        sums.entropy += (double)((const real *)loss->entropy)[i];
-        sums.old_approx_kl -= (double)log_ratio;
-        sums.approx_kl += (double)(ratio - 1 - log_ratio);
-        sums.clipped += clipped;
-        sums.value_clipped += value_clipped;
+        sums->entropy += (double)((const real *)loss->entropy)[i];
+        sums->old_approx_kl -= (double)log_ratio;
+        sums->approx_kl += (double)(ratio - 1 - log_ratio);
+        sums->clipped += clipped;
     }
+}
+
+static void value_rows(const struct ppo_loss *loss, struct ppo_sums *sums)
+{
+    const struct ppo_config *c = loss->config;
+    real share = 1 / (real)loss->total;
+    for (size_t i = 0; i < loss->n; i++) {
+        uint32_t at = loss->index[i];
+        real slope, value = ((const real *)loss->values)[i];
+        bool clipped;
+        sums->value += (double)value_loss(c, value, loss->batch->values[at],
+                                          loss->batch->returns[at], &slope, &clipped);
+        ((real *)loss->dvalues)[i] = (real)c->value_coef * slope * share;
+        sums->value_clipped += clipped;
+    }
+}
+
+void NN_JOIN(ppo_loss, NN_SUFFIX)(const struct ppo_loss *loss, struct ppo_sums *ret_sums)
+{
+    struct ppo_sums sums = {0};
+    if (loss->policy)
+        policy_rows(loss, &sums);
+    if (loss->value)
+        value_rows(loss, &sums);
     *ret_sums = sums;
 }

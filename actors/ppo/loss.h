@@ -8,8 +8,9 @@
 struct ppo_loss {
     const struct ppo_config *config;
     double entropy_coef, kl_coef;
-    size_t n;
-    const uint32_t *index; /* of the minibatch's rows in the batch */
+    size_t n, total;       /* rows; of the whole minibatch, of which means are */
+    const uint32_t *index; /* of the rows in the batch */
+    bool policy, value;    /* which parts of it: sums and derivatives of another stay as they are */
     const struct ppo_batch *batch;
     const float *advantages;
     double advantage_mean, advantage_scale; /* subtracted, then multiplied */

@@ -234,8 +234,10 @@ static int load(struct arguments *a, struct ppo_loaded **loaded, struct ppo_plan
         fprintf(stderr, "rtc ppo: %s\n", *loaded ? (*loaded)->why : "out of memory");
         return -1;
     }
-    if (a->scenario)
+    if (a->scenario) {
         set_scenario(a->scenario, &(*loaded)->config.env_config);
+        (*loaded)->config.has_sumo = true; /* as when the file had named it: limits hold */
+    }
     (void)run_host_read(&host);
     struct ppo_resources have = {.cpus = (double)sysconf(_SC_NPROCESSORS_ONLN),
                                  .memory = host.total};

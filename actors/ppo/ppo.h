@@ -145,11 +145,12 @@ struct ppo_stats {
     uint32_t epochs, minibatches, skipped;     /* skipped: their gradients were not finite */
 };
 
-/* progress: of the run, 0 to 1, for the schedules. */
-void ppo_update(struct ppo *ppo, const struct ppo_batch *batch, double progress,
-                struct ppo_stats *ret_stats);
+/* progress: of the run, 0 to 1, for the schedules. Errors: only where others learn with it (share.h),
+ * theirs. */
+int ppo_update(struct ppo *ppo, const struct ppo_batch *batch, double progress,
+               struct ppo_stats *ret_stats);
 /* The same with the order of rows given, for comparisons: epochs × active rows. */
-void ppo_update_in_order(struct ppo *ppo, const struct ppo_batch *batch, double progress,
-                         const uint32_t *order, struct ppo_stats *ret_stats);
+int ppo_update_in_order(struct ppo *ppo, const struct ppo_batch *batch, double progress,
+                        const uint32_t *order, struct ppo_stats *ret_stats);
 
 #endif

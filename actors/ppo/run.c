@@ -136,14 +136,16 @@ static int begin(struct loop *l)
     char why[RUN_WHY_MAX] = "";
     if (start(l) < 0)
         return -1;
-    int restored =
-        l->run->resume ? ppo_checkpoint_restore(l->run, l->train, NULL, &l->saved, why) : 1;
+    bool episodes = false;
+    int restored = 1;
+    if (l->run->resume)
+        restored = ppo_checkpoint_restore(l->run, l->train, NULL, &l->saved, &episodes, why);
     if (restored == 0) {
         char text[128];
-        train_go_on(l->train, &l->saved.counts);
         l->first = l->saved.counts.iterations;
-        snprintf(text, sizeof(text), "it goes on behind iteration %llu, with new episodes",
-                 (unsigned long long)l->first);
+        snprintf(text, sizeof(text), "it goes on behind iteration %llu, %s",
+                 (unsigned long long)l->first,
+                 episodes ? "in its open episodes" : "with new episodes");
         say(l->run, text);
     }
     if (restored < 0 || open_rows(l, why)) {
@@ -397,8 +399,8 @@ int ppo_evaluate(struct ppo_run *run, const char *checkpoint, uint32_t episodes)
     struct loop l = {.run = run};
     char why[RUN_WHY_MAX] = "";
     int rc = start(&l);
-    if (rc == 0 &&
-        ppo_checkpoint_restore(run, l.train, checkpoint ? checkpoint : "best", &l.saved, why)) {
+    if (rc == 0 && ppo_checkpoint_restore(run, l.train, checkpoint ? checkpoint : "best", &l.saved,
+                                          NULL, why)) {
         say(run, why);
         rc = -1;
     } else if (rc == 0) {

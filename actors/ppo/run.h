@@ -40,8 +40,9 @@ struct ppo_saved {
 };
 int ppo_checkpoint_save(const struct ppo_run *run, struct train *train,
                         const struct ppo_saved *saved, double score, bool final, char *why);
-/* 1: there is none. -1: a sentence in `why`. */
+/* ret_episodes: NULL: only the learner is restored. Else the training is to go on: also in the
+ * midst of its episodes, or false. 1: there is none. -1: a sentence in `why`. */
 int ppo_checkpoint_restore(const struct ppo_run *run, struct train *train, const char *wanted,
-                           struct ppo_saved *ret_saved, char *why);
+                           struct ppo_saved *ret_saved, bool *ret_episodes, char *why);
 
 #endif

@@ -140,5 +140,7 @@ int train_settings(const struct ppo_settings *s, const struct ppo_plan *plan,
     /* Episodes of traffic are long: a hundred would be most of a run. */
     o->window = simulated ? 10 : 0;
     o->cpus = plan->cpus_per_runner;
+    o->learners = plan->learners;
+    o->learner_cpus = plan->policy_lag ? plan->cpus_per_learner : 0; /* else they take turns */
     return describe_learner(s, plan, &o->ppo, why, why_size);
 }

@@ -9,10 +9,9 @@
 #include "actors/ppo/train_inner.h"
 #include "actors/report/clock.h"
 
-#define FAILURES_MAX 20 /* of an actor in a row; then the run ends */
-#define LOOK_MS      100
-#define LOOKS        10 /* until an actor that does not answer is asked for */
-#define PATIENCE     3  /* so often it may have no place before others do its work */
+#define LOOK_MS  100
+#define LOOKS    10 /* until an actor that does not answer is asked for */
+#define PATIENCE 3  /* so often it may have no place before others do its work */
 
 int train_fail(struct train *t, int rc, const char *fmt, ...)
 {
@@ -132,6 +131,19 @@ static int make_learner(struct train *t)
     return rc;
 }
 
+static int open_team(struct train *t)
+{
+    const struct train_options *o = &t->options;
+    struct team_options team = {.learners = o->learners,
+                                .cpus = o->learner_cpus > 0 ? o->learner_cpus : RTC_NONE,
+                                .spec = t->spec,
+                                .config = &o->ppo,
+                                .always = o->learners_always,
+                                .on_note = o->on_note,
+                                .arg = o->arg};
+    return o->learners > 1 ? train_fail_rtc(t, team_open(t->rtc, &team, &t->team)) : 0;
+}
+
 int train_open(struct rtc *rtc, const struct train_options *options, struct train **ret_train)
 {
     struct train *t = calloc(1, sizeof(*t));
@@ -143,23 +155,26 @@ int train_open(struct rtc *rtc, const struct train_options *options, struct trai
     if (!options->window || options->window > TRAIN_EPISODES)
         t->options.window = TRAIN_EPISODES;
     if (!options->actors || options->actors > TRAIN_ACTORS_MAX || !options->rounds ||
-        !options->fragment || options->lag > 64)
+        !options->fragment || options->lag > 64 || options->learners > TEAM_MAX)
         return train_fail(
             t, RTC_E_INVALID,
-            "a training has 1 to %d actors, and fragments of at least a step; samples are "
-            "at most 64 updates behind",
-            TRAIN_ACTORS_MAX);
+            "a training has 1 to %d actors, 1 to %u learners, and fragments of at least a step; "
+            "samples are at most 64 updates behind",
+            TRAIN_ACTORS_MAX, TEAM_MAX);
     t->runners = calloc(options->actors, sizeof(t->runners[0]));
     t->calls = calloc((size_t)calls_of(t) * (options->lag + 1), sizeof(t->calls[0]));
     t->owners = calloc((size_t)calls_of(t) * (options->lag + 1), sizeof(t->owners[0]));
+    t->open = calloc(options->actors, sizeof(t->open[0]));
     t->env_config = *options->env_config;
     t->options.env_config = &t->env_config;
-    if (!t->runners || !t->calls || !t->owners)
+    if (!t->runners || !t->calls || !t->owners || !t->open)
         return train_fail(t, RTC_E_NOMEM, "out of memory");
     int rc = start_actors(t);
     if (rc == 0)
         rc = learn_spec(t);
-    return rc < 0 ? rc : make_learner(t);
+    if (rc == 0)
+        rc = make_learner(t);
+    return rc < 0 ? rc : open_team(t);
 }
 
 void train_end_actor(struct train *t, uint32_t i)
@@ -187,6 +202,9 @@ void train_close(struct train **train)
     }
     if (t->has_weights)
         (void)!rtc_release(t->rtc, t->weights);
+    train_drop_open(t);
+    free(t->open);
+    team_close(&t->team);
     train_batch_fini(&t->batch);
     ppo_destroy(&t->ppo);
     free(t->spec);
@@ -356,7 +374,7 @@ static int take(struct train *t, struct runner *runner, const struct rtc_value *
         return train_fail(t, (int)samples, "%s", rtc_env_error());
     t->progress.samples += (uint64_t)samples;
     t->progress.iteration_samples += (uint32_t)samples;
-    return 0;
+    return t->team ? train_fail_rtc(t, team_take(t->team, r.fragment)) : 0;
 }
 
 /* One that failed is asked again, of the policy of now: what was lost is a fragment. */
@@ -364,7 +382,8 @@ static int ask_again(struct train *t, size_t at, int rc)
 {
     struct runner *runner = &t->runners[t->owners[at]];
     train_fail_rtc(t, rc);
-    if (rc == RTC_E_ACTOR_DEAD || rc == RTC_E_DISCONNECTED || ++runner->failures > FAILURES_MAX)
+    if (rc == RTC_E_ACTOR_DEAD || rc == RTC_E_DISCONNECTED ||
+        ++runner->failures > TRAIN_FAILURES_MAX)
         return rc;
     train_note(t, "a fragment was lost, and is made again: %s", t->why);
     (void)!rtc_release(t->rtc, t->calls[at]);
@@ -467,6 +486,15 @@ void train_go_on(struct train *t, const struct train_counts *counts)
     t->episodes_before = counts->episodes;
 }
 
+static int learn(struct train *t)
+{
+    struct ppo_batch batch = train_batch_view(&t->batch);
+    struct ppo_stats *stats = &t->progress.stats;
+    double progress = (double)t->done / (double)t->options.iterations;
+    return t->team ? train_fail_rtc(t, team_update(t->team, t->ppo, &batch, progress, stats))
+                   : ppo_update(t->ppo, &batch, progress, stats);
+}
+
 int train_iterate(struct train *t, const volatile int *stop, struct train_progress *ret_progress)
 {
     struct train_progress *p = &t->progress;
@@ -480,8 +508,8 @@ int train_iterate(struct train *t, const volatile int *stop, struct train_progre
     if (rc < 0)
         return rc;
     double gathered = report_now(CLOCK_MONOTONIC);
-    struct ppo_batch batch = train_batch_view(&t->batch);
-    ppo_update(t->ppo, &batch, (double)t->done / (double)t->options.iterations, &p->stats);
+    if ((rc = train_ask_open(t)) < 0 || (rc = learn(t)) < 0)
+        return rc;
     p->iteration = ++t->done;
     rc = train_publish(t);
     if (rc == 0 && t->options.lag > 0)

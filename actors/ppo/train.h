@@ -1,13 +1,14 @@
-/* Training on a cluster: rollout actors sample, the driver learns, weights go out as objects.
+/* Training on a cluster: rollout actors sample, the driver learns, alone or with learner actors
+ * (team.h), and weights go out as objects.
  *
  * An iteration's samples are `rounds` fragments of each actor. With a lag of 0 they are all by the
  * policy that the update before has made, and the run is the same bits for the same seed (and
  * instruction set): fragments are taken in the order of actors and rounds, however they come. With
  * a lag of n the samples of n further iterations are being made while an update runs.
  *
- * Actors that die start again with other episodes; simulations that fail are opened again. What
- * that cost is told by on_note. While an actor that died has no place in the cluster the others make
- * its fragments.
+ * Actors that die start again with other episodes; simulations that fail are opened again; an update
+ * in which a learner dies is made again. What that cost is told by on_note.
+ * While an actor that died has no place in the cluster the others make its fragments.
  *
  * Thread: one at a time, that of the handle of rtc. Errors: those of rtc, with a sentence in
  * train_error(). */
@@ -33,6 +34,9 @@ struct train_options {
     uint64_t seed;
     uint32_t window;       /* episodes that means are of; 0 = TRAIN_EPISODES */
     double cpus;           /* of each actor; 0 = 1 */
+    uint32_t learners;     /* the driver's counts; 0 = 1 */
+    double learner_cpus;   /* of each of the others; 0: they take turns with the actors */
+    bool learners_always;  /* also where the driver's alone would be as good and faster (team.h) */
     struct ppo_config ppo; /* what is seen and done, and batch_max, are filled here */
     void (*on_note)(void *arg, const char *sentence);
     void *arg;
@@ -73,8 +77,19 @@ const char *train_error(const struct train *train);
 /* Sums that the environment keeps of an episode: "return", "length", then its own. */
 const struct rtc_env_spec *train_spec(const struct train *train);
 struct ppo *train_ppo(struct train *train);
-/* Before the first iteration: the run's samples are of other episodes than those before. */
+/* Before the first iteration. */
 void train_go_on(struct train *train, const struct train_counts *counts);
+/* Where the episodes of an actor were when the last iteration ended: bytes, valid until the next one.
+ * Only without lag: else samples of later iterations are under way already.
+ * Errors: RTC_E_NOT_FOUND that is not known. */
+int train_episodes(struct train *train, uint32_t actor, const void **ret_data, size_t *ret_size);
+/* Behind train_go_on(): the actors' episodes go on there, each with bytes of train_episodes(). Actors
+ * work side by side. Returns how many could not; each was told by on_note, and has new episodes. */
+uint32_t train_go_on_in(struct train *train, const void *const *data, const size_t *sizes);
+/* The sums of the episodes that means are of: n numbers, to be kept and put back behind
+ * train_go_on(). */
+double *train_window(struct train *train, size_t *ret_n);
+void train_window_is_back(struct train *train);
 /* Samples and an update. stop, where it is not NULL: looked at while samples are waited for; once
  * it is true RTC_E_CANCELLED is returned; then, as after any error, there are no further
  * iterations. */

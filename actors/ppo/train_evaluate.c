@@ -31,10 +31,43 @@ static int take_evaluation(struct train *t, rtc_ref ref, struct train_evaluation
     return 0;
 }
 
+/* Of `parts` that share the episodes, one. */
+struct evaluation_part {
+    uint32_t part, parts, episodes;
+    uint64_t seed;
+};
+
+static int ask_evaluation(struct train *t, const struct evaluation_part *p, rtc_ref *ret_ref)
+{
+    uint32_t n = p->episodes / p->parts + (p->part < p->episodes % p->parts);
+    rtc_actor actor = t->runners[train_owner(t, p->part)].actor;
+    return train_fail_rtc(t, rollout_evaluate(t->rtc, actor, (uint32_t)t->done, t->weights, n,
+                                              rtc_env_seed(p->seed, p->part + 1), ret_ref));
+}
+
+/* One that failed, because a simulator died, is made again. */
+static int await_evaluation(struct train *t, const struct evaluation_part *p, rtc_ref *ref,
+                            struct train_evaluation *e, double *squares)
+{
+    int rc = take_evaluation(t, *ref, e, squares);
+    for (int i = 0; i < TRAIN_FAILURES_MAX && rc < 0; i++) {
+        if (rc == RTC_E_ACTOR_DEAD || rc == RTC_E_DISCONNECTED || rc == RTC_E_TYPE)
+            return rc;
+        train_note(t, "an evaluation was lost, and is made again: %s", t->why);
+        (void)!rtc_release(t->rtc, *ref);
+        ref->seq = 0;
+        rc = ask_evaluation(t, p, ref);
+        if (rc == 0)
+            rc = take_evaluation(t, *ref, e, squares);
+    }
+    return rc;
+}
+
 int train_evaluate(struct train *t, uint32_t episodes, uint64_t seed,
                    struct train_evaluation *ret_evaluation)
 {
     uint32_t actors = t->options.actors < episodes ? t->options.actors : episodes;
+    struct evaluation_part p = {.parts = actors, .episodes = episodes, .seed = seed};
     struct train_evaluation e = {
         .min_return = INFINITY, .max_return = -INFINITY, .sums = ret_evaluation->sums};
     double squares = 0;
@@ -42,18 +75,14 @@ int train_evaluate(struct train *t, uint32_t episodes, uint64_t seed,
     int rc = refs ? 0 : train_fail(t, RTC_E_NOMEM, "out of memory");
     if (rc == 0 && !t->has_weights)
         rc = train_publish(t);
-    uint32_t asked = 0;
-    for (; rc == 0 && asked < actors; asked++) {
-        uint32_t n = episodes / actors + (asked < episodes % actors);
-        rc = train_fail_rtc(t, rollout_evaluate(t->rtc, t->runners[train_owner(t, asked)].actor,
-                                                (uint32_t)t->done, t->weights, n,
-                                                rtc_env_seed(seed, asked + 1), &refs[asked]));
-    }
-    for (uint32_t i = 0; i < asked; i++) {
-        int one = refs[i].seq ? take_evaluation(t, refs[i], &e, &squares) : 0;
-        rc = rc < 0 ? rc : one;
-        if (refs[i].seq)
-            (void)!rtc_release(t->rtc, refs[i]);
+    for (p.part = 0; rc == 0 && p.part < actors; p.part++)
+        rc = ask_evaluation(t, &p, &refs[p.part]);
+    for (p.part = 0; refs && p.part < actors; p.part++) {
+        rtc_ref *ref = &refs[p.part];
+        if (ref->seq && rc >= 0)
+            rc = await_evaluation(t, &p, ref, &e, &squares);
+        if (ref->seq)
+            (void)!rtc_release(t->rtc, *ref);
     }
     free(refs);
     if (rc < 0 || !e.episodes)

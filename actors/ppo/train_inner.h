@@ -4,6 +4,7 @@
 
 #include "actors/ppo/batch.h"
 #include "actors/ppo/collect.h"
+#include "actors/ppo/team.h"
 #include "actors/ppo/train.h"
 #include "actors/rollout/rollout.h"
 
@@ -25,6 +26,7 @@ struct train {
     struct train_options options;
     struct rtc_env_spec *spec;
     struct ppo *ppo;
+    struct team *team; /* NULL: the driver learns alone */
     struct train_batch batch;
     struct runner *runners;
     rtc_ref *calls;   /* of the iterations that are out, in turn: rounds × actors each */
@@ -34,6 +36,7 @@ struct train {
     uint32_t lowered;         /* times */
     uint64_t episodes_before; /* the run was resumed */
     uint64_t asked, done;     /* iterations: whose calls are out; that were learnt from */
+    rtc_ref *open;            /* of each actor: where its episodes are, behind iteration `done` */
     rtc_ref weights;          /* of version `done` */
     bool has_weights;
     struct train_progress progress;
@@ -47,6 +50,8 @@ __attribute__((format(printf, 3, 4))) int train_fail(struct train *t, int rc, co
 int train_fail_rtc(struct train *t, int rc); /* that of rtc, when it is one */
 __attribute__((format(printf, 2, 3))) void train_note(struct train *t, const char *fmt, ...);
 
+#define TRAIN_FAILURES_MAX 20 /* of an actor in a row; then the run ends */
+
 int train_start_actor(struct train *t, uint32_t i);
 void train_end_actor(struct train *t, uint32_t i);
 int train_publish(struct train *t); /* the weights as an object: once for all actors of a version */
@@ -54,5 +59,9 @@ int train_publish(struct train *t); /* the weights as an object: once for all ac
 uint32_t train_owner(const struct train *t, uint32_t k);
 /* What is out of that actor, or of all of them, is asked for anew. */
 int train_ask_anew(struct train *t, uint32_t actor, bool all);
+
+/* While it is learnt, actors tell where their episodes are. */
+int train_ask_open(struct train *t);
+void train_drop_open(struct train *t);
 
 #endif

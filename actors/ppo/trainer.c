@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "actors/ppo/collect.h"
+#include "actors/ppo/pair.h"
 #include "actors/report/clock.h"
 
 struct ppo_trainer {
@@ -13,6 +14,7 @@ struct ppo_trainer {
     struct rtc_env *env;
     struct ppo_collector collector;
     struct ppo *ppo;
+    struct ppo_pair *pair; /* NULL: one core learns */
     uint64_t iterations, iterations_max, episodes;
     double returns[PPO_EPISODES], lengths[PPO_EPISODES]; /* the last ones, in turn */
 };
@@ -25,6 +27,13 @@ static void on_episode(void *arg, const struct rtc_env_episode *episode, const d
     trainer->returns[trainer->episodes % PPO_EPISODES] = sums[0];
     trainer->lengths[trainer->episodes % PPO_EPISODES] = sums[1];
     trainer->episodes++;
+}
+
+static void on_soon(void *arg)
+{
+    struct ppo_trainer *trainer = arg;
+    if (trainer->pair)
+        ppo_pair_ready(trainer->pair);
 }
 
 static int open_all(struct ppo_trainer *trainer, char *why, size_t why_size)
@@ -42,8 +51,12 @@ static int open_all(struct ppo_trainer *trainer, char *why, size_t why_size)
     if (rc < 0)
         return rc;
     trainer->collector.on_episode = on_episode;
+    trainer->collector.on_soon = on_soon;
     trainer->collector.arg = trainer;
-    return ppo_create(&t->config, nn_cpu_f32(), &trainer->ppo, why, why_size);
+    rc = ppo_create(&t->config, nn_cpu_f32(), &trainer->ppo, why, why_size);
+    if (rc == 0 && !t->one_core && (rc = ppo_pair_open(trainer->ppo, &trainer->pair)) < 0)
+        snprintf(why, why_size, "no thread could be started to learn");
+    return rc;
 }
 
 int ppo_trainer_create(const struct ppo_training *training, struct ppo_trainer **ret_trainer,
@@ -78,6 +91,7 @@ void ppo_trainer_destroy(struct ppo_trainer **trainer)
     if (!trainer || !*trainer)
         return;
     ppo_collector_fini(&(*trainer)->collector);
+    ppo_pair_close(&(*trainer)->pair);
     ppo_destroy(&(*trainer)->ppo);
     rtc_env_close(&(*trainer)->env);
     free(*trainer);
@@ -106,8 +120,15 @@ int ppo_trainer_iterate(struct ppo_trainer *trainer, struct ppo_progress *ret_pr
     }
     collected = report_now(CLOCK_MONOTONIC);
     struct ppo_progress progress = {0};
-    ppo_update(trainer->ppo, &batch, (double)trainer->iterations / (double)trainer->iterations_max,
-               &progress.stats);
+    double done = (double)trainer->iterations / (double)trainer->iterations_max;
+    if (trainer->pair)
+        rc = ppo_pair_update(trainer->pair, &batch, done, &progress.stats);
+    else
+        rc = ppo_update(trainer->ppo, &batch, done, &progress.stats);
+    if (rc < 0) {
+        snprintf(why, why_size, "the update failed");
+        return rc;
+    }
     progress.iterations = ++trainer->iterations;
     progress.steps = trainer->iterations * t->slots * t->steps;
     progress.episodes = trainer->episodes;

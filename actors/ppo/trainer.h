@@ -25,6 +25,7 @@ struct ppo_training {
     struct rtc_env_option options[8]; /* ended by a key of NULL */
     uint32_t slots, steps;            /* a fragment: steps of each slot */
     uint64_t total;                   /* steps of slots until the end of the schedules */
+    bool one_core; /* else two learn, where policy and value are apart: with the same bits */
     struct ppo_config config; /* what is seen and done, and batch_max, come from the environment */
 };
 struct ppo_progress {

@@ -49,14 +49,19 @@ static void gather(struct ppo *ppo, const struct ppo_batch *batch, const uint32_
                ppo->width);
 }
 
-/* What the policy is before the update, for the penalty. */
-static void remember(struct ppo *ppo, const struct ppo_batch *batch)
+/* What the policy is before the update, for the penalty. Learners take passes by turns. */
+static int remember(struct ppo *ppo, const struct ppo_batch *batch)
 {
     const struct nn_backend *b = ppo->backend;
     uint64_t nodes = nn_needs(ppo->nn, ppo->policy);
-    for (size_t i = 0, n; i < batch->n; i += n) {
+    uint32_t turn = 0, learners = ppo->share.size > 1 ? ppo->share.size : 1;
+    for (size_t i = 0, n; i < batch->n; i += n, turn++) {
         void *to = (char *)ppo->old_all + i * ppo->width * b->element;
         n = batch->n - i < ppo->rows ? batch->n - i : ppo->rows;
+        if (turn % learners != ppo->share.rank) {
+            b->fill(to, 0, n * ppo->width);
+            continue;
+        }
         ppo_see(ppo, batch->seen + i * ppo->config.n_floats, NULL, n);
         nn_forward(ppo->nn, n, nodes);
         if (ppo->config.choices.n)
@@ -70,6 +75,7 @@ static void remember(struct ppo *ppo, const struct ppo_batch *batch)
     if (ppo->log_sigma >= 0)
         b->copy_columns(ppo->old_log_sigma, ppo->width, nn_out(ppo->nn, ppo->log_sigma), ppo->width,
                         ppo->width, 1, false);
+    return ppo_join_elements(ppo, ppo->old_all, batch->n * ppo->width);
 }
 
 static void gather_old(struct ppo *ppo, const uint32_t *index, size_t n)
@@ -79,13 +85,19 @@ static void gather_old(struct ppo *ppo, const uint32_t *index, size_t n)
         memcpy((char *)ppo->old + i * row, (const char *)ppo->old_all + index[i] * row, row);
 }
 
-static void forward(struct ppo *ppo, const uint32_t *index, size_t n, bool masked, bool penalty)
+static void forward(struct ppo *ppo, const struct ppo_loss *loss)
 {
     const struct nn_backend *b = ppo->backend;
     const void *out = nn_out(ppo->nn, ppo->policy);
-    uint64_t nodes = nn_needs(ppo->nn, ppo->policy) | nn_needs(ppo->nn, ppo->value);
+    const uint32_t *index = loss->index;
     const struct nn_choices *choices = &ppo->config.choices;
-    nn_forward(ppo->nn, n, nodes);
+    size_t n = loss->n;
+    bool masked = loss->batch->masks != NULL, penalty = loss->kl != NULL;
+    nn_forward(ppo->nn, n,
+               (loss->policy ? nn_needs(ppo->nn, ppo->policy) : 0) |
+                   (loss->value ? nn_needs(ppo->nn, ppo->value) : 0));
+    if (!loss->policy)
+        return;
     if (penalty)
         gather_old(ppo, index, n);
     if (choices->n) {
@@ -101,11 +113,11 @@ static void forward(struct ppo *ppo, const uint32_t *index, size_t n, bool maske
         b->gaussian_kl(n, ppo->width, ppo->old, ppo->old_log_sigma, out, log_sigma, ppo->kl);
 }
 
-static void back(struct ppo *ppo, size_t n, bool penalty)
+/* From the derivatives of the distribution to those of what the network gives. */
+static void policy_back(struct ppo *ppo, size_t n, bool penalty)
 {
     const struct nn_backend *b = ppo->backend;
     const struct nn_choices *choices = &ppo->config.choices;
-    const int heads[3] = {ppo->policy, ppo->value, ppo->log_sigma};
     void *dout = nn_grad(ppo->nn, ppo->policy);
     if (choices->n) {
         b->categorical_back(choices, n, ppo->all, ppo->chosen, ppo->dlogp, ppo->dentropy, dout);
@@ -119,45 +131,96 @@ static void back(struct ppo *ppo, size_t n, bool penalty)
             b->gaussian_kl_back(n, ppo->width, ppo->old, ppo->old_log_sigma, out, s, ppo->dkl, dout,
                                 ds);
     }
-    nn_back(ppo->nn, n, heads, choices->n ? 2 : 3, false);
 }
 
-static void standardise(const struct ppo *ppo, struct ppo_loss *loss)
+static void back(struct ppo *ppo, const struct ppo_loss *loss)
 {
-    double squares, n = (double)loss->n;
+    int heads[3];
+    size_t n = 0;
+    if (loss->policy) {
+        policy_back(ppo, loss->n, loss->kl != NULL);
+        heads[n++] = ppo->policy;
+    }
+    if (loss->policy && ppo->log_sigma >= 0)
+        heads[n++] = ppo->log_sigma;
+    if (loss->value)
+        heads[n++] = ppo->value;
+    nn_back(ppo->nn, loss->n, heads, n, false);
+}
+
+static void standardise(const struct ppo *ppo, struct ppo_loss *loss, const uint32_t *index,
+                        size_t n)
+{
     loss->advantage_scale = 1;
-    if (ppo->config.advantages != PPO_IN_MINIBATCH || loss->n < 2)
+    if (ppo->config.advantages != PPO_IN_MINIBATCH || n < 2)
         return;
-    squares = spread(loss->advantages, loss->index, loss->n, &loss->advantage_mean);
-    loss->advantage_scale = 1 / (sqrt(squares / (n - 1)) + 1e-8);
+    double squares = spread(loss->advantages, index, n, &loss->advantage_mean);
+    loss->advantage_scale = 1 / (sqrt(squares / (double)(n - 1)) + 1e-8);
 }
 
-/* One step. Returns its mean of (ρ - 1) - log ρ. */
-static double learn(struct ppo *ppo, struct ppo_loss *loss, struct ppo_stats *stats)
+static void add_up(struct ppo_stats *stats, const struct ppo_sums *sums, double share)
 {
-    double share = 1 / (double)loss->n;
-    struct ppo_sums sums;
-    gather(ppo, loss->batch, loss->index, loss->n);
-    forward(ppo, loss->index, loss->n, loss->batch->masks != NULL, loss->kl != NULL);
-    standardise(ppo, loss);
-    if (ppo->backend->element == sizeof(double))
-        ppo_loss_f64(loss, &sums);
-    else
-        ppo_loss_f32(loss, &sums);
-    back(ppo, loss->n, loss->kl != NULL);
-    double norm = nn_learner_step(&ppo->learner, stats->rate, ppo->config.norm_max);
+    stats->policy_loss += sums->policy * share;
+    stats->value_loss += sums->value * share;
+    stats->entropy += sums->entropy * share;
+    stats->approx_kl += sums->approx_kl * share;
+    stats->old_approx_kl += sums->old_approx_kl * share;
+    stats->kl += sums->kl * share;
+    stats->clip_fraction += sums->clipped * share;
+    stats->value_clip_fraction += sums->value_clipped * share;
+}
+
+/* One step. *ret_kl: the part of its mean of (ρ - 1) - log ρ that is this learner's. */
+static int learn(struct ppo *ppo, struct ppo_loss *loss, const uint32_t *index, size_t n,
+                 struct ppo_stats *stats, double *ret_kl)
+{
+    struct ppo_part part = ppo_part_of(ppo, n);
+    struct ppo_sums sums = {0};
+    double squares[NN_NODES_MAX], share = 1 / (double)n;
+    standardise(ppo, loss, index, n);
+    loss->index = index + part.first;
+    loss->n = part.n;
+    loss->total = n;
+    loss->policy = part.policy;
+    loss->value = part.value;
+    if (part.n > 0) {
+        gather(ppo, loss->batch, loss->index, loss->n);
+        forward(ppo, loss);
+        if (ppo->backend->element == sizeof(double))
+            ppo_loss_f64(loss, &sums);
+        else
+            ppo_loss_f32(loss, &sums);
+        back(ppo, loss);
+    } else {
+        ppo->backend->fill(nn_grads(ppo->nn), 0, nn_count(ppo->nn));
+    }
+    int rc = ppo_join_gradients(ppo, &part, squares);
+    if (rc < 0)
+        return rc;
+    double norm =
+        nn_learner_move(&ppo->learner, part.nodes, squares, stats->rate, ppo->config.norm_max);
     stats->minibatches++;
     stats->skipped += !isfinite(norm);
-    stats->policy_loss += sums.policy * share;
-    stats->value_loss += sums.value * share;
-    stats->entropy += sums.entropy * share;
-    stats->approx_kl += sums.approx_kl * share;
-    stats->old_approx_kl += sums.old_approx_kl * share;
-    stats->kl += sums.kl * share;
-    stats->clip_fraction += sums.clipped * share;
-    stats->value_clip_fraction += sums.value_clipped * share;
     stats->grad_norm += norm;
-    return sums.approx_kl * share;
+    add_up(stats, &sums, share);
+    *ret_kl = sums.approx_kl * share;
+    return 0;
+}
+
+/* Sums of all learners. */
+static int join_stats(struct ppo *ppo, struct ppo_stats *stats)
+{
+    double *const each[] = {&stats->policy_loss,   &stats->value_loss,         &stats->entropy,
+                            &stats->approx_kl,     &stats->old_approx_kl,      &stats->kl,
+                            &stats->clip_fraction, &stats->value_clip_fraction};
+    double all[sizeof(each) / sizeof(each[0])];
+    const size_t n = sizeof(each) / sizeof(each[0]);
+    for (size_t i = 0; i < n; i++)
+        all[i] = *each[i];
+    int rc = ppo_join_numbers(ppo, all, n);
+    for (size_t i = 0; i < n; i++)
+        *each[i] = all[i];
+    return rc;
 }
 
 static void settle(struct ppo *ppo, struct ppo_stats *stats)
@@ -205,11 +268,35 @@ static size_t active_rows(struct ppo *ppo, const struct ppo_batch *batch)
     return n;
 }
 
-void ppo_update_in_order(struct ppo *ppo, const struct ppo_batch *batch, double progress,
-                         const uint32_t *order, struct ppo_stats *ret_stats)
+/* The epochs. */
+static int learn_all(struct ppo *ppo, struct ppo_loss *loss, size_t n, const uint32_t *order,
+                     struct ppo_stats *stats)
 {
     const struct ppo_config *c = &ppo->config;
-    size_t n = active_rows(ppo, batch), size = c->minibatch < n ? c->minibatch : n;
+    size_t size = c->minibatch < n ? c->minibatch : n;
+    for (bool stop = n == 0; stats->epochs < c->epochs && !stop; stats->epochs++) {
+        double kl = 0;
+        if (!order)
+            shuffle(ppo->order, n, &ppo->shuffle_state);
+        const uint32_t *index = order ? order + stats->epochs * n : ppo->order;
+        int rc = 0;
+        for (size_t i = 0; rc >= 0 && i < n && (n - i >= size || !c->drop_rest); i += size)
+            rc = learn(ppo, loss, index + i, n - i < size ? n - i : size, stats, &kl);
+        if (rc >= 0 && c->target_kl > 0)
+            rc = ppo_join_numbers(ppo, &kl, 1);
+        if (rc < 0)
+            return rc;
+        stop = c->target_kl > 0 && kl > c->target_kl;
+    }
+    int rc = join_stats(ppo, stats);
+    return rc < 0 ? rc : ppo_join_parts(ppo);
+}
+
+int ppo_update_in_order(struct ppo *ppo, const struct ppo_batch *batch, double progress,
+                        const uint32_t *order, struct ppo_stats *ret_stats)
+{
+    const struct ppo_config *c = &ppo->config;
+    size_t n = active_rows(ppo, batch);
     struct ppo_stats stats = {.rate = nn_schedule_at(&c->rate, progress),
                               .entropy_coef = nn_schedule_at(&c->entropy, progress),
                               .kl_coef = ppo->kl_coef,
@@ -233,26 +320,18 @@ void ppo_update_in_order(struct ppo *ppo, const struct ppo_batch *batch, double 
         standardise_batch(ppo, batch, ppo->order, n);
         loss.advantages = ppo->advantages;
     }
-    if (loss.kl)
-        remember(ppo, batch);
-    for (bool stop = n == 0; stats.epochs < c->epochs && !stop; stats.epochs++) {
-        double kl = 0;
-        if (!order)
-            shuffle(ppo->order, n, &ppo->shuffle_state);
-        loss.index = order ? order + stats.epochs * n : ppo->order;
-        for (size_t i = 0; i < n && (n - i >= size || !c->drop_rest);
-             i += size, loss.index += size) {
-            loss.n = n - i < size ? n - i : size;
-            kl = learn(ppo, &loss, &stats);
-        }
-        stop = c->target_kl > 0 && kl > c->target_kl;
-    }
+    int rc = loss.kl ? remember(ppo, batch) : 0;
+    if (rc >= 0)
+        rc = learn_all(ppo, &loss, n, order, &stats);
+    if (rc < 0)
+        return rc;
     settle(ppo, &stats);
     *ret_stats = stats;
+    return 0;
 }
 
-void ppo_update(struct ppo *ppo, const struct ppo_batch *batch, double progress,
-                struct ppo_stats *ret_stats)
+int ppo_update(struct ppo *ppo, const struct ppo_batch *batch, double progress,
+               struct ppo_stats *ret_stats)
 {
-    ppo_update_in_order(ppo, batch, progress, NULL, ret_stats);
+    return ppo_update_in_order(ppo, batch, progress, NULL, ret_stats);
 }

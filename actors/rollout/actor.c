@@ -193,6 +193,29 @@ static int collect(struct rtc_call *call)
     return rc < 0 ? rc : released;
 }
 
+static int save(struct rtc_call *call)
+{
+    struct rollout *self = rtc_self(call);
+    void *data;
+    size_t size;
+    int rc = collector_save(self->collector, &data, &size);
+    if (rc < 0)
+        return fail(call, rc);
+    rc = rtc_return_bytes(call, data, size);
+    free(data);
+    return rc;
+}
+
+static int restore(struct rtc_call *call)
+{
+    struct rollout *self = rtc_self(call);
+    const void *data;
+    size_t size;
+    RTC_TRY(rtc_arg_bytes(call, 0, &data, &size));
+    int rc = collector_restore(self->collector, data, size);
+    return rc < 0 ? fail(call, rc) : rtc_return_i64(call, 0);
+}
+
 static int trim(struct rtc_call *call)
 {
 #ifdef __GLIBC__
@@ -287,4 +310,4 @@ static int evaluate(struct rtc_call *call)
 
 RTC_ACTOR(rollout, struct rollout, .init = init, .drop = drop,
           .methods = {RTC_METHOD(describe), RTC_METHOD(collect), RTC_METHOD(evaluate),
-                      RTC_METHOD(trim)});
+                      RTC_METHOD(save), RTC_METHOD(restore), RTC_METHOD(trim)});

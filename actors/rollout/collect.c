@@ -1,4 +1,5 @@
 #include "actors/rollout/collect.h"
+#include "actors/rollout/replay.h"
 #include "actors/rollout/spec.h"
 
 #include <stdio.h>
@@ -29,7 +30,8 @@ struct collector {
     struct rtc_env_rows rows; /* of the fragment at hand */
     struct fragment *fragment;
     uint64_t *random;
-    float *values; /* of final observations */
+    struct replay replay; /* of greedy ones nothing is kept */
+    float *values;        /* of final observations */
     uint64_t fragments;
     struct collect_counts counts;
     struct rtc_env_episodes ended; /* since the last run; grows */
@@ -97,6 +99,7 @@ static int begin_episodes(struct collector *c)
     for (uint32_t i = 0; rc == 0 && i < c->spec->slots; i++) {
         seeds[i] = rtc_env_seed(base, (uint64_t)c->options.first_slot + i + 1);
         c->random[i] = ~seeds[i];
+        replay_begin(&c->replay, i, seeds[i]);
     }
     for (uint32_t g = 0; rc == 0 && g < c->n_groups; g++) {
         struct group *group = &c->groups[g];
@@ -136,6 +139,8 @@ static int open_all(struct collector *c)
     c->values = calloc(rows, sizeof(c->values[0]));
     if (!c->random || !c->values)
         return rtc_env_fail(RTC_E_NOMEM, "out of memory for %zu rows", rows);
+    if ((rc = replay_init(&c->replay, c->spec->slots, c->spec->action_size)) < 0)
+        return rc;
     rc = options->policy->open(c->spec, options->policy_config, options->policy_config_size,
                                (uint32_t)rows, &c->policy, &c->dist_size);
     return rc < 0 ? rc : 0;
@@ -198,6 +203,7 @@ void collector_close(struct collector **collector)
     free((char *)(uintptr_t)c->options.env);
     free(c->spec);
     free(c->random);
+    replay_fini(&c->replay);
     free(c->values);
     free(c->ended.list);
     free(c->ended.sums);
@@ -289,6 +295,10 @@ static int begin(struct collector *c, struct group *group)
     int rc = grow_ended(c);
     if (rc < 0)
         return rc;
+    replay_step(&c->replay, group->first, group->n);
+    for (uint32_t i = at; !c->options.greedy && i < at + group->acting; i++)
+        replay_act(&c->replay, f->table[i].slot,
+                   (const char *)f->actions + i * c->spec->action_size);
     uint64_t from = now_ns();
     rc = rtc_env_begin(c->env, &group->step);
     c->counts.env_ns += now_ns() - from;
@@ -348,6 +358,7 @@ static int finish(struct collector *c, struct group *group)
     }
     for (uint32_t i = episodes; i < c->ended.n; i++) {
         struct rtc_env_episode *episode = &c->ended.list[i];
+        replay_next(&c->replay, episode->slot);
         c->counts.lost += episode->ends & RTC_ENV_LOST ? 1 : 0;
         if (episode->ends & RTC_ENV_LOST && episode->why)
             snprintf(c->lost, sizeof(c->lost), "%s", episode->why);
@@ -418,6 +429,30 @@ int collector_run(struct collector *c, struct fragment *fragment)
     fragment->head->rows = c->rows.n;
     fragment->head->version = c->version;
     fragment->head->number = c->fragments++;
+    return 0;
+}
+
+int collector_save(struct collector *c, void **ret_data, size_t *ret_size)
+{
+    if (!c->env || c->fresh)
+        return rtc_env_fail(RTC_E_NOT_FOUND, "no episode is open");
+    return replay_pack(&c->replay, c->env, c->random, c->counts.opens, ret_data, ret_size);
+}
+
+int collector_restore(struct collector *c, const void *data, size_t size)
+{
+    uint64_t opens = 0;
+    int rc = c->env ? 0 : open_env(c);
+    if (rc == 0)
+        rc = replay_unpack(&c->replay, c->env, data, size, c->random, &opens);
+    if (rc < 0) {
+        rtc_env_close(&c->env);
+        return rc;
+    }
+    for (uint32_t g = 0; g < c->n_groups; g++)
+        c->groups[g].final.n = 0;
+    c->counts.opens = opens;
+    c->fresh = false;
     return 0;
 }
 

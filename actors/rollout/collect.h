@@ -49,6 +49,11 @@ int collector_load(struct collector *collector, uint32_t version, const void *we
 /* Fills an empty fragment of collector_shape(). After an error of the environment the next call
  * opens it again, with other seeds. */
 int collector_run(struct collector *collector, struct fragment *fragment);
+/* Where its episodes are, between two runs; and a new one brought there, which then gives the same
+ * fragments (replay.h). Ownership: *ret_data is freed by the caller. After an error of restore it
+ * begins new episodes. */
+int collector_save(struct collector *collector, void **ret_data, size_t *ret_size);
+int collector_restore(struct collector *collector, const void *data, size_t size);
 /* Valid until the next collector_run(), which begins a new list. */
 struct collect_episodes collector_episodes(const struct collector *collector);
 struct collect_counts collector_counts(const struct collector *collector);

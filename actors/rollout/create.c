@@ -57,6 +57,17 @@ int rollout_collect(struct rtc *rtc, rtc_actor actor, uint32_t version, rtc_ref 
                           ret_ref);
 }
 
+int rollout_save(struct rtc *rtc, rtc_actor actor, rtc_ref *ret_ref)
+{
+    return rtc_actor_call(rtc, actor, "save", NULL, NULL, ret_ref);
+}
+
+int rollout_restore(struct rtc *rtc, rtc_actor actor, const void *data, size_t size,
+                    rtc_ref *ret_ref)
+{
+    return rtc_actor_call(rtc, actor, "restore", RTC_ARGS(rtc_bytes(data, size)), NULL, ret_ref);
+}
+
 int rollout_trim(struct rtc *rtc, rtc_actor actor, rtc_ref *ret_ref)
 {
     return rtc_actor_call(rtc, actor, "trim", NULL, NULL, ret_ref);

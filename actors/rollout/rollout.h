@@ -46,6 +46,12 @@ int rollout_trim(struct rtc *rtc, rtc_actor actor, rtc_ref *ret_ref);
 int rollout_evaluate(struct rtc *rtc, rtc_actor actor, uint32_t version, rtc_ref weights,
                      uint32_t episodes, uint64_t seed, rtc_ref *ret_ref);
 
+/* Where its episodes are, as bytes; and a new actor of the same options brought there: it then gives
+ * the fragments that the other one would have given. */
+int rollout_save(struct rtc *rtc, rtc_actor actor, rtc_ref *ret_ref);
+int rollout_restore(struct rtc *rtc, rtc_actor actor, const void *data, size_t size,
+                    rtc_ref *ret_ref);
+
 struct rollout_episode {
     uint32_t slot, ends; /* enum rtc_env_ends */
     uint64_t number, seed;

@@ -67,6 +67,21 @@ int signals_reset(void *self, uint32_t first, uint32_t n, const uint64_t *seeds)
     return 0;
 }
 
+static int signals_reset_at(void *self, uint32_t first, uint32_t n, const uint64_t *seeds,
+                            const uint64_t *numbers)
+{
+    struct signals_env *e = self;
+    int rc = 0;
+    for (uint32_t i = 0; rc >= 0 && i < n; i++) {
+        struct signals_slot *s = &e->slot[first + i];
+        s->seed = seeds[i];
+        s->number = numbers[i];
+        s->begun = true;
+        rc = begin_episode(e, first + i);
+    }
+    return rc;
+}
+
 /* ---- Rows ---- */
 
 /* Each agent's row; with `final`, the last of the episode. */
@@ -285,5 +300,6 @@ static const struct rtc_env_class sumo_signals = {
     .observe = signals_observe,
     .begin = signals_begin,
     .step = signals_step,
+    .reset_at = signals_reset_at,
 };
 RTC_ENV_CLASS(sumo_signals)

@@ -41,7 +41,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define RTC_ENV_ABI       1u /* of the tables below */
+#define RTC_ENV_ABI       2u /* of the tables below */
 #define RTC_ENV_NONE      UINT32_MAX
 #define RTC_ENV_SLOTS_MAX 65536u
 #define RTC_ENV_NDIM_MAX  4
@@ -189,6 +189,11 @@ static inline void rtc_env_rows_fill(const struct rtc_env_rows *rows, uint32_t f
  * the class: the slots have then to be reset again. */
 int rtc_env_reset(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
                   struct rtc_env_rows *rows);
+/* The same, but slot first + i begins episode number numbers[i] of seeds[i]: as one that was reset with
+ * that seed and has ended so many. With the actions that were done in it since, an open episode is
+ * made again elsewhere. Blocks, errors: as rtc_env_reset(). */
+int rtc_env_reset_at(struct rtc_env *env, uint32_t first, uint32_t n, const uint64_t *seeds,
+                     const uint64_t *numbers, struct rtc_env_rows *rows);
 /* Writes what the agents of the slots see now, once more: with what the last fragment ended, the next
  * one begins. Errors: RTC_E_INVALID never reset, or in the middle of a step; RTC_E_TOO_LARGE. */
 int rtc_env_observe(struct rtc_env *env, uint32_t first, uint32_t n, struct rtc_env_rows *rows);
@@ -344,6 +349,9 @@ struct rtc_env_class {
     int (*observe)(void *self, uint32_t first, uint32_t n, struct rtc_env_rows *rows);
     int (*begin)(void *self, struct rtc_env_step *step); /* may be NULL */
     int (*step)(void *self, struct rtc_env_step *step);  /* what was begun, where there is begin */
+    /* As reset, at those numbers; NULL: a reset for each. */
+    int (*reset_at)(void *self, uint32_t first, uint32_t n, const uint64_t *seeds,
+                    const uint64_t *numbers);
 };
 
 /* An option's value: that of the config, or the class's default. NULL: no such option. */

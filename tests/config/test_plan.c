@@ -107,6 +107,32 @@ static void trains_on_what_there_is(void **state)
     assert_true(says("will be needed, and there is 1 GiB"));
 }
 
+/* As many as help: a network each, or enough rows each, and none beside rollout actors that sample.
+ */
+static void learners_are_chosen(void **state)
+{
+    (void)state;
+    const struct ppo_resources two = {2, 0, 0}, one = {1, 0, 0};
+    make(ENV, plenty);
+    assert_int_equal(plan.learners, 2);
+    make(ENV, one);
+    assert_int_equal(plan.learners, 1);
+    make(ENV "num_cpus: 1\n", plenty);
+    assert_int_equal(plan.learners, 1);
+    make(ENV "vf_share_layers: true\n", two);
+    assert_int_equal(plan.learners, 2); /* of 64 rows each */
+    make(ENV "vf_share_layers: true\nminibatch_size: 64\n", two);
+    assert_int_equal(plan.learners, 1);
+    make(ENV "minibatch_size: 512\n", plenty);
+    assert_int_equal(plan.learners, 8);
+    make(ENV "max_policy_lag: 1\n", plenty);
+    assert_int_equal(plan.learners, 1);
+    make(ENV "num_learners: 1\n", two);
+    assert_int_equal(plan.learners, 1);
+    make(ENV "num_learners: 3\n", two);
+    assert_int_equal(plan.learners, 3);
+}
+
 static void ends_in_time(void **state)
 {
     (void)state;
@@ -168,7 +194,7 @@ static void is_written(void **state)
     FILE *file = open_memstream(&text, &size);
     ppo_plan_write(&loaded->config, &plan, file);
     fclose(file);
-    assert_non_null(strstr(text, "2 rollout actors × 1 environment, 1 learner\n"));
+    assert_non_null(strstr(text, "2 rollout actors × 1 environment, 2 learners\n"));
     assert_non_null(
         strstr(text, "1024 samples an iteration: 2 × 1 × 512 steps, 1 round; policy lag 0\n"));
     assert_non_null(
@@ -184,9 +210,13 @@ static void is_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(divides_the_batch),       cmocka_unit_test(never_exceeds_environments),
-        cmocka_unit_test(trains_on_what_there_is), cmocka_unit_test(ends_in_time),
-        cmocka_unit_test(keeps_its_promises),      cmocka_unit_test(is_written),
+        cmocka_unit_test(divides_the_batch),
+        cmocka_unit_test(never_exceeds_environments),
+        cmocka_unit_test(trains_on_what_there_is),
+        cmocka_unit_test(learners_are_chosen),
+        cmocka_unit_test(ends_in_time),
+        cmocka_unit_test(keeps_its_promises),
+        cmocka_unit_test(is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,6 +133,26 @@ static void seeds_go_on(void **state)
     rtc_env_close(&b.env);
 }
 
+/* An episode by its number is the one that so many others come before. */
+static void episodes_have_numbers(void **state)
+{
+    struct bench b;
+    const uint64_t seeds[] = {100, 200}, numbers[] = {0, 3};
+    (void)state;
+    setup(&b, "test/clock", 2, NULL);
+    assert_int_equal(rtc_env_reset_at(b.env, 0, 2, seeds, numbers, &b.rows), 0);
+    assert_true(b.seen[0][1] == 100);
+    assert_true(b.seen[1][1] == (float)(rtc_env_seed(200, 3) % 1000));
+    b.rows.n = 0;
+    rtc_env_reset(b.env, 0, 2, NULL, &b.rows);
+    assert_true(b.seen[0][1] == (float)(rtc_env_seed(100, 1) % 1000));
+    assert_true(b.seen[1][1] == (float)(rtc_env_seed(200, 4) % 1000));
+    b.rows.n = 0;
+    assert_int_equal(rtc_env_reset_at(b.env, 0, 2, seeds, NULL, &b.rows), RTC_E_INVALID);
+    assert_int_equal(rtc_env_reset_at(b.env, 1, 2, seeds, numbers, &b.rows), RTC_E_INVALID);
+    rtc_env_close(&b.env);
+}
+
 /* ---- One and many ---- */
 
 static int32_t cart_action(uint32_t slot, int step)
@@ -297,6 +317,7 @@ int main(void)
         cmocka_unit_test(what_is_lost_is_replaced),
         cmocka_unit_test(a_class_that_fails_leaves_slots_to_be_reset),
         cmocka_unit_test(seeds_go_on),
+        cmocka_unit_test(episodes_have_numbers),
         cmocka_unit_test(seven_are_seven_times_one),
         cmocka_unit_test(an_episode_is_its_seed),
         cmocka_unit_test(strides_are_kept_to),

@@ -283,6 +283,39 @@ static void test_repeats(void **state)
     free(params[1]);
 }
 
+/* Two cores learn what one does. */
+static void test_two_cores(void **state)
+{
+    (void)state;
+    for (int semantics = 0; semantics < 2; semantics++) {
+        struct ppo_progress progress[2];
+        float *params[2];
+        size_t n = 0;
+        for (int k = 0; k < 2; k++) {
+            char why[256];
+            struct ppo_trainer *trainer;
+            struct ppo_training training = {
+                .environment = "Errands", .slots = 3, .steps = 32, .total = 96 * 100};
+            ppo_defaults((enum ppo_semantics)semantics, &training.config);
+            training.config.epochs = 4;
+            training.config.hidden[0] = training.config.hidden[1] = 32;
+            training.one_core = k == 0;
+            assert_int_equal(ppo_trainer_create(&training, &trainer, why, sizeof(why)), 0);
+            while (!ppo_trainer_done(trainer))
+                assert_int_equal(ppo_trainer_iterate(trainer, &progress[k], why, sizeof(why)), 0);
+            n = nn_count(ppo_net(ppo_trainer_ppo(trainer)));
+            params[k] = malloc(n * sizeof(float));
+            memcpy(params[k], nn_params(ppo_net(ppo_trainer_ppo(trainer))), n * sizeof(float));
+            progress[k].collect_s = progress[k].update_s = 0;
+            ppo_trainer_destroy(&trainer);
+        }
+        assert_memory_equal(params[0], params[1], n * sizeof(float));
+        assert_memory_equal(&progress[0], &progress[1], sizeof(progress[0]));
+        free(params[0]);
+        free(params[1]);
+    }
+}
+
 static void refused(const struct ppo_training *training, int code, const char *word)
 {
     char why[256] = "";
@@ -367,6 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fragments), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_repeats), cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_repeats), cmocka_unit_test(test_two_cores),
+        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,7 +174,7 @@ def simulations_over_traci(build):
 @one
 def rollout_actors(build):
     """kill -9 of executors: all of them, one after the other."""
-    run = Run(build, cartpole(400))
+    run = Run(build, cartpole(400, num_learners=1))
     executor = os.path.join(build, 'actors/ppo/rtc-ppo')
     try:
         for i in range(2):
@@ -183,6 +183,23 @@ def rollout_actors(build):
         text = run.ends()
         finished(run.folder, 400)
         check('a rollout actor died, and was started again' in text, text)
+    finally:
+        run.close()
+
+
+@one
+def learners(build):
+    """The same where most of them learn: whatever is hit, an update is made with all samples."""
+    run = Run(build, cartpole(300, actors=1, num_learners=3, vf_share_layers='true'))
+    executor = os.path.join(build, 'actors/ppo/rtc-ppo')
+    try:
+        for i in range(4):
+            run.reaches(5 + 10 * i)
+            run.strike(executor, i)
+        text = run.ends()
+        finished(run.folder, 300)
+        check('learners broke off an update, and make it again' in text or
+              'a rollout actor died, and was started again' in text, text)
     finally:
         run.close()
 

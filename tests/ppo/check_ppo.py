@@ -76,7 +76,7 @@ def interrupted(check):
     before = len(check.rows("cut"))
     assert before >= 3
     text = check.fine("--folder", "cut", "--resume", "--set", f"num_iterations={before + 2}")
-    assert f"it goes on behind iteration {before}" in text, text
+    assert f"it goes on behind iteration {before}, in its open episodes" in text, text
     rows = check.rows("cut")
     assert [row["training_iteration"] for row in rows] == list(range(1, before + 3)), rows
     # A kill -9 leaves the last checkpoint.
@@ -90,6 +90,53 @@ def interrupted(check):
     text = check.fine("--folder", "killed", "--resume", "--set", "num_iterations=8")
     assert "it goes on behind iteration" in text and "Training completed" in text, text
     assert check.rows("killed")[-1]["training_iteration"] == 8
+
+
+def arrays(path):
+    """What a checkpoint holds: bytes by name."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header, data = json.loads(file.read(size)), file.read()
+    return {name: data[slice(*entry["data_offsets"])] for name, entry in header.items()
+            if name != "__metadata__"}
+
+
+def goes_on(check, name, iterations, cut, *settings):
+    """A run that is killed behind a checkpoint and resumed is, to the bit, one that was not."""
+    settings = [*settings, "--set", f"num_iterations={iterations}", "--set", "checkpoint_interval=2",
+                "--set", "eval_interval=0", "--set", "plots=false"]
+    check.fine(*settings, "--folder", name)
+    run = subprocess.Popen([check.ppo, *settings, "--folder", name + "-cut"], cwd=check.dir, env=check.env,
+                           text=True, stdout=subprocess.PIPE)
+    for line in run.stdout:
+        if line.startswith(f"iteration {cut}/"):
+            run.kill()
+            break
+    run.wait(LIMIT)
+    text = check.fine("--folder", name + "-cut", "--resume")
+    assert "in its open episodes" in text, text
+    last = f"checkpoints/iteration-{iterations:08}.safetensors"
+    whole, other = arrays(check.path(name, last)), arrays(check.path(name + "-cut", last))
+    assert whole.keys() == other.keys() and "rollout.0" in whole, (whole.keys(), other.keys())
+    for key, value in whole.items():
+        assert value == other[key], f"{name}: {key} differs"
+    for a, b in zip(check.rows(name), check.rows(name + "-cut")):
+        for key in ("episode_reward_mean", "total_loss", "kl", "episodes_total", "timesteps_total"):
+            assert a[key] == b[key], (name, key, a, b)
+
+
+def unbroken(check):
+    four = ["--set", "num_env_runners=2", "--set", "num_envs_per_env_runner=2"]
+    goes_on(check, "cartpole", 8, 5, "--set", "env=CartPole-v1", "--set", "train_batch_size=400",
+            "--set", "num_learners=2", *four)
+    goes_on(check, "rows", 6, 5, "--set", "env=Pendulum-v1", "--set", "train_batch_size=256",
+            "--set", "num_learners=2", "--set", "vf_share_layers=true")
+    if not shutil.which("sumo"):
+        print("no sumo: its episodes are not resumed here")
+        return
+    goes_on(check, "signals", 6, 5, "--scenario", "cross", "--set", "env_config.num_seconds=300",
+            "--set", "train_batch_size=128", "--set", "num_epochs=2", "--set",
+            "max_concurrent_envs=4", *four)
 
 
 def files(check):
@@ -120,7 +167,7 @@ def bad_input(check):
 def main():
     check = Check(sys.argv[1], sys.argv[2])
     try:
-        for part in (to_its_end, interrupted, files, bad_input):
+        for part in (to_its_end, interrupted, unbroken, files, bad_input):
             print(part.__name__, flush=True)
             part(check)
     finally:

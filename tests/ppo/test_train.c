@@ -1,6 +1,8 @@
 /* Training on a real embedded cluster: it learns, the same bits come again, actors that are killed
  * are replaced, what cannot be is refused. */
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -104,16 +106,25 @@ static void samples_may_be_behind(void **state)
     train_close(&t); /* in the midst of two iterations */
 }
 
-static pid_t an_actor(void)
+/* One that lives, of that class; 0: there is none now. */
+static pid_t find_actor(const char *class)
 {
-    char *json = NULL;
+    char *json = NULL, *next, name[64];
     assert_int_equal(rtc_query(rtc, "actors", &json), 0);
+    snprintf(name, sizeof(name), "\"class\":\"%s\"", class);
     pid_t pid = 0;
-    for (const char *at = json; (at = strstr(at, "\"state\":\"alive\"")) && !pid;) {
-        at = strstr(at, "\"pid\":");
-        pid = at ? (pid_t)strtol(at + 6, NULL, 10) : 0;
+    for (char *at = strtok_r(json, "{", &next); at && !pid; at = strtok_r(NULL, "{", &next)) {
+        const char *number = strstr(at, "\"pid\":");
+        if (strstr(at, "\"state\":\"alive\"") && strstr(at, name) && number)
+            pid = (pid_t)strtol(number + 6, NULL, 10);
     }
     free(json);
+    return pid;
+}
+
+static pid_t an_actor(const char *class)
+{
+    pid_t pid = find_actor(class);
     assert_true(pid > 0);
     return pid;
 }
@@ -127,7 +138,7 @@ static void an_actor_is_killed(void **state)
     struct train_progress p;
     iterate(t, 3, &p);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(kill(an_actor(), SIGKILL), 0);
+        assert_int_equal(kill(an_actor("rollout"), SIGKILL), 0);
         iterate(t, 5, &p);
     }
     assert_int_equal(p.iteration, 18);
@@ -135,6 +146,121 @@ static void an_actor_is_killed(void **state)
     assert_true(p.restarts >= 1);
     assert_non_null(strstr(notes, "was started again"));
     train_close(&t);
+}
+
+static struct ppo_state train_with(uint32_t learners, bool shared, uint32_t lag)
+{
+    struct rtc_env_config config = {.slots = 2};
+    struct train_options o = options_of("CartPole-v1", &config, 2, lag);
+    struct train_progress p;
+    struct ppo_state s;
+    o.learners = learners;
+    o.learners_always = true;
+    o.ppo.shared = shared;
+    struct train *t = open_train(&o);
+    iterate(t, 6, &p);
+    assert_int_equal(ppo_state_get(train_ppo(t), &s), 0);
+    assert_string_equal(notes, "");
+    train_close(&t);
+    return s;
+}
+
+static void expect_same(struct ppo_state *a, struct ppo_state *b)
+{
+    assert_memory_equal(a->parameters, b->parameters, 3 * a->n * sizeof(float));
+    assert_true(a->steps == b->steps && a->shuffling == b->shuffling && a->kl_coef == b->kl_coef);
+    ppo_state_fini(a);
+    ppo_state_fini(b);
+}
+
+static void learners_help(void **state)
+{
+    (void)state;
+    /* Two with a network each: the bits of one. */
+    struct ppo_state one = train_with(1, false, 0), two = train_with(2, false, 0);
+    expect_same(&one, &two);
+    /* Three share rows: the same bits each time. */
+    struct ppo_state three = train_with(3, true, 0), again = train_with(3, true, 0);
+    expect_same(&three, &again);
+    /* The driver's alone now and then changes nothing. */
+    struct rtc_env_config config = {.slots = 2};
+    struct train_options o = options_of("CartPole-v1", &config, 2, 0);
+    struct train_progress p;
+    struct ppo_state s[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        o.learners = 1 + i;
+        struct train *t = open_train(&o);
+        iterate(t, 90, &p);
+        assert_int_equal(ppo_state_get(train_ppo(t), &s[i]), 0);
+        train_close(&t);
+    }
+    expect_same(&s[0], &s[1]);
+    struct ppo_state behind = train_with(2, true, 1);
+    ppo_state_fini(&behind);
+}
+
+struct victim {
+    pthread_t thread;
+    pid_t pid;
+};
+
+/* ns that a process has run; 0: it is gone. */
+static uint64_t has_run(pid_t pid)
+{
+    char path[64];
+    unsigned long long ns = 0;
+    snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%llu", &ns) != 1)
+        ns = 0;
+    if (file)
+        fclose(file);
+    return ns;
+}
+
+/* When it has learnt for a while. */
+static void *kill_in_the_midst(void *arg)
+{
+    struct victim *v = arg;
+    uint64_t begin = has_run(v->pid), now = begin;
+    for (; now && now < begin + 3000000; now = has_run(v->pid))
+        sched_yield();
+    if (now) /* else it died before: the query did not know it yet */
+        (void)kill(v->pid, SIGKILL);
+    return NULL;
+}
+
+/* Whenever that happens, nothing of the result is lost. */
+static void a_learner_is_killed(void **state)
+{
+    (void)state;
+    struct rtc_env_config config = {.slots = 2};
+    struct train_options o = options_of("CartPole-v1", &config, 2, 0);
+    struct train_progress p;
+    struct ppo_state s[2];
+    o.ppo.epochs = 60;
+    o.learners_always = true;
+    for (uint32_t learners = 1; learners <= 2; learners++) {
+        o.learners = learners;
+        struct train *t = open_train(&o);
+        iterate(t, 1, &p);
+        for (int i = 0; i < 3; i++) {
+            struct victim v = {.pid = learners > 1 ? an_actor("learner") : 0};
+            if (i == 0 && v.pid)
+                assert_int_equal(kill(v.pid, SIGKILL), 0);
+            else if (v.pid)
+                assert_int_equal(pthread_create(&v.thread, NULL, kill_in_the_midst, &v), 0);
+            iterate(t, 2, &p);
+            if (i > 0 && v.pid)
+                pthread_join(v.thread, NULL);
+        }
+        iterate(t, 1, &p); /* the last one may have been killed behind its update */
+        assert_int_equal(ppo_state_get(train_ppo(t), &s[learners - 1]), 0);
+        train_close(&t);
+    }
+    expect_same(&s[0], &s[1]);
+    if (!strstr(notes, "learners broke off an update, and make it again"))
+        fail_msg("%s", notes);
 }
 
 static void a_state_goes_on(void **state)
@@ -158,6 +284,46 @@ static void a_state_goes_on(void **state)
     assert_true(p.episodes > 77);
     ppo_state_fini(&s);
     ppo_state_fini(&again);
+    train_close(&t);
+    train_close(&other);
+}
+
+/* Another training goes on in the midst of the episodes of one, and comes to the same. */
+static void episodes_go_on(void **state)
+{
+    (void)state;
+    struct rtc_env_config config = {.slots = 2};
+    struct train_options o = options_of("CartPole-v1", &config, 2, 0);
+    struct train *t = open_train(&o), *other = open_train(&o);
+    struct train_progress p[2];
+    struct ppo_state s, again;
+    const void *data[2];
+    size_t sizes[2], n;
+    assert_int_equal(train_episodes(t, 0, &data[0], &sizes[0]), RTC_E_NOT_FOUND);
+    iterate(t, 4, &p[0]);
+    assert_int_equal(ppo_state_get(train_ppo(t), &s), 0);
+    ppo_state_set(train_ppo(other), &s);
+    ppo_state_fini(&s);
+    train_go_on(other, &(struct train_counts){4, p[0].samples, p[0].episodes});
+    const double *window = train_window(t, &n);
+    memcpy(train_window(other, &n), window, n * sizeof(*window));
+    train_window_is_back(other);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(train_episodes(t, i, &data[i], &sizes[i]), 0);
+    assert_int_equal(train_go_on_in(other, data, sizes), 0);
+    iterate(t, 5, &p[0]);
+    iterate(other, 5, &p[1]);
+    assert_int_equal(ppo_state_get(train_ppo(t), &s), 0);
+    assert_int_equal(ppo_state_get(train_ppo(other), &again), 0);
+    assert_true(p[0].mean_return == p[1].mean_return && p[0].episodes == p[1].episodes);
+    expect_same(&s, &again);
+    assert_string_equal(notes, "");
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(train_episodes(t, i, &data[i], &sizes[i]), 0);
+    sizes[1] = 3; /* damaged: that actor has new episodes */
+    assert_int_equal(train_go_on_in(other, data, sizes), 1);
+    assert_non_null(strstr(notes, "begins new episodes"));
+    iterate(other, 1, &p[1]);
     train_close(&t);
     train_close(&other);
 }
@@ -251,7 +417,10 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(it_learns_and_comes_again),
                                        cmocka_unit_test(samples_may_be_behind),
                                        cmocka_unit_test(an_actor_is_killed),
+                                       cmocka_unit_test(learners_help),
+                                       cmocka_unit_test(a_learner_is_killed),
                                        cmocka_unit_test(a_state_goes_on),
+                                       cmocka_unit_test(episodes_go_on),
                                        cmocka_unit_test(goes_on_with_fewer_environments),
                                        cmocka_unit_test(others_work_for_one_without_a_place),
                                        cmocka_unit_test(bad_input)};

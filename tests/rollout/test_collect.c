@@ -161,7 +161,7 @@ static void collect_fine(struct collector *c, uint32_t steps, struct fragment *f
 
 #define ROOM 16 /* rows of a slot */
 
-struct replay {
+struct repeat {
     struct rtc_env *env;
     struct rtc_env_rows rows, final;
     char seen[ROOM * 64], last[ROOM * 64];
@@ -170,7 +170,7 @@ struct replay {
     uint32_t at[ROOM]; /* where each of them is in the fragment */
 };
 
-static void begin_replay(struct replay *r, const struct setting *s, uint32_t slot)
+static void begin_repeat(struct repeat *r, const struct setting *s, uint32_t slot)
 {
     struct rtc_env_option option = {.key = s->key, .value = s->value};
     struct rtc_env_config config = {.slots = 1, .options = &option, .n_options = s->key ? 1 : 0};
@@ -193,7 +193,7 @@ static void begin_replay(struct replay *r, const struct setting *s, uint32_t slo
 }
 
 /* The next rows of the slot from `from` on are those that the replay has. */
-static uint32_t match_rows(struct replay *r, const struct fragment *f, uint32_t slot, uint32_t from)
+static uint32_t match_rows(struct repeat *r, const struct fragment *f, uint32_t slot, uint32_t from)
 {
     uint32_t i = from;
     const struct rtc_env_spec *spec = rtc_env_spec_of(r->env);
@@ -219,7 +219,7 @@ static uint32_t match_rows(struct replay *r, const struct fragment *f, uint32_t 
     return i;
 }
 
-static void step_replay(struct replay *r, const struct fragment *f)
+static void step_repeat(struct repeat *r, const struct fragment *f)
 {
     const struct rtc_env_spec *spec = rtc_env_spec_of(r->env);
     char actions[ROOM * 4];
@@ -279,15 +279,15 @@ static void check_setting(const struct setting *s)
         assert_int_equal(f[i].head->number, i);
     }
     for (uint32_t slot = 0; slot < s->slots; slot++) {
-        struct replay r;
-        begin_replay(&r, s, slot);
+        struct repeat r;
+        begin_repeat(&r, s, slot);
         for (int i = 0; i < TIMES; i++) {
             uint32_t from = 0;
             for (int t = 0; t < STEPS; t++) {
                 from = match_rows(&r, &f[i], slot, from);
                 for (uint32_t k = 0; k < r.rows.n; k++)
                     assert_true(r.at[k] < f[i].head->acted);
-                step_replay(&r, &f[i]);
+                step_repeat(&r, &f[i]);
             }
             match_rows(&r, &f[i], slot, from);
             for (uint32_t k = 0; k < r.rows.n; k++)
@@ -312,6 +312,104 @@ static void what_was_collected_happens_again(void **state)
                                        {"crowd", NULL, NULL, 4, 3}};
     for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
         check_setting(&settings[i]);
+}
+
+/* ---- Goes on elsewhere ---- */
+
+static void free_fragment(struct fragment *f)
+{
+    free(f->head);
+}
+
+static void expect_same_fragment(const struct fragment *a, const struct fragment *b)
+{
+    uint32_t n = a->head->rows, acted = a->head->acted;
+    assert_int_equal(n, b->head->rows);
+    assert_int_equal(acted, b->head->acted);
+    assert_memory_equal(a->table, b->table, n * sizeof(a->table[0]));
+    for (uint32_t i = 0; i < n; i++)
+        assert_memory_equal((char *)a->observations + a->table[i].at,
+                            (char *)b->observations + b->table[i].at, a->table[i].size);
+    assert_memory_equal(a->actions, b->actions, acted * a->head->shape.action_size);
+    assert_memory_equal(a->log_probs, b->log_probs, acted * sizeof(float));
+    assert_memory_equal(a->rewards, b->rewards, acted * sizeof(float));
+    assert_memory_equal(a->ends, b->ends, acted);
+}
+
+/* Of two collectors one goes on where the other one was, whenever that is; their episodes then have
+ * the same sums. */
+static void check_going_on(const struct setting *s, uint32_t steps)
+{
+    struct collector *c = start(s);
+    struct fragment before, a, b;
+    collect_fine(c, steps, &before);
+    for (int turn = 0; turn < 3; turn++) {
+        struct collector *other = start(s);
+        void *data;
+        size_t size;
+        assert_int_equal(collector_save(c, &data, &size), 0);
+        if (collector_restore(other, data, size) < 0)
+            fail_msg("%s", rtc_env_error());
+        collect_fine(c, 7, &a);
+        collect_fine(other, 7, &b);
+        expect_same_fragment(&a, &b);
+        struct collect_episodes x = collector_episodes(c), y = collector_episodes(other);
+        assert_int_equal(x.n, y.n);
+        assert_memory_equal(x.list, y.list, x.n * sizeof(x.list[0]));
+        assert_memory_equal(x.sums, y.sums, x.n * collector_spec(c)->n_infos * sizeof(double));
+        free_fragment(&a);
+        free_fragment(&b);
+        free(data);
+        collector_close(&c);
+        c = other; /* and so on, from one to the next */
+    }
+    free_fragment(&before);
+    collector_close(&c);
+}
+
+static void it_goes_on_elsewhere(void **state)
+{
+    (void)state;
+    const struct setting settings[] = {
+        {"CartPole-v1", NULL, NULL, 3, 2}, {"CartPole-v1", "max_episode_steps", "15", 5, 1},
+        {"Acrobot-v1", NULL, NULL, 2, 1},  {"Pendulum-v1", "max_episode_steps", "20", 3, 2},
+        {"crowd", NULL, NULL, 4, 3},       {"crowd", "loses", "5", 4, 1}};
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        for (uint32_t steps = 1; steps < 40; steps += 6)
+            check_going_on(&settings[i], steps);
+    }
+}
+
+/* Bytes that are not what was saved: refused, or with other actions, and then it begins anew. */
+static void damaged_episodes(void **state)
+{
+    (void)state;
+    struct setting s = {"CartPole-v1", NULL, NULL, 2, 1};
+    struct collector *c = start(&s), *other = start(&s);
+    struct fragment f;
+    void *data;
+    size_t size;
+    uint64_t random = 3;
+    assert_int_equal(collector_save(c, &data, &size), RTC_E_NOT_FOUND);
+    collect_fine(c, 12, &f);
+    free_fragment(&f);
+    assert_int_equal(collector_save(c, &data, &size), 0);
+    char *copy = malloc(size);
+    for (int i = 0; i < 2000; i++) {
+        memcpy(copy, data, size);
+        copy[rtc_env_random(&random) % size] ^= (char)(1 + rtc_env_random(&random) % 255);
+        (void)collector_restore(other, copy, i % 2 ? size : rtc_env_random(&random) % size);
+        collect_fine(other, 3, &f);
+        free_fragment(&f);
+    }
+    memcpy(copy, data, size);
+    ((int32_t *)(void *)(copy + size))[-1] ^= 1; /* the last action of the last slot */
+    assert_int_equal(collector_restore(other, copy, size), RTC_E_INVALID);
+    assert_non_null(strstr(rtc_env_error(), "led elsewhere"));
+    free(copy);
+    free(data);
+    collector_close(&c);
+    collector_close(&other);
 }
 
 static void episodes_are_told(void **state)
@@ -500,6 +598,8 @@ static void specs_travel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_was_collected_happens_again),
+                                       cmocka_unit_test(it_goes_on_elsewhere),
+                                       cmocka_unit_test(damaged_episodes),
                                        cmocka_unit_test(episodes_are_told),
                                        cmocka_unit_test(weights_and_versions),
                                        cmocka_unit_test(an_environment_that_fails),
