@@ -50,6 +50,7 @@ static int open(const struct rtc_env_spec *spec, const void *config, size_t conf
         return rtc_env_fail(rc, "%s", why);
     c.batch_max = c.minibatch = rows_max; /* nothing is learnt here */
     c.kl_coef = 0;
+    c.init = NN_LECUN; /* orthogonal ones take time, and others are loaded */
     struct actor *actor = calloc(1, sizeof(*actor));
     if (!actor)
         return rtc_env_fail(RTC_E_NOMEM, "out of memory");

@@ -1,8 +1,8 @@
 /* What the environments of SUMO are told alike: files or a scenario, the backend, arguments of the
  * simulator. The options that are read here are scenario, net_file, route_files, additional_files,
  * step_length, backend, gui, pin, time_to_teleport, max_depart_delay, waiting_time_memory, begin,
- * arguments, start_timeout and step_timeout; a class that lacks one in its table does without it.
- * Functions that fail have called rtc_env_fail(). */
+ * arguments, start_timeout, step_timeout, recycle_episodes and memory_limit; a class that lacks one in
+ * its table does without it. Functions that fail have called rtc_env_fail(). */
 #ifndef ACTORS_SUMO_SETUP_H
 #define ACTORS_SUMO_SETUP_H
 

@@ -32,7 +32,7 @@ enum traci_command {
 };
 #define TRACI_ANSWER     0x10 /* a get's or a subscription's answer is its command plus this */
 #define TRACI_SUBSCRIBED 0x30 /* a subscription is the get plus this */
-#define TRACI_LEADER_M   250.0 /* m ahead that a leader is looked for: a subscription says it */
+#define TRACI_LEADER_M   250.0 /* m ahead that a leader is looked for: gets and subscriptions say it */
 
 enum traci_type {
     TRACI_POSITION_2D = 0x01,

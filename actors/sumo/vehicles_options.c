@@ -48,4 +48,7 @@ const struct rtc_env_option vehicles_options[] = {
     {"arguments", "", "more of sumo's, with spaces; they win"},
     {"start_timeout", "60", "s in which a simulation must have started"},
     {"step_timeout", "60", "s in which a simulation step must be done"},
+    {"recycle_episodes", "1000", "after which a simulation gets another process, as SUMO leaks"},
+    {"memory_limit", "",
+     "MB that a simulation may have: 4 times what it had after an episode, at least 1024"},
     {NULL, NULL, NULL}};

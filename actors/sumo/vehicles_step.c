@@ -58,6 +58,8 @@ static int begin_episode(struct vehicles_env *e, uint32_t slot)
                    : sumo_sim_reset(s->sim, (uint32_t)seed, arguments, n);
     if (rc < 0 && fresh)
         return rc;
+    if (rc < 0 && !sumo_sim_pid(s->sim)) /* it died amid this: another one may not */
+        rc = sumo_sim_reset(s->sim, (uint32_t)seed, arguments, n);
     if (rc == 0)
         rc = subscribe(s);
     clear(s, seed);

@@ -298,6 +298,8 @@ void rtci_dial_time(struct rtci_link *l)
         l->phase_ns = l->now_ns;
         tell_silent(l);
         rotate(l);
+        if (l->n_addresses == 1) /* ZeroMQ would wait longer than a lease allows */
+            rtci_dial_again(l);
         break;
     case RTCI_DIAL_HELLO:
         if (spent < NO_ANSWER_NS || l->renewing)
