@@ -320,5 +320,6 @@ static const struct rtc_env_class sumo_vehicles = {
     .observe = vehicles_observe,
     .begin = vehicles_begin,
     .step = vehicles_step,
+    .reset_at = vehicles_reset_at,
 };
 RTC_ENV_CLASS(sumo_vehicles)
