@@ -316,7 +316,6 @@ static const struct rtc_env_class sumo_vehicles = {
     .open = vehicles_open,
     .close = vehicles_close,
     .reset = vehicles_reset,
-    .reset_at = vehicles_reset_at,
     .observe = vehicles_observe,
     .begin = vehicles_begin,
     .step = vehicles_step,
