@@ -137,6 +137,9 @@ def unbroken(check):
     goes_on(check, "signals", 6, 5, "--scenario", "cross", "--set", "env_config.num_seconds=300",
             "--set", "train_batch_size=128", "--set", "num_epochs=2", "--set",
             "max_concurrent_envs=4", *four)
+    merge = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../configs/ppo_merge.yaml")
+    goes_on(check, "vehicles", 6, 5, "--config", merge, "--set", "env_config.num_seconds=120", "--set",
+            "train_batch_size=200", "--set", "num_learners=2", "--set", "minibatch_size=128")
 
 
 def files(check):
