@@ -37,6 +37,10 @@ say "vehicles of a figure eight: do they learn to drive?"
 tests/sumo/check_vehicles.py build/release/runtime/cli/rtc build/release/actors/ppo/rtc-ppo nightly
 drives=$?
 [ "$drives" -eq 0 ] || [ "$drives" -eq 77 ] || rc=1
+say "PPO on RESCO's networks: three trainings of each (RTC_SUMO_DATA)"
+tests/sumo/check_learn.py build/release/runtime/cli/rtc
+learnt=$?
+[ "$learnt" -eq 0 ] || [ "$learnt" -eq 77 ] || rc=1
 if [ -x build/release/tests/nn/learn ]; then
     say "learning curves: 20 seeds of CartPole and of Acrobot with CleanRL's settings"
     build/release/tests/nn/learn CartPole-v1 20 500000 480 || rc=1

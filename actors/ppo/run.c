@@ -410,9 +410,12 @@ int ppo_evaluate(struct ppo_run *run, const char *checkpoint, uint32_t episodes)
     }
     if (rc == 0) {
         const struct train_evaluation e = l.evaluation;
-        printf("iteration %llu: return %.2f ± %.2f (%.2f to %.2f), length %.1f, %u episodes\n",
+        char delay[40] = "";
+        if (!isnan(l.delay))
+            snprintf(delay, sizeof(delay), ", delay %.2f s", l.delay);
+        printf("iteration %llu: return %.2f ± %.2f (%.2f to %.2f)%s, length %.1f, %u episodes\n",
                (unsigned long long)l.saved.counts.iterations, e.mean_return, e.deviation,
-               e.min_return, e.max_return, e.mean_length, e.episodes);
+               e.min_return, e.max_return, delay, e.mean_length, e.episodes);
         if (run->settings->sumo || run->settings->vehicles)
             ppo_compare(run, l.train);
     }

@@ -153,6 +153,9 @@ def files(check):
     assert check.rows("rllib")[-1]["timesteps_total"] == 512
     text = check.fine("--config", "rllib.yaml", "--dry-run")
     assert "1 rollout actor × 4 environments" in text, text
+    here = os.path.dirname(os.path.abspath(__file__))
+    text = check.fine("--config", os.path.join(here, "../../configs/ppo_signals.yaml"), "--dry-run")
+    assert "150 iterations, 108000 samples; 10 episodes of evaluation every 15" in text, text
 
 
 def bad_input(check):
