@@ -1,6 +1,7 @@
 /* A second learner on a thread of its own, for a trainer in one process: where policy and value have
- * no parameters in common, one core learns the one and another core the other (share.h). The bits are
- * those of one learner; so where two take longer, because others have the cores, one does it for a while.
+ * no parameters in common, one core learns the one and another core the other (share.h). The bits
+ * are those of one learner; so where two take longer, because others have the cores, one does it for
+ * a while.
  *
  * Thread: one at a time, the caller's. */
 #ifndef ACTORS_PPO_PAIR_H

@@ -84,6 +84,21 @@ int vehicles_reset(void *self, uint32_t first, uint32_t n, const uint64_t *seeds
     return 0;
 }
 
+static int vehicles_reset_at(void *self, uint32_t first, uint32_t n, const uint64_t *seeds,
+                             const uint64_t *numbers)
+{
+    struct vehicles_env *e = self;
+    int rc = 0;
+    for (uint32_t i = 0; rc >= 0 && i < n; i++) {
+        struct vehicles_slot *s = &e->slot[first + i];
+        s->seed = seeds[i];
+        s->number = numbers[i];
+        s->begun = true;
+        rc = begin_episode(e, first + i);
+    }
+    return rc;
+}
+
 /* ---- Rows ---- */
 
 static int write_row(struct vehicles_env *e, uint32_t slot, const struct vehicles_agent *a,
@@ -304,5 +319,6 @@ static const struct rtc_env_class sumo_vehicles = {
     .observe = vehicles_observe,
     .begin = vehicles_begin,
     .step = vehicles_step,
+    .reset_at = vehicles_reset_at,
 };
 RTC_ENV_CLASS(sumo_vehicles)

@@ -2,7 +2,7 @@
 """Vehicles are learnt to be driven, by `rtc ppo` as a user runs it.
 
   check_vehicles.py RTC RTC-PPO           a few iterations over vehicles that enter and leave: both backends give
-                                          the same run; what cannot be
+                                          the same run, and so does one that was stopped; what cannot be
   check_vehicles.py RTC RTC-PPO nightly   the figure eight: the learned policy drives faster than the one it
                                           began as, and about as fast as those whom nobody drives, or faster
 
@@ -55,9 +55,13 @@ def check_merge(folder):
     assert first[2]['episodes_total'] == 12 and first[2]['episodes_lost'] == 0, first
     assert set(speeds(text)) == {'learned (PPO)', 'human', 'random'}, text
     fine(folder, *MERGE, '--folder', 'two', '--set', 'env_config.backend=traci')
-    for a, b in zip(first, rows(folder, 'two')):
-        for name in ('episode_reward_mean', 'total_loss', 'grad_norm', 'timesteps_total'):
-            assert a[name] == b[name], (name, a, b)
+    # stopped amid the episodes of agents that come and go, it goes on with the same
+    fine(folder, *MERGE, '--folder', 'three', '--set', 'num_iterations=1')
+    fine(folder, '--folder', 'three', '--resume', '--set', 'num_iterations=3')
+    for other in ('two', 'three'):
+        for a, b in zip(first, rows(folder, other), strict=True):
+            for name in ('episode_reward_mean', 'total_loss', 'grad_norm', 'timesteps_total'):
+                assert a[name] == b[name], (name, a, b)
     fine(folder, 'eval', '--folder', 'one', '--episodes', '2')
 
 

@@ -491,6 +491,43 @@ static void test_repeats(void **state)
     assert_true(a.sums[6] == 7 && a.sums[2] == 14 && a.sums[1] == 50);
 }
 
+/* The second episode of a seed can be begun at once, and is the same. */
+static void test_begun_at(void **state)
+{
+    const char *const options[] = {"scenario=figure-eight",
+                                   "type=rl",
+                                   "delta_time=0.5",
+                                   "num_seconds=2",
+                                   "warmup=1",
+                                   backend,
+                                   NULL};
+    struct gym a, b;
+    uint64_t seed = 7, number = 2;
+    (void)state;
+    open_or_fail(&a, 1, options);
+    open_or_fail(&b, 1, options);
+    assert_int_equal(gym_reset(&a, &seed), 0);
+    for (int i = 0; i < 8; i++) { /* two episodes */
+        set_all(&a, 1);
+        step_or_fail(&a);
+    }
+    assert_int_equal(a.episodes.n, 1);
+    b.rows.n = 0;
+    assert_int_equal(rtc_env_reset_at(b.env, 0, 1, &seed, &number, &b.rows), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(gym_digest(&a), gym_digest(&b));
+        assert_int_equal(a.rows.n, 7);
+        set_all(&a, 0.5f);
+        set_all(&b, 0.5f);
+        step_or_fail(&a);
+        step_or_fail(&b);
+    }
+    assert_int_equal(b.episodes.list[0].number, 2);
+    assert_int_equal(b.episodes.list[0].seed, rtc_env_seed(7, 2));
+    gym_close(&a);
+    gym_close(&b);
+}
+
 /* Both ways to the simulator see the same, to the last bit. */
 static void test_backends(void **state)
 {
@@ -636,14 +673,15 @@ static void test_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_features),    cmocka_unit_test(test_neighbours),
-        cmocka_unit_test(test_filled_up),   cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_safety),      cmocka_unit_test(test_rewards),
-        cmocka_unit_test(test_collision),   cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_lanes),       cmocka_unit_test(test_agents),
-        cmocka_unit_test(test_repeats),     cmocka_unit_test(test_backends),
-        cmocka_unit_test(test_death),       cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_bad_actions), cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_features),  cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_filled_up), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_safety),    cmocka_unit_test(test_rewards),
+        cmocka_unit_test(test_collision), cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_lanes),     cmocka_unit_test(test_agents),
+        cmocka_unit_test(test_repeats),   cmocka_unit_test(test_begun_at),
+        cmocka_unit_test(test_backends),  cmocka_unit_test(test_death),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_bad_actions),
+        cmocka_unit_test(test_nobody),
     };
     const char *missing = backend_missing(SUMO_TRACI);
     if (missing) {
