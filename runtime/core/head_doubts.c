@@ -27,22 +27,30 @@ void head_doubt(struct rtci_head_core *core, uint32_t index, uint32_t node)
     core->doubts |= node != 0;
 }
 
-/* `text`: the node is lost, and says nothing more; NULL: it has told what it has. */
+/* `text`: its node is lost, and says nothing more; NULL: it has told what it has. */
+static void end_one(struct rtci_head_core *core, uint32_t index, const char *text)
+{
+    struct entry *entry = head_entry(core, index);
+    struct rtci_fail fail = {.code = RTC_E_NODE_LOST, .exit_status = -1, .node = entry->node};
+    entry->flags &= (uint16_t)~EF_DOUBT;
+    if (entry->state != RTCI_TASK_READY)
+        return; /* it has ended, or was found */
+    if (text)
+        head_attempt_failed(core, index, &fail, text, NULL, 0);
+    else
+        entry->attempt--;
+}
+
+static bool in_doubt(const struct entry *entry)
+{
+    return entry->kind == ENTRY_TASK && entry->flags & EF_DOUBT;
+}
+
 void head_doubts_end(struct rtci_head_core *core, uint32_t node, const char *text)
 {
     for (uint32_t i = 1; core->doubts && i < core->n_entries; i++) {
-        struct entry *entry = &core->entries[i];
-        if (entry->kind != ENTRY_TASK || !(entry->flags & EF_DOUBT) || entry->node != node)
-            continue;
-        entry->flags &= (uint16_t)~EF_DOUBT;
-        if (entry->state != RTCI_TASK_READY)
-            continue; /* it has ended, or was found */
-        if (!text) {
-            entry->attempt--;
-            continue;
-        }
-        struct rtci_fail fail = {.code = RTC_E_NODE_LOST, .exit_status = -1, .node = node};
-        head_attempt_failed(core, i, &fail, text, NULL, 0);
+        if (in_doubt(&core->entries[i]) && core->entries[i].node == node)
+            end_one(core, i, text);
     }
 }
 
@@ -55,14 +63,16 @@ void head_doubts_settle(struct rtci_head_core *core, uint32_t node)
     head_doubts_end(core, node, core->nodes[node].anew ? text : NULL);
 }
 
-/* The head has waited long enough for those that were there. */
+/* The head has waited long enough for those that were there: nobody tells of what is left. */
 void head_doubts_over(struct rtci_head_core *core)
 {
-    for (uint32_t i = 1; core->doubts && i < core->n_nodes; i++) {
+    for (uint32_t i = 1; core->doubts && i < core->n_entries; i++) {
         char text[96];
-        snprintf(text, sizeof(text), "node %u did not come back after a restart of the head", i);
-        if (!core->nodes[i].ready)
-            head_doubts_end(core, i, text);
+        if (!in_doubt(&core->entries[i]))
+            continue;
+        snprintf(text, sizeof(text), "node %u did not come back after a restart of the head",
+                 core->entries[i].node);
+        end_one(core, i, text);
     }
     core->doubts = false;
 }

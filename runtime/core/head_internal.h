@@ -24,8 +24,8 @@ enum entry_flags {
     EF_GHOST_SEEN = 256u, /* … or its ghost */
     EF_GHOST_RAN = 512u,  /* the ghost was known to run */
     EF_GHOST = 1024u,     /* it has one; the rest of that is seldom looked at */
-    EF_DOUBT = 4096u,     /* its last attempt was on `node` when the head ended: head_doubts.c */
     EF_HOME = 2048u,      /* its large values lie on `node`, at the offsets of their rows */
+    EF_DOUBT = 4096u,     /* its last attempt was on `node` when the head ended: head_doubts.c */
 };
 
 /* A task, an object that was put, or an actor: then its state as a task says where it stands in the
