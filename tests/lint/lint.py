@@ -7,12 +7,14 @@
   lint.py headers CC [CXX]    each header compiles alone; public ones as C11 and C++
   lint.py symbols NM LIB      librtc.so exports what include/rtc declares, and nothing else
   lint.py pure NM LIB         librtc_core.a calls nothing that reads a clock, draws or does I/O
+  lint.py packages            what Meson looks for by pkg-config is in deploy/packages*.txt (Debian)
 
 Run from anywhere; prints `file:line: what` for each finding and exits with 1. Exit 77: not
 possible here."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -251,9 +253,35 @@ def pure(nm, library):
             say(library, 0, f'uses {name}, which a machine without I/O has no use for')
 
 
+def package_of(dependency):
+    """The Debian package that has it; '': the machine does not know."""
+    where = subprocess.run(['pkg-config', '--variable=pcfiledir', dependency], capture_output=True, text=True)
+    if where.returncode:
+        return ''
+    out = subprocess.run(['dpkg', '-S', f'{where.stdout.strip()}/{dependency}.pc'], capture_output=True, text=True)
+    return out.stdout.split(':')[0] if out.returncode == 0 else ''
+
+
+def packages():
+    """A machine that has more by chance finds what a fresh one does not."""
+    if not shutil.which('dpkg') or not shutil.which('pkg-config'):
+        print('no dpkg or pkg-config: nothing known about packages')
+        sys.exit(77)
+    listed = set()
+    for name in files('.txt'):
+        if name.startswith('deploy/packages'):
+            listed |= {line.strip() for line in read(name).splitlines() if not line.startswith('#')}
+    for name in files('meson.build'):
+        for number, line in enumerate(read(name).splitlines(), 1):
+            for dependency in re.findall(r"dependency\('([\w.+-]+)'", line):
+                package = package_of(dependency)
+                if package and package not in listed:
+                    say(name, number, f'{dependency} comes with {package}, which deploy/packages.txt does not list')
+
+
 def main():
     rules = {'includes': includes, 'text': text, 'format': formatting, 'headers': headers,
-             'symbols': symbols, 'pure': pure}
+             'symbols': symbols, 'pure': pure, 'packages': packages}
     if len(sys.argv) < 2 or sys.argv[1] not in rules:
         print(__doc__)
         return 2
