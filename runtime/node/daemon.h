@@ -80,6 +80,7 @@ struct rtci_daemon {
     uint64_t stop_ns, logs_ns;
     bool sent_far;          /* since the last sleep, something to another host */
     uint32_t spin_hits[2];  /* how well spinning pays, without and with that */
+    uint32_t spin_skipped;
     uint32_t busy_turns;
     uint32_t net_event, direct_event; /* descriptors that were readable, by bit */
     /* In a cluster */

@@ -7,8 +7,10 @@
 #include "runtime/base/clock.h"
 #include "runtime/node/daemon.h"
 
-#define SPIN_NS 15000
-#define LOGS_NS (50 * RTCI_NS_PER_MS)
+#define SPIN_NS    15000
+#define SPIN_PAYS  64u
+#define SPIN_PROBE 64u
+#define LOGS_NS    (50 * RTCI_NS_PER_MS)
 
 uint64_t rtci_daemon_now(void)
 {
@@ -102,23 +104,24 @@ static bool readable(const struct rtci_daemon *d)
     return false;
 }
 
-/* A short spin before sleeping, as long as it pays more often than not. What a process of this host
- * was told is answered soon, what went to another host is not: each has its own record. */
+/* A short spin before sleeping, as long as it pays more often than not; else one sleep of many is
+ * put off to see whether it pays now. What a process of this host was told is answered soon, what
+ * went to another host is not: each has its own record. */
 static bool spin(struct rtci_daemon *d)
 {
     uint32_t *hits = &d->spin_hits[d->sent_far];
-    if (*hits < 64 && ((*hits)++ & 15))
+    if (*hits < SPIN_PAYS && ++d->spin_skipped % SPIN_PROBE)
         return false;
     uint64_t until = rtci_daemon_now() + SPIN_NS;
     do {
         for (int i = 0; i < 32; i++) {
             if (readable(d)) {
-                *hits += *hits < 256 ? 16 : 0;
+                *hits = *hits < SPIN_PAYS ? SPIN_PAYS : *hits < 4 * SPIN_PAYS ? *hits + 16 : *hits;
                 return true;
             }
         }
     } while (rtci_daemon_now() < until);
-    *hits -= *hits / 4;
+    *hits -= (*hits + 3) / 4;
     return false;
 }
 

@@ -15,7 +15,7 @@
 
 #define SPIN_MIN_NS   1000u
 #define SPIN_MAX_NS   20000u
-#define SPIN_PROBE    32u    /* one wait of so many spins longer, to see whether that pays now */
+#define SPIN_PROBE    128u   /* one wait of so many spins longer, to see whether that pays now */
 #define SPIN_GAP_NS   50000u /* between two looks: somebody else had this core */
 #define SPIN_PAUSE_NS 10000000u
 
