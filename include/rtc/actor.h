@@ -21,9 +21,9 @@
  * with a thread for each core, one for each job and kind of needs. One costs some 200 bytes beside its
  * state, a call between two of one host less than a microsecond. What is different:
  *   - A method does not wait. rtc_get(), rtc_wait(), rtc_next(), rtc_actor_ready() and the like of
- *     what is not there yet are RTC_E_UNSUPPORTED at once (rtc_get() and rtc_wait() with timeout 0 are
- *     RTC_E_TIMEOUT, as ever); rtc_then() goes on in a turn of this actor, never beside its methods.
- *     A method that computes for long holds up others of its host.
+ *     what is not there yet are RTC_E_UNSUPPORTED at once (rtc_get(), rtc_wait() and rtc_next() with
+ *     timeout 0 are RTC_E_TIMEOUT, as ever); rtc_then() goes on in a turn of this actor, never beside
+ *     its methods. A method that computes for long holds up others of its host.
  *   - The reference of a call to another light actor of its host is for this actor alone, with
  *     rtc_then() (once), rtc_get(), rtc_failure_of(), rtc_retain() and rtc_release(): it is no
  *     argument. References as arguments of such a call have to be there already.
@@ -40,7 +40,13 @@
  *     light actor that is killed, take back no handles; a second release is found only in the host.
  *   - mailbox: messages that wait in it, from all callers of its host; 0 = 1,024. Who sends to a full
  *     one is not run until it is half empty, or is refused (mailbox_fail).
- *   - None has threads, groups of methods, save and load, or options.stream: RTC_E_UNSUPPORTED. */
+ *   - rtc_yield() does not wait for the reader: of values for which there is no room yet (256 are
+ *     unread) 4 MiB are kept, 64 MiB for all streams of the host; then it is RTC_E_AGAIN. They reach
+ *     their reader though the actor is dead by then, not when its host is. Readers are in other
+ *     processes: between two of one host options.stream is RTC_E_UNSUPPORTED. One that reads the
+ *     stream of another process gets with timeout 0 what is there; rtc_then() tells the end of it,
+ *     and nothing tells that there is a next value.
+ *   - None has threads, groups of methods, or save and load: RTC_E_UNSUPPORTED. */
 #ifndef RTC_ACTOR_H
 #define RTC_ACTOR_H
 
@@ -250,7 +256,9 @@ int rtc_self_later(struct rtc_call *call, int64_t delay, const char *method,
                    const struct rtc_args *args);
 /* Ends this actor after this call. */
 int rtc_self_stop(struct rtc_call *call);
-/* Gives the caller a value of a stream before the method ends. */
+/* Gives the caller a value of a stream before the method ends.
+ * Blocks: while 256 are unread; in a light actor never. Errors: RTC_E_AGAIN there is no room (in a
+ * light actor); RTC_E_INVALID the call has not options.stream. */
 int rtc_yield(struct rtc_call *call, const struct rtc_value *value);
 
 /* An answer that is given later: the method ends, other calls run, and some later one gives it.

@@ -50,6 +50,8 @@
 #define RTCI_ANSWER_INLINE_MAX  (8 * RTCI_KIB)          /* … are kept for one that does not read */
 #define RTCI_FLIGHT_BYTES       (256 * RTCI_KIB)        /* … and to one actor, their size */
 #define RTCI_YIELDS_MAX         256                     /* values of a stream that nobody has read */
+#define RTCI_STREAM_KEPT        (4 * RTCI_MIB)          /* … more of a light actor's: bytes kept */
+#define RTCI_STREAMS_KEPT       (64 * RTCI_MIB)         /* … and for all streams of a host */
 
 #define RTCI_COLLECTIVE_RANKS_MAX 64u /* of one group of processes */
 

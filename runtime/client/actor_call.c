@@ -258,11 +258,6 @@ static int call_locked(struct rtc *rtc, rtc_actor handle, struct request_call *w
     struct actor *actor;
     int method = 0;
     want->light = rtci_light_of(handle);
-    if (RTCI_UNLIKELY(want->light && want->stream))
-        return rtci_error(
-            RTC_E_UNSUPPORTED,
-            "a light actor does not yield values (options.stream): let it answer with "
-            "a list, or make it a process actor");
     RTCI_TRY(rtci_actor_of(rtc, handle, &actor));
     RTCI_TRY(check_method(actor, want, &method));
     if (RTCI_UNLIKELY(actor->queue.n + actor->flight.n >= actor->mailbox))

@@ -220,6 +220,12 @@ void rtci_stream_add(struct rtc *rtc, struct call *call, const struct rtci_done 
     s->last = chunk;
 }
 
+/* Or its end. */
+static bool next_here(const struct slot *slot, const struct stream *s)
+{
+    return s->first ? rtci_slot_here(&s->first->slot) : rtci_slot_done(slot);
+}
+
 static int next_locked(struct rtc *rtc, rtc_ref ref, uint64_t deadline_ns,
                        struct rtc_value *ret_value)
 {
@@ -232,9 +238,9 @@ static int next_locked(struct rtc *rtc, rtc_ref ref, uint64_t deadline_ns,
         return rtci_error(RTC_E_INVALID, "the reference is not that of a call with options.stream");
     slot->pins++;
     rc = rtci_drain(rtc);
-    if (rtc->light && rtc->light->inside() && !(s->first && rtci_slot_here(&s->first->slot)))
-        rc = rtci_lights_waits(rtc, "rtc_next()");
-    while (rc == 0 && !(s->first ? rtci_slot_here(&s->first->slot) : rtci_slot_done(slot)))
+    if (rc == 0 && rtc->light && rtc->light->inside() && !next_here(slot, s))
+        rc = rtci_now_ns() < deadline_ns ? rtci_lights_waits(rtc, "rtc_next()") : RTC_E_TIMEOUT;
+    while (rc == 0 && !next_here(slot, s))
         rc = rtci_block(rtc, 0, deadline_ns);
     struct chunk *chunk = s->first;
     if (chunk && rtci_slot_here(&chunk->slot)) {

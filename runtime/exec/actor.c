@@ -104,7 +104,7 @@ static void on_end(struct rtc *rtc, const struct rtci_actor_end *end)
 /* Everything that was in the mailbox is done, or nothing more is to be begun. */
 static bool may_end(const struct host *host)
 {
-    return host->stopping && host->n_running == 0 && rtci_host_saved(host) &&
+    return host->stopping && host->n_running == 0 && rtci_host_saved(host) && !host->kept_bytes &&
            (host->leaving || host->failed || host->n_waiting == 0);
 }
 
@@ -214,8 +214,10 @@ static void loop(struct host *host)
         due = look < due ? look : due;
         if (host->refused.first)
             refuse_all(host);
-        if (lights)
+        if (lights) {
             rtci_light_sweep();
+            rtci_streams_flush(host);
+        }
         if (rtci_callbacks_due(rtc))
             rtci_run_callbacks(rtc);
         if (may_end(host) || rtc->shut || info->stop)

@@ -63,12 +63,17 @@ struct lent {
     struct lent *next;
     rtc_ref ref;
 };
-/* Values that rtc_yield() gave and nobody has read. */
+/* A stream: what rtc_yield() gave, and nobody has read. */
 struct yields {
     struct yields *next;
     struct rtci_id call;
-    uint64_t unread;
-    bool unlimited;
+    struct rtci_peer *peer;
+    uint64_t unread;      /* sent */
+    bool unlimited;       /* it was released: nobody reads */
+    bool by_daemon;       /* a value went that way: so do the others */
+    bool sending;         /* the first of those that were kept */
+    struct kept *first, **last; /* not sent: of light actors, which do not wait for a reader … */
+    size_t bytes;         /* … so many; and then the answer */
 };
 
 struct host {
@@ -95,6 +100,8 @@ struct host {
     struct message *timers; /* by their time */
     struct lent *lent;
     struct yields *yields;
+    size_t kept_bytes; /* of all of them */
+    bool streams_due;  /* one of them has a reader with room */
     struct keeping *keeping; /* it saves its state; else NULL */
     uint32_t save_every;
     uint64_t save_after_ns;
@@ -148,7 +155,16 @@ bool rtci_host_withheld(const struct host *host, const struct from *from, uint64
 void rtci_host_answered(struct host *host, struct from *from, uint64_t seq);
 
 void rtci_host_on_held(struct rtc *rtc, struct rtci_id id);
+
+/* ---- actor_stream.c ---- */
 void rtci_host_on_read(struct rtc *rtc, struct rtci_id call, uint32_t n);
+/* Of a call that has yielded: before its answer, and after it. */
+void rtci_stream_ends(struct rtc_call *call);
+void rtci_stream_ended(struct rtc_call *call);
+/* Sends what was kept, as far as readers have room. Not where records are read. */
+void rtci_streams_flush(struct host *host);
+/* The method has ended, and its answer waits behind values. */
+bool rtci_stream_waits(const struct host *host, struct rtci_id call);
 
 /* ---- actor_defer.c ---- */
 /* After the method: true when it is to be answered later, and call and message are the promise's. */

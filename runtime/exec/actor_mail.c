@@ -173,7 +173,8 @@ void rtci_host_on_call(struct rtc *rtc, const struct rtci_spec *spec)
         return;
     }
     if (call->order <= from->last) {
-        if (has_ended(from, call->order) && !rtci_host_withheld(host, from, spec->seq))
+        if (has_ended(from, call->order) && !rtci_host_withheld(host, from, spec->seq) &&
+            !rtci_stream_waits(host, (struct rtci_id){spec->seq, spec->client, 0}))
             refuse(host, message, RTC_E_LOST,
                    "the call ran, and its answer was lost when the daemon was killed");
         else

@@ -92,17 +92,6 @@ static int run_method(const char *class, const struct rtc_task_def *methods, str
     return rc;
 }
 
-static void forget_yields(struct host *host, struct rtci_id id)
-{
-    struct yields **at = &host->yields, *y;
-    while ((y = *at) && !rtci_id_equal(y->call, id))
-        at = &y->next;
-    if (!y)
-        return;
-    *at = y->next;
-    free(y);
-}
-
 static void tidy(struct host *host)
 {
     struct rtc *rtc = host->rtc;
@@ -153,6 +142,7 @@ void rtci_host_execute_as(struct host *host, struct message *message, const char
     call->caller_node = message->from ? message->from->node : 0;
     call->spec = message->spec;
     call->def = NULL;
+    call->yields = NULL;
     call->what = "method";
     rtci_call_begin(call);
     if (rtc->self_single) /* what it calls and submits inherits it */
@@ -160,12 +150,14 @@ void rtci_host_execute_as(struct host *host, struct message *message, const char
     int rc = run_method(class, methods, call, message->method);
     rtc->running.deadline_ns = 0;
     bool later = call->promise && rtci_host_deferred(call, message, rc);
+    if (call->yields)
+        rtci_stream_ends(call);
     if (!later && rtci_call_end(call, rc, 0) < 0)
         rtci_host_exit(host, rtc_last_error());
     if (message->spec->n_refs)
         release(call);
-    if (host->yields)
-        forget_yields(host, (struct rtci_id){message->spec->seq, message->spec->client, 0});
+    if (call->yields)
+        rtci_stream_ended(call);
     if (host->keeping)
         rtci_host_ran(host, message->from, message->spec->seq);
     rtci_host_finished(host, message);

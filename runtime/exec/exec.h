@@ -43,6 +43,7 @@ struct rtc_call {
     bool withhold;      /* its answer is sent when the state is saved */
     bool never_ran;     /* … and no part of it was executed */
     bool by_daemon;     /* a value of its stream went that way: so do the others */
+    struct yields *yields; /* of its stream, once it has one */
     const char *what;   /* "task", "method" */
     struct rtc_promise *promise; /* it is answered later */
     uint64_t progress_ns;        /* of the last rtc_progress_every() that was told */
@@ -72,6 +73,8 @@ void rtci_call_judge(struct rtc_call *call, int rc);
 void rtci_call_fini(struct rtc_call *call);
 /* An actor's: the values so far go to the caller, who waits for more. */
 int rtci_call_yield(struct rtc_call *call) RTCI_MUST_USE;
+/* actor_stream.c: what the caller has no room for is kept; false: it has. */
+bool rtci_stream_keep(struct rtc_call *call, const struct rtci_done *done, int *ret);
 /* actor_save.c: the answer waits until the state that it tells of is saved. */
 int rtci_host_withhold(struct rtc_call *call, const struct rtci_done *done) RTCI_MUST_USE;
 /* actor_run.c: the object is an answer; it is kept until its reader holds it. */

@@ -298,8 +298,9 @@ static int call_here(struct run *run, rtc_actor actor, const char *method,
     if (RTCI_UNLIKELY(options && options->stream))
         return rtci_error(
             RTC_E_UNSUPPORTED,
-            "a light actor does not yield values (options.stream): let it answer with "
-            "a list, or make it a process actor");
+            "options.stream is for callers of other processes: a light actor of the same host "
+            "would wait for the values, and nothing calls it back for each; let it answer with "
+            "a list");
     if (RTCI_UNLIKELY(returns > RTCI_RETURNS_MAX))
         return rtci_error(RTC_E_INVALID, "returns = %u; at most %d are possible", returns,
                           RTCI_RETURNS_MAX);

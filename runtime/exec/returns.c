@@ -299,6 +299,7 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
 {
     struct rtc *rtc = call->rtc;
     size_t size = RTCI_ALIGN8(call->done.len);
+    int kept = 0;
     void *at;
     if (!call->peer && !call->local)
         return 0; /* it called itself */
@@ -313,6 +314,8 @@ static int send_reply(struct rtc_call *call, uint32_t n_rows, uint16_t flags)
                                .n_returns = n_rows};
     if (call->local)
         return rtci_light_send_done(call, done, size);
+    if (call->yields && rtci_stream_keep(call, done, &kept))
+        return kept;
     if (call->withhold && !(flags & RTCI_REPLY_MORE))
         return rtci_host_withhold(call, done);
     RTCI_TRY(rtci_route_reserve_reply(rtc, call->peer, size, &call->by_daemon, &at));
