@@ -116,8 +116,8 @@ int rtci_chan_wait(struct rtci_chan *chan, size_t room, uint64_t deadline_ns) RT
 void rtci_chan_watch(struct rtci_chan *chan, bool (*fn)(void *arg), void *arg);
 /* CLIENT end: from now on wake me through wake_fd (an event loop polls it) until the next wait. */
 void rtci_chan_arm_fd(struct rtci_chan *chan);
-/* Any thread of the client: makes a rtci_chan_wait of another thread return, or the next one that
- * has begun to wait; wakes who sleeps on wake_fd. */
+/* Any thread of the client: makes a rtci_chan_wait of another thread return, or the next one: who is
+ * to be woken may not have begun to wait. Wakes who sleeps on wake_fd. */
 void rtci_chan_kick(struct rtci_chan *chan);
 
 /* DAEMON end: before sleeping: announces it on this channel. True when there is something to read

@@ -67,6 +67,7 @@ struct rtci_chan {
     uint32_t spin_ns; /* how long spinning pays at present */
     uint32_t waits;
     uint64_t no_spin_until; /* the cores are wanted by others */
+    uint32_t kicks;         /* seen by the last wait that returned */
     bool (*also)(void *arg);
     void *also_arg;
 };

@@ -151,6 +151,15 @@ static bool spin(struct rtci_chan *chan, size_t room, uint64_t start)
     return false;
 }
 
+/* Since the last wait. What it was about, the waiter looks at when it has returned. */
+static bool kicked(struct rtci_chan *chan)
+{
+    uint32_t kicks = atomic_load(&chan->waker.words->kicks);
+    bool news = kicks != chan->kicks;
+    chan->kicks = kicks;
+    return news;
+}
+
 int rtci_chan_wait(struct rtci_chan *chan, size_t room, uint64_t deadline_ns)
 {
     RTCI_ASSERT(chan->end == RTCI_CHAN_CLIENT);
@@ -160,13 +169,12 @@ int rtci_chan_wait(struct rtci_chan *chan, size_t room, uint64_t deadline_ns)
     if (now >= deadline_ns)
         return RTC_E_TIMEOUT;
     struct rtci_wake_words *words = chan->waker.words;
-    uint32_t kicks = atomic_load(&words->kicks);
-    if (spin(chan, room, now))
+    if (kicked(chan) || spin(chan, room, now))
         return 0;
     uint32_t asleep = room ? ASLEEP_ROOM : ASLEEP;
     atomic_store(&words->sleeping, asleep);
     atomic_thread_fence(memory_order_seq_cst);
-    if (!wanted(chan, room) && kicks == atomic_load(&words->kicks)) {
+    if (!wanted(chan, room) && chan->kicks == atomic_load(&words->kicks)) {
         now = now_ns();
         uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
         if (left > RTCI_NS_PER_S)
@@ -175,6 +183,8 @@ int rtci_chan_wait(struct rtci_chan *chan, size_t room, uint64_t deadline_ns)
         futex(&words->sleeping, FUTEX_WAIT, asleep, &t);
     }
     atomic_store_explicit(&words->sleeping, AWAKE, memory_order_relaxed);
+    if (kicked(chan))
+        return 0;
     if (wanted(chan, room) || now_ns() < deadline_ns)
         return 0;
     return RTC_E_TIMEOUT;

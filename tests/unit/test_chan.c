@@ -272,6 +272,27 @@ static void *sleeper_main(void *arg)
     return NULL;
 }
 
+/* Who kicks may have looked at what the waiter saw before it began to wait: the next wait returns,
+ * once. */
+static void kick_before(void **state)
+{
+    (void)state;
+    struct pair pair;
+    struct timespec begin, end;
+    open_pair(&pair, false);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int i = 0; i < 20; i++) {
+        rtci_chan_kick(pair.client);
+        rtci_chan_kick(pair.client);
+        assert_int_equal(rtci_chan_wait(pair.client, 0, UINT64_MAX), 0);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_true(end.tv_sec - begin.tv_sec < 15);
+    uint64_t now = (uint64_t)end.tv_sec * RTCI_NS_PER_S + (uint64_t)end.tv_nsec;
+    assert_int_equal(rtci_chan_wait(pair.client, 0, now + 2 * RTCI_NS_PER_MS), RTC_E_TIMEOUT);
+    close_pair(&pair);
+}
+
 /* A kick, also one just before it sleeps, ends a wait (which ends by itself only after 1 s). */
 static void kicks(void **state)
 {
@@ -548,6 +569,7 @@ int main(void)
         cmocka_unit_test(waits),
         cmocka_unit_test(as_threads),
         cmocka_unit_test(kicks),
+        cmocka_unit_test(kick_before),
         cmocka_unit_test(claims_and_recalls),
         cmocka_unit_test(killed_producers),
         cmocka_unit_test(killed_consumer),
