@@ -31,9 +31,11 @@
  *   - A crash ends the host and all actors in it: their calls fail and their monitors are told with
  *     that cause. rtc_actor_create() then makes another host.
  *   - One with a name has a host of its own, which those that it creates share. The head knows it as a
- *     process actor: get_if_exists, detached, max_restarts, call_retries, links and counted handles are
- *     as there. The next three points are about those without a name.
+ *     process actor: get_if_exists, detached, max_restarts, call_retries, links, counted handles and
+ *     `save` are as there. Its own state is saved; those that it creates end with a crash, and get its
+ *     answers before they are saved. The next four points are about those without a name.
  *   - They do not start again by themselves, and are linked only with others of their host.
+ *   - They have no `save` in their class, max_restarts or call_retries: RTC_E_UNSUPPORTED.
  *   - Their handles are counted where the actor was created, in its host, and where rtc_actor_retain()
  *     was called, which waits for the host. One that went to another process by an argument, a result
  *     or an object lives until it is stopped or killed, or its job ends. A process that dies, and a
@@ -41,12 +43,12 @@
  *   - mailbox: messages that wait in it, from all callers of its host; 0 = 1,024. Who sends to a full
  *     one is not run until it is half empty, or is refused (mailbox_fail).
  *   - rtc_yield() does not wait for the reader: of values for which there is no room yet (256 are
- *     unread) 4 MiB are kept, 64 MiB for all streams of the host; then it is RTC_E_AGAIN. They reach
- *     their reader though the actor is dead by then, not when its host is. Readers are in other
- *     processes: between two of one host options.stream is RTC_E_UNSUPPORTED. One that reads the
- *     stream of another process gets with timeout 0 what is there; rtc_then() tells the end of it,
- *     and nothing tells that there is a next value.
- *   - None has threads, groups of methods, or save and load: RTC_E_UNSUPPORTED. */
+ *     unread) 4 MiB are kept, 64 MiB for all streams of the host, none where the state is saved; then
+ *     it is RTC_E_AGAIN. They reach their reader though the actor is dead by then, not when its host
+ *     is. Readers are in other processes: between two of one host options.stream is
+ *     RTC_E_UNSUPPORTED. One that reads the stream of another process gets with timeout 0 what is
+ *     there; rtc_then() tells the end of it, and nothing tells that there is a next value.
+ *   - None has threads or groups of methods, because it runs one call at a time: RTC_E_UNSUPPORTED. */
 #ifndef RTC_ACTOR_H
 #define RTC_ACTOR_H
 

@@ -185,17 +185,26 @@ int rtci_actor_create_locked(struct rtc *rtc, const char *name, const struct rtc
 /* What a light actor cannot be. */
 static int check_light(const struct rtc_actor_def *def, const struct rtc_actor_options *o)
 {
-    const char *what = o->threads > 1    ? "options.threads above 1"
-                       : def->save       ? "`save` in its class"
-                       : o->name         ? NULL /* it has a host of its own */
-                       : o->max_restarts ? "options.max_restarts and no name"
-                       : o->call_retries ? "options.call_retries and no name"
-                                         : NULL;
+    const char *what = o->threads > 1 ? "options.threads above 1" : NULL;
     for (int i = 0; i < RTC_METHODS_MAX && def->methods[i].name && !what; i++)
-        what = def->methods[i].group ? "groups of methods" : NULL;
+        what = def->methods[i].group ? "groups of methods in its class" : NULL;
+    if (what)
+        return rtci_error(
+            RTC_E_UNSUPPORTED,
+            "actor \"%s\" cannot be a light one with %s, because a light one runs one "
+            "call at a time: make it a process actor (options.isolation = "
+            "RTC_PROCESS)",
+            def->name, what);
+    what = o->name           ? NULL /* it has a host of its own, which starts again */
+           : def->save       ? "`save` in its class"
+           : o->max_restarts ? "options.max_restarts"
+           : o->call_retries ? "options.call_retries"
+                             : NULL;
     return what ? rtci_error(RTC_E_UNSUPPORTED,
-                             "actor \"%s\" cannot be a light one with %s: make it a process actor "
-                             "(options.isolation = RTC_PROCESS)",
+                             "actor \"%s\" cannot be a light one with %s and no name, because only "
+                             "one with a name starts again after a crash: give it one "
+                             "(options.name), or make it a process actor (options.isolation = "
+                             "RTC_PROCESS)",
                              def->name, what)
                 : 0;
 }

@@ -57,9 +57,9 @@ static void say_up(struct host *host)
 static int make_state(struct host *host, struct rtc_call *call)
 {
     bool loaded = false;
-    if (host->def->save)
+    if (rtci_host_class(host)->save)
         RTCI_TRY(rtci_host_load(host, call, &loaded));
-    if (host->own)
+    if (host->own && !loaded)
         return rtci_host_special(host, call, host->start, host->own->name, rtci_light_own_begin);
     if (loaded || !host->def->init)
         return 0;

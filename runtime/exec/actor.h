@@ -141,12 +141,19 @@ void rtci_call_give(struct host *host, struct rtc_call *call);
 struct from *rtci_host_from(struct host *host, uint32_t client, uint32_t node);
 
 /* ---- actor_save.c ---- */
+/* Whose state it is: of a host of light actors, of the one that has a name. */
+static inline const struct rtc_actor_def *rtci_host_class(const struct host *host)
+{
+    return host->own ? host->own : host->def;
+}
 /* At the start: reads what was saved, and makes the state of it. */
 int rtci_host_load(struct host *host, struct rtc_call *call, bool *ret_loaded) RTCI_MUST_USE;
 /* A call has changed the state. */
 void rtci_host_ran(struct host *host, struct from *from, uint64_t seq);
 /* Begins and ends saves as it is time. `idle`: there is no call to run. Returns when to look again. */
 uint64_t rtci_host_keep(struct host *host, bool idle);
+/* Of the light actor that has a name: begins a save, in a turn of it. */
+void rtci_host_save(struct host *host, struct cell *cell);
 bool rtci_host_saved(const struct host *host);
 /* Answers again what was answered before a crash; false: the answer is not kept any more. */
 bool rtci_host_replay(struct host *host, struct from *from, uint64_t seq);

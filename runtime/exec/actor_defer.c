@@ -11,11 +11,12 @@ int rtc_defer(struct rtc_call *call, struct rtc_promise **ret_promise)
     if (!call->host)
         return rtci_error(RTC_E_UNSUPPORTED,
                           "rtc_defer() is for methods of actors: this is a task");
-    if (call->spec->flags & RTCI_SPEC_STREAM || call->host->def->save)
-        return rtci_error(
-            RTC_E_UNSUPPORTED, "method \"%s\" cannot answer later: %s", call->def->name,
-            call->host->def->save ? "its class has `save`, which covers whole calls"
-                                  : "it was called as a stream, whose end is the method's");
+    bool saves = call->cell ? call->cell->kind->def->save : call->host->def->save;
+    if (call->spec->flags & RTCI_SPEC_STREAM || saves)
+        return rtci_error(RTC_E_UNSUPPORTED, "method \"%s\" cannot answer later: %s",
+                          call->def->name,
+                          saves ? "its class has `save`, which covers whole calls"
+                                : "it was called as a stream, whose end is the method's");
     if (call->promise)
         return rtci_error(RTC_E_INVALID, "method \"%s\" has deferred this call already",
                           call->def->name);

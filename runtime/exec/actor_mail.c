@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "runtime/exec/actor.h"
+#include "runtime/exec/light_host.h"
 
 static void queue_init(struct queue *queue)
 {
@@ -124,7 +125,9 @@ static void accept_call(struct host *host, struct message *message)
 {
     if (host->keeping) {
         rtci_host_answered(host, message->from, rtci_spec_call(message->spec)->answered);
-        if (message->spec->seq <= message->from->saved_seq) {
+        if (message->spec->seq <= message->from->saved_seq &&
+            rtci_host_saves(host, message->spec)) {
+            rtci_host_passed(host, message->from, rtci_spec_call(message->spec));
             refuse(host, message, RTC_E_LOST, "the call ran, and its answer was not kept");
             return;
         }

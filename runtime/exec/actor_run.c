@@ -129,6 +129,7 @@ void rtci_host_execute_as(struct host *host, struct message *message, const char
 {
     struct rtc *rtc = host->rtc;
     struct rtc_call *call = call_take(host);
+    bool kept = rtci_host_keeps(host, cell);
     if (!call)
         rtci_host_exit(host, "out of memory for a call");
     call->rtc = rtc;
@@ -138,7 +139,7 @@ void rtci_host_execute_as(struct host *host, struct message *message, const char
     call->cell = cell;
     call->local = false;
     call->few = NULL;
-    call->withhold = host->keeping && message->from;
+    call->withhold = kept && message->from;
     call->caller_node = message->from ? message->from->node : 0;
     call->spec = message->spec;
     call->def = NULL;
@@ -158,7 +159,7 @@ void rtci_host_execute_as(struct host *host, struct message *message, const char
         release(call);
     if (call->yields)
         rtci_stream_ended(call);
-    if (host->keeping)
+    if (kept)
         rtci_host_ran(host, message->from, message->spec->seq);
     rtci_host_finished(host, message);
     tidy(host);
@@ -217,7 +218,8 @@ int rtci_host_special(struct host *host, struct rtc_call *call, const struct rtc
     pthread_mutex_lock(&host->rtc->lock);
     call->n_rows = call->n_returned; /* it need not return anything */
     rtci_call_judge(call, rc);
-    rtci_drop_borrowed(host->rtc);
+    if (host->n_running == 0)
+        rtci_drop_borrowed(host->rtc);
     call->def = NULL;
     return call->fail_code;
 }

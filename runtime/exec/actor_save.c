@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "runtime/exec/actor.h"
+#include "runtime/exec/light_host.h"
 
 #define SPACE "rtc/actor" /* of the key-value store; the key is the actor's id */
 #define MAGIC 0x31415352u
@@ -47,9 +48,9 @@ struct keeping {
     size_t reply_bytes; /* of all callers' replies */
     uint64_t n_ran;     /* calls, of anybody; with the last save that began: */
     uint64_t n_ran_saved;
-    uint32_t n_unsaved; /* calls since the last save began */
-    uint64_t since_ns;  /* the first of them ended */
-    bool under_way;
+    uint32_t n_unsaved;    /* calls since the last save began */
+    uint64_t since_ns;     /* the first of them ended */
+    bool under_way, asked; /* asked: a light actor, to begin it in a turn of its own */
     struct request request;
     struct rtci_buf record; /* of the request: sent again after a restart of the daemon */
 };
@@ -161,12 +162,13 @@ static void put_from(struct host *host, struct rtci_buf *buf, const struct from 
 static int value_of(struct host *host, struct rtc_call *call)
 {
     static const struct rtci_spec spec = {.n_returns = 1};
-    int rc = rtci_host_special(host, call, &spec, host->def->name, host->def->save);
+    const struct rtc_actor_def *def = rtci_host_class(host);
+    int rc = rtci_host_special(host, call, &spec, def->name, def->save);
     if (rc < 0)
         return rc;
     if (call->n_returned != 1)
         return rtci_error(RTC_E_RETURNS, "save of actor \"%s\" returned %u values, not 1",
-                          host->def->name, call->n_returned);
+                          def->name, call->n_returned);
     return 0;
 }
 
@@ -217,7 +219,7 @@ __attribute__((noreturn)) static void cannot_save(struct host *host, const char 
 {
     char text[700];
     snprintf(text, sizeof(text), "the state of actor \"%s\" could not be saved: %s",
-             host->def->name, why);
+             rtci_host_class(host)->name, why);
     rtci_host_exit(host, text);
 }
 
@@ -251,11 +253,11 @@ static void put_callers(struct host *host, struct rtci_buf *state, size_t value_
     free(order);
 }
 
-static void begin(struct host *host)
+static void begin(struct host *host, struct cell *cell)
 {
     struct keeping *k = host->keeping;
     struct rtc *rtc = host->rtc;
-    struct rtc_call call = {.rtc = rtc, .keep = true};
+    struct rtc_call call = {.rtc = rtc, .keep = true, .cell = cell};
     struct rtci_buf state = {0};
     if (value_of(host, &call) < 0)
         cannot_save(host, rtc_last_error());
@@ -338,11 +340,20 @@ uint64_t rtci_host_keep(struct host *host, bool idle)
     if (k->under_way || !k->n_unsaved)
         return UINT64_MAX;
     uint64_t after = host->save_after_ns ? k->since_ns + host->save_after_ns : UINT64_MAX;
-    if (idle || k->n_unsaved >= host->save_every || rtci_now_ns() >= after) {
-        begin(host);
-        return UINT64_MAX;
-    }
-    return after;
+    if (!idle && k->n_unsaved < host->save_every && rtci_now_ns() < after)
+        return after;
+    if (!host->own)
+        begin(host, NULL);
+    else if (!k->asked)
+        k->asked = rtci_light_own_save();
+    return UINT64_MAX;
+}
+
+void rtci_host_save(struct host *host, struct cell *cell)
+{
+    if (!host->keeping->under_way && host->keeping->n_unsaved)
+        begin(host, cell);
+    host->keeping->asked = false;
 }
 
 /* ---- Coming back ---- */
@@ -396,7 +407,9 @@ static int load_from(struct host *host, struct rtc_call *call, const uint8_t *da
     struct rtci_arg *row = (struct rtci_arg *)(spec + 1);
     *row = (struct rtci_arg){(uint32_t)head.value_size, 0};
     memcpy(row + 1, at, head.value_size);
-    int rc = rtci_host_special(host, call, spec, host->def->name, host->def->load);
+    const struct rtc_actor_def *def = rtci_host_class(host);
+    int rc =
+        rtci_host_special(host, call, spec, def->name, host->own ? rtci_light_own_load : def->load);
     call->spec = host->start;
     free(spec);
     return rc;

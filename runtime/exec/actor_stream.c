@@ -2,11 +2,13 @@
  *
  * So many of each stream are on their way and unread. Beyond them the method of a process actor
  * waits for its reader. That of a light actor does not wait: values are kept here, and the call's
- * answer behind them, until the reader has room. */
+ * answer behind them, until the reader has room; not of
+ * one whose state is saved: a crash would lose values of a call that has been answered. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/exec/actor.h"
+#include "runtime/exec/light_host.h"
 
 /* A value, or the answer, of a light actor. */
 struct kept {
@@ -49,6 +51,12 @@ bool rtci_stream_waits(const struct host *host, struct rtci_id call)
 static int check_room(const struct rtc_call *call, const struct yields *y)
 {
     const struct host *host = call->host;
+    if (rtci_host_keeps(host, call->cell))
+        return rtci_error(RTC_E_AGAIN,
+                          "the stream of method \"%s\" is full: %u values are unread, a light "
+                          "actor does not wait for its reader, and with `save` in its class no "
+                          "more are kept",
+                          call->def->name, RTCI_YIELDS_MAX);
     if (y->bytes >= RTCI_STREAM_KEPT || host->kept_bytes >= RTCI_STREAMS_KEPT)
         return rtci_error(RTC_E_AGAIN,
                           "the stream of method \"%s\" is full: a light actor does not wait for "

@@ -44,18 +44,18 @@ int rtci_cell_init(void *state, const void *arg)
     return 0;
 }
 
-int rtci_cell_construct(struct rtc_call *call)
+static int begin_with(struct rtc_call *call, int (*begin)(struct rtc_call *call))
 {
     struct cell *cell = call->cell;
     const struct rtc_task_def *def = call->def;
     const char *what = call->what;
     cell->flags |= CELL_UP;
-    if (!cell->kind->def->init)
+    if (!begin)
         return 0;
     call->def = &cell->kind->init;
     call->what = "actor";
     rtci_error_clear();
-    int rc = cell->kind->def->init(call);
+    int rc = begin(call);
     if (rc < 0 || call->fail_code) {
         struct extra *extra = rtci_cell_extra(cell);
         const char *text = call->fail_code ? call->fail_text : rtc_last_error();
@@ -70,6 +70,16 @@ int rtci_cell_construct(struct rtc_call *call)
     call->def = def;
     call->what = what;
     return rc < 0 ? rc : 0;
+}
+
+int rtci_cell_construct(struct rtc_call *call)
+{
+    return begin_with(call, call->cell->kind->def->init);
+}
+
+int rtci_cell_load(struct rtc_call *call)
+{
+    return begin_with(call, call->cell->kind->def->load);
 }
 
 /* ---- Turns ---- */
@@ -112,8 +122,8 @@ static void run_outer(struct run *run, struct message *message)
         message->method = rtci_method_by_hash(kind->def, spec->function);
     }
     rtci_host_execute_as(host, message, class, methods, run->cell);
-    if (host->stopping)
-        rtci_chan_kick(rtc->chan); /* the first thread looks whether that was all */
+    if (host->stopping || host->keeping)
+        rtci_chan_kick(rtc->chan); /* the first thread looks whether that was all, or to be saved */
     if (RTCI_UNLIKELY(rtci_callbacks_due(rtc)) && !rtc->in_callbacks)
         rtci_run_callbacks(rtc);
     pthread_mutex_unlock(&rtc->lock);
@@ -135,6 +145,15 @@ static void on_down(struct run *run, const struct rtci_light_down *why, uint32_t
     free(m);
 }
 
+/* Of a turn by itself, so that no call is half done. */
+static void save(struct cell *cell)
+{
+    struct rtc *rtc = rtci_lights.rtc;
+    pthread_mutex_lock(&rtc->lock);
+    rtci_host_save(rtci_lights.host, cell);
+    pthread_mutex_unlock(&rtc->lock);
+}
+
 static int handle(struct run *run, struct rtci_light_msg *msg)
 {
     struct cell *cell = run->cell;
@@ -145,8 +164,9 @@ static int handle(struct run *run, struct rtci_light_msg *msg)
     }
     switch (msg->tag) {
     case TAG_INIT: rtci_local_run(run, NULL, msg); break;
-    case TAG_OUTER: run_outer(run, rtci_light_take_block(msg)); break;
-    case TAG_OWN: rtci_light_own_construct(cell); break;
+    case TAG_OUTER: run_outer(run, rtci_light_take_block(msg)); return rtci_cell_ends(cell);
+    case TAG_OWN: rtci_light_own_construct(cell); return rtci_cell_ends(cell);
+    case TAG_SAVE: save(cell); return rtci_cell_ends(cell);
     case TAG_FAR: rtci_far_run(rtci_light_take_block(msg)); break;
     case TAG_LINK:
     case TAG_UNLINK:

@@ -353,9 +353,9 @@ void rtci_light_host_begin(struct host *host)
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    bool done, ended;
+    bool done, ended, loads;
     int failed;
-    struct rtc_call *call; /* of the constructor */
+    struct rtc_call *call; /* of the constructor, or of what was saved */
 } own = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 
 static void tell_own(bool *what)
@@ -378,12 +378,14 @@ static void wait_own(const bool *what)
 void rtci_light_own_construct(struct cell *cell)
 {
     own.call->cell = cell;
-    own.failed = rtci_cell_construct(own.call);
+    own.failed = own.loads ? rtci_cell_load(own.call) : rtci_cell_construct(own.call);
     if (own.failed && !own.call->fail_code) /* the sentence is this thread's */
         RTCI_IGNORE(
             rtci_call_fail(own.call, RTC_E_TASK_FAILED, own.failed, "%s",
                            rtc_last_error()[0] ? rtc_last_error() : rtc_error_text(own.failed)));
     own.call->cell = NULL;
+    if (rtci_lights.host->keeping)
+        cell->flags |= CELL_SAVES;
     tell_own(&own.done);
 }
 
@@ -396,6 +398,27 @@ int rtci_light_own_begin(struct rtc_call *call)
         return rc;
     wait_own(&own.done);
     return call->fail_code ? call->fail_code : own.failed;
+}
+
+int rtci_light_own_load(struct rtc_call *call)
+{
+    own.loads = true;
+    return rtci_light_own_begin(call);
+}
+
+bool rtci_light_own_save(void)
+{
+    return rtci_light_push_block(rtci_light_outside(rtci_lights.engine), rtci_lights.own, TAG_SAVE,
+                                 NULL, 0, NULL) == 0;
+}
+
+void rtci_light_own_ran(void)
+{
+    struct host *host = rtci_lights.host;
+    pthread_mutex_lock(&host->rtc->lock);
+    rtci_host_ran(host, NULL, 0);
+    rtci_chan_kick(host->rtc->chan);
+    pthread_mutex_unlock(&host->rtc->lock);
 }
 
 /* It has been told to stop, after what is in its mailbox. */

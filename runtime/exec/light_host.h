@@ -21,6 +21,7 @@ enum {
     TAG_FAR,                    /* a callback: its struct far */
     TAG_LINK, TAG_UNLINK,       /* with whom */
     TAG_OWN,                    /* the constructor of a named one, which the first thread waits for */
+    TAG_SAVE,                   /* its state is to be saved */
 };
 
 /* A class. */
@@ -32,7 +33,7 @@ struct kind {
     struct rtci_light_class engine;
 };
 
-enum { CELL_UP = 1, CELL_LEAVES = 2, CELL_FAILED = 4 };
+enum { CELL_UP = 1, CELL_LEAVES = 2, CELL_FAILED = 4, CELL_SAVES = 8 };
 /* A light actor: what the engine calls its state. The class's state follows. */
 struct futures;
 struct extra;
@@ -109,6 +110,16 @@ static inline bool rtci_is_own(rtci_light_id id)
 {
     return rtci_lights.host->own && id.index == rtci_lights.own.index;
 }
+/* Of the calls to a host of light actors only those to the one that has a name change what is saved. */
+static inline bool rtci_host_keeps(const struct host *host, const struct cell *cell)
+{
+    return host->keeping && (!host->own || (cell && rtci_is_own(cell->id)));
+}
+static inline bool rtci_host_saves(const struct host *host, const struct rtci_spec *spec)
+{
+    return !host->own || (!rtci_light_called(spec) &&
+                          rtci_method_by_hash(host->def, spec->function) < 0);
+}
 static inline rtc_actor rtci_light_handle_of(rtci_light_id id)
 {
     return rtci_light_handle(rtci_lights.id, rtci_is_own(id) ? 0 : rtci_light_number(id));
@@ -160,6 +171,10 @@ int rtci_promise_finish(struct rtc_promise *promise, int rc);
 void rtci_light_host_begin(struct host *host);
 /* The named one: its constructor, as the host's; and its end. */
 int rtci_light_own_begin(struct rtc_call *call);
+int rtci_light_own_load(struct rtc_call *call); /* or what was saved */
+/* It is asked for a save; false: it is dead. And it has changed its state. The lock is held; is not. */
+bool rtci_light_own_save(void);
+void rtci_light_own_ran(void);
 void rtci_light_own_construct(struct cell *cell);
 void rtci_light_own_end(struct host *host);
 void rtci_light_own_died(const struct rtci_light_down *why);
@@ -183,13 +198,23 @@ void rtci_cell_died(struct rtci_light_ctx *ctx, void *state, const struct rtci_l
 /* In the turn of the actor, outside of its methods. */
 struct run *rtci_cell_enter(struct rtci_light_ctx *ctx, struct cell *cell);
 /* What the engine is told after a turn. */
+static inline int rtci_cell_ends(const struct cell *cell)
+{
+    return cell->flags & CELL_FAILED   ? RTC_E_TASK_FAILED
+           : cell->flags & CELL_LEAVES ? RTCI_LIGHT_LEAVE
+                                       : 0;
+}
+/* … in which something ran that may have changed the state, and was no call from elsewhere. */
 static inline int rtci_cell_outcome(const struct cell *cell)
 {
-    if (RTCI_LIKELY(!(cell->flags & (CELL_LEAVES | CELL_FAILED))))
+    if (RTCI_LIKELY(!(cell->flags & (CELL_LEAVES | CELL_FAILED | CELL_SAVES))))
         return 0;
-    return cell->flags & CELL_FAILED ? RTC_E_TASK_FAILED : RTCI_LIGHT_LEAVE;
+    if (cell->flags & CELL_SAVES)
+        rtci_light_own_ran();
+    return rtci_cell_ends(cell);
 }
 int rtci_cell_construct(struct rtc_call *call);
+int rtci_cell_load(struct rtc_call *call);
 struct extra *rtci_cell_extra(struct cell *cell);
 int rtci_cell_monitor(struct run *run, rtc_actor actor,
                       void (*fn)(struct rtc *rtc, const struct rtc_down *down, void *arg),

@@ -631,7 +631,7 @@ static void test_bad_input(void **state)
         FAILS(rtc_actor_create(rtc, "lamp", NULL, &options[i], &a), RTC_E_UNSUPPORTED,
               "cannot be a light one");
     FAILS(rtc_actor_create(rtc, "keeper", NULL, RTC_ACTOR_OPTIONS(LIGHT), &a), RTC_E_UNSUPPORTED,
-          "`save`");
+          "`save` in its class and no name");
     FAILS(rtc_actor_create(rtc, "grouped", NULL, RTC_ACTOR_OPTIONS(LIGHT), &a), RTC_E_UNSUPPORTED,
           "groups");
     FAILS(rtc_actor_create(rtc, "lampp", NULL, RTC_ACTOR_OPTIONS(LIGHT), &a), RTC_E_UNKNOWN_ACTOR,
