@@ -35,6 +35,7 @@ struct call {
     bool flying;          /* it was sent, and stands in `flight`; else in `queue` */
     bool lost;            /* its actor's process is gone */
     bool waits;           /* an argument may not be there yet */
+    bool once;            /* to what lives in this incarnation of a host of light actors only */
     bool stop;            /* no call: ends the actor when those before it are sent */
     bool quiet;           /* nobody wants the result */
     const char *method;   /* NULL: of a class that is not known here */

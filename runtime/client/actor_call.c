@@ -18,6 +18,7 @@ struct request_call {
     uint32_t mailbox;            /* … of a light one that is created */
     bool mailbox_fail;
     bool stream, quiet;
+    bool order; /* a method of the runtime's own: the class need not have it */
 };
 
 static int read_options(struct rtc *rtc, const struct rtc_call_options *options, bool quiet,
@@ -158,6 +159,7 @@ static int enqueue(struct rtc *rtc, struct actor *actor, const struct request_ca
         return rtci_error(RTC_E_NOMEM, "out of memory for a call");
     call->actor = actor;
     call->n_returns = want->returns;
+    call->once = want->light || want->order;
     call->deadline_ns = want->deadline_ns;
     call->method = method;
     call->spec->n_refs = 0;
@@ -187,7 +189,8 @@ static int enqueue(struct rtc *rtc, struct actor *actor, const struct request_ca
 static int plan_and_enqueue(struct rtc *rtc, struct actor *actor, const struct request_call *want,
                             int method, rtc_ref *ret_refs)
 {
-    bool known = actor->def && !want->light; /* the class of a light one is its host's business */
+    /* The class of a light one is its host's business. */
+    bool known = actor->def && !want->light && !want->order;
     const struct rtc_method_def *def = known ? &actor->def->methods[method] : NULL;
     uint64_t function = known ? rtci_method_hash(actor->def, method)
                               : rtci_function_hash(want->method, strlen(want->method));
@@ -239,7 +242,7 @@ static int wait_for_room(struct rtc *rtc, struct actor *actor, uint64_t deadline
 
 static int check_method(const struct actor *actor, const struct request_call *want, int *ret_method)
 {
-    if (!actor->def || want->light)
+    if (!actor->def || want->light || want->order)
         return 0;
     int method = rtci_method_of(actor->def, want->method);
     if (method < 0)
@@ -295,6 +298,7 @@ int rtci_actor_call_locked(struct rtc *rtc, rtc_actor handle, const char *method
         .returns = 1,
         .submit_deadline_ns = UINT64_MAX,
         .quiet = !ret_ref,
+        .order = strncmp(method, "rtc.", 4) == 0,
         .flags = (uint16_t)(RTCI_SPEC_CALL | flags | (ret_ref ? 0 : RTCI_SPEC_QUIET))};
     return call_locked(rtc, handle, &want, ret_ref);
 }

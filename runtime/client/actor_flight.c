@@ -343,8 +343,8 @@ void rtci_actor_lost(struct rtc *rtc, struct actor *actor)
     for (struct call *call = actor->flight.first, *next; call; call = next) {
         next = call->next;
         uint8_t ran = call->lost ? call->ran : RTC_RAN_UNKNOWN;
-        bool again =
-            ran == RTC_RAN_NO || actor->retries < 0 || call->attempts < (uint32_t)actor->retries;
+        bool again = !call->once && (ran == RTC_RAN_NO || actor->retries < 0 ||
+                                     call->attempts < (uint32_t)actor->retries);
         if (again && !actor->dead) {
             call->attempts += ran != RTC_RAN_NO;
             back_to_queue(rtc, actor, call);
@@ -355,6 +355,14 @@ void rtci_actor_lost(struct rtc *rtc, struct actor *actor)
         rtci_call_take(&actor->flight, call);
         rtc->actors->n_flight--;
         rtci_call_failed(rtc, call, RTC_E_ACTOR_DEAD, ran, text);
+    }
+    for (struct call *call = actor->queue.first, *next; call && !actor->dead; call = next) {
+        next = call->next;
+        if (!call->once)
+            continue;
+        snprintf(text, sizeof(text), "%s broke down: %s; %s", title, why, ran_text(RTC_RAN_NO));
+        rtci_call_take(&actor->queue, call);
+        rtci_call_failed(rtc, call, RTC_E_ACTOR_DEAD, RTC_RAN_NO, text);
     }
 }
 

@@ -101,7 +101,7 @@ static void on_news(struct rtc *rtc, rtc_ref ref, void *arg)
     if (rc == 0 && !news->dead)
         hear(rtc, news, &list);
     else if (rc != RTC_E_LOST && rc != RTC_E_CRASHED) {
-        struct rtc_actor_info info;
+        struct rtc_actor_info info; /* of all that live in this incarnation */
         rtci_lights_host_info(rtc, rtci_light_handle(news->host, 0), &info);
         while (news->monitors) {
             struct light_monitor *m = news->monitors;

@@ -87,6 +87,7 @@ int rtci_light_start(const struct rtci_light_config *config, struct rtci_light *
     }
     /* The threads look at each other from the beginning; empty ones do no harm. */
     light->n_threads = config->threads;
+    light->lives = config->lives;
     for (uint32_t i = 0; i < config->threads; i++) {
         if (pthread_create(&workers[i].thread, NULL, rtci_light_worker, &workers[i])) {
             atomic_store(&light->stopping, true);

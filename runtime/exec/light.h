@@ -103,6 +103,7 @@ struct rtci_light_class {
 
 struct rtci_light_config {
     uint32_t threads; /* 0: none; rtci_light_step() runs the actors */
+    uint32_t lives;   /* that each block has behind it: ids of an engine before this one mean nobody */
     uint64_t seed;    /* with 0 threads: which actor is next is drawn from it, time is stepped */
 };
 

@@ -10,6 +10,9 @@
 
 #define ACTORS_MAX  (16u << 20)
 #define THREADS_MAX 64
+/* Handles of one incarnation mean nobody in the next ones: a block has few lives in each. */
+#define LIVES_EACH 65536u
+#define LIVES      2048u
 
 struct lights rtci_lights = {.kinds_lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -342,7 +345,9 @@ void rtci_light_host_begin(struct host *host)
     rtc->self_single = false;
     rtc->n_threads = UINT32_MAX;
     rtc->light = &rtci_light_ops;
-    if (rtci_light_start(&(struct rtci_light_config){.threads = n_threads()}, &rtci_lights.engine))
+    struct rtci_light_config config = {.threads = n_threads(),
+                                       .lives = (host->incarnation - 1) % LIVES * LIVES_EACH};
+    if (rtci_light_start(&config, &rtci_lights.engine))
         rtci_host_exit(host, "the threads of light actors could not be started");
     if (host->own)
         make_own(host);

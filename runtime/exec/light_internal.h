@@ -123,7 +123,7 @@ struct rtci_light_timers {
 
 struct rtci_light {
     struct rtci_light_ctx *workers; /* at least one, also without threads */
-    uint32_t n_workers, n_threads;
+    uint32_t n_workers, n_threads, lives;
     bool stepped;
     _Atomic bool stopping;
     struct rtci_light_ctx outside;

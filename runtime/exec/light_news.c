@@ -152,7 +152,7 @@ struct item {
 struct reader {
     struct reader *next;
     uint32_t client;
-    uint64_t count;
+    uint64_t count; /* of its news; above 32 bits, of which incarnation */
     struct item *first, **last;
     struct rtc_promise *promise; /* its question, not answered yet */
 };
@@ -172,7 +172,10 @@ static struct reader *reader_of(uint32_t client)
     reader = calloc(1, sizeof(*reader));
     if (!reader)
         return NULL;
-    *reader = (struct reader){.next = readers, .client = client, .last = &reader->first};
+    *reader = (struct reader){.next = readers,
+                              .client = client,
+                              .count = (uint64_t)rtci_lights.host->incarnation << 32,
+                              .last = &reader->first};
     readers = reader;
     return reader;
 }

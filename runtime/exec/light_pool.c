@@ -143,6 +143,7 @@ static bool enter_table(struct rtci_light *light, struct rtci_light_actor *a)
         return false;
     }
     a->index = index;
+    atomic_init(&a->word, 2 * light->lives * RTCI_LIGHT_ONE_GEN);
     uint32_t page = index / RTCI_LIGHT_PAGE;
     if (!atomic_load_explicit(&light->pages[page], memory_order_acquire)) {
         pthread_mutex_lock(&light->table_lock);

@@ -382,6 +382,56 @@ static void test_host(void **state)
     OK(rtc_actor_release(rtc, a));
 }
 
+/* Those that it made before a crash are dead, whatever is made afterwards: calls to them fail, and
+ * who watches them is told. */
+static void on_down(struct rtc *r, const struct rtc_down *down, void *arg)
+{
+    (void)r;
+    *(int *)arg = (int)down->info.cause;
+}
+
+static int wait_cause(const int *cause)
+{
+    for (int i = 0; i < 2000 && !*cause; i++)
+        rtc_poll(rtc, RTC_MS(10));
+    return *cause;
+}
+
+static rtc_actor page_of(rtc_actor ledger)
+{
+    struct rtc_value v;
+    rtc_actor p;
+    rtc_ref ref = call(ledger, "page", NULL);
+    OK(rtc_get(rtc, ref, RTC_S(20), &v));
+    OK(rtc_value_actor(&v, &p));
+    OK(rtc_actor_retain(rtc, p));
+    OK(rtc_release(rtc, ref));
+    return p;
+}
+
+static void test_lives(void **state)
+{
+    (void)state;
+    struct rtc_value v;
+    rtc_actor a = LEDGER("lives", .call_retries = RTC_RETRY_FOREVER), before = page_of(a), after;
+    int cause = 0;
+    OK(rtc_monitor(rtc, before, on_down, &cause, NULL));
+    assert_int_equal(got(CALL(before, "post", rtc_i64(1))), 1);
+    crash(a);
+    after = page_of(a);
+    assert_int_equal(got(CALL(after, "post", rtc_i64(1))), 2);
+    rtc_ref ref = call(before, "posts", NULL);
+    FAILS(rtc_get(rtc, ref, RTC_S(20), &v), RTC_E_ACTOR_DEAD, "");
+    OK(rtc_release(rtc, ref));
+    assert_int_equal(ASK(after, "posts"), 1);
+    assert_int_equal(wait_cause(&cause), RTC_CAUSE_SIGNAL);
+    cause = 0;
+    OK(rtc_monitor(rtc, after, on_down, &cause, NULL));
+    OK(rtc_actor_stop(rtc, after));
+    assert_int_equal(wait_cause(&cause), RTC_CAUSE_STOPPED);
+    OK(rtc_actor_release(rtc, a));
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -423,7 +473,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restart), cmocka_unit_test(test_crashes),
         cmocka_unit_test(test_storm),   cmocka_unit_test(test_host),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_lives),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
