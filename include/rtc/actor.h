@@ -259,8 +259,8 @@ int rtc_self_later(struct rtc_call *call, int64_t delay, const char *method,
 /* Ends this actor after this call. */
 int rtc_self_stop(struct rtc_call *call);
 /* Gives the caller a value of a stream before the method ends.
- * Blocks: while 256 are unread; in a light actor never. Errors: RTC_E_AGAIN there is no room (in a
- * light actor); RTC_E_INVALID the call has not options.stream. */
+ * Blocks: while 256 are unread and their reader lives; in a light actor never. Errors: RTC_E_AGAIN
+ * there is no room (in a light actor); RTC_E_INVALID the call has not options.stream. */
 int rtc_yield(struct rtc_call *call, const struct rtc_value *value);
 
 /* An answer that is given later: the method ends, other calls run, and some later one gives it.

@@ -288,6 +288,15 @@ static void on_gone(struct rtc *rtc, const struct rtci_done *done)
     }
 }
 
+static void on_probed(struct rtc *rtc, const struct rtci_done *done)
+{
+    bool gone = done->rec.flags & (RTCI_REPLY_NEVER_RAN | RTCI_REPLY_UNKNOWN);
+    if (!(done->seq & RTCI_PROBE_READER) && rtc->on_group)
+        rtc->on_group(rtc, &done->rec);
+    else if (done->seq & RTCI_PROBE_READER && gone && rtc->on_reader_gone)
+        rtc->on_reader_gone(rtc, (uint32_t)done->seq);
+}
+
 void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
 {
     if (done->rec.flags & RTCI_REPLY_GONE) {
@@ -295,8 +304,7 @@ void rtci_on_actor_reply(struct rtc *rtc, const struct rtci_done *done)
         return;
     }
     if (RTCI_UNLIKELY(done->seq & RTCI_PROBE)) {
-        if (rtc->on_group)
-            rtc->on_group(rtc, &done->rec);
+        on_probed(rtc, done);
         return;
     }
     struct call *call = done->client == rtc->client ? call_of(rtc, done->seq) : NULL;

@@ -207,6 +207,7 @@ struct rtc {
     void (*on_call)(struct rtc *rtc, const struct rtci_spec *spec);
     void (*on_end)(struct rtc *rtc, const struct rtci_actor_end *end);
     void (*on_read)(struct rtc *rtc, struct rtci_id call, uint32_t n);
+    void (*on_reader_gone)(struct rtc *rtc, uint32_t client); /* as a probe found */
     void (*on_held)(struct rtc *rtc, struct rtci_id id);
     void (*on_group)(struct rtc *rtc, const struct rtci_rec *rec); /* a note, or a probe's answer */
     struct bridge *bridges; /* of groups whose members are on several hosts */

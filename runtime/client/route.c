@@ -99,6 +99,23 @@ void rtci_route_send(struct rtc *rtc, struct rtci_peer *peer)
     }
 }
 
+void rtci_route_probe(struct rtc *rtc, uint32_t node, uint32_t client, uint64_t seq)
+{
+    struct {
+        struct rtci_spec spec;
+        struct rtci_call call;
+    } out = {.spec = {.rec = {sizeof(out), RTCI_R_ACTOR_CALL, 0},
+                      .seq = seq,
+                      .client = rtc->client,
+                      .n_returns = 1,
+                      .flags = RTCI_SPEC_CALL,
+                      .name_len = sizeof(struct rtci_call)},
+             .call = {.order = 1, .node = node, .client = client}};
+    uint64_t told = rtc->told; /* it is no news to the head */
+    rtci_outbox(rtc, &out);
+    rtc->told = told;
+}
+
 void rtci_route_record(struct rtc *rtc, const struct rtci_rec *rec)
 {
     const struct rtci_spec *spec = (const struct rtci_spec *)rec;

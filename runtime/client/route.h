@@ -33,6 +33,8 @@ void *rtci_route_reserve(struct rtc *rtc, struct rtci_peer *peer, size_t size,
 /* The same for an ACTOR_REPLY, waiting for room. *by_daemon: it must go that way; set when it does. */
 int rtci_route_reserve_reply(struct rtc *rtc, struct rtci_peer *peer, size_t size, bool *by_daemon,
                              void **ret_record) RTCI_MUST_USE;
+/* Asks whether a process is there; the answer comes with this seq (RTCI_PROBE and more). */
+void rtci_route_probe(struct rtc *rtc, uint32_t node, uint32_t client, uint64_t seq);
 /* Publishes what was reserved for it, and wakes it. */
 void rtci_route_send(struct rtc *rtc, struct rtci_peer *peer);
 /* Whatever brought it, a call, note or answer goes to its reader by this. */

@@ -259,6 +259,7 @@ static void prepare(struct host *host, const struct rtci_spec *start, size_t siz
     rtc->on_end = on_end;
     rtc->on_held = rtci_host_on_held;
     rtc->on_read = rtci_host_on_read;
+    rtc->on_reader_gone = rtci_host_on_reader_gone;
     rtci_lanes_listen(rtc);
     rtci_free_running(rtc, options->max_restarts ? RTCI_CHAN_ACTOR_RESTARTS : RTCI_CHAN_ACTOR);
     rtci_consume_finished(rtc);

@@ -101,6 +101,7 @@ struct host {
     struct lent *lent;
     struct yields *yields;
     size_t kept_bytes; /* of all of them */
+    uint64_t probed_ns; /* readers were last asked whether they live */
     bool streams_due;  /* one of them has a reader with room */
     struct keeping *keeping; /* it saves its state; else NULL */
     uint32_t save_every;
@@ -165,6 +166,7 @@ void rtci_host_on_held(struct rtc *rtc, struct rtci_id id);
 
 /* ---- actor_stream.c ---- */
 void rtci_host_on_read(struct rtc *rtc, struct rtci_id call, uint32_t n);
+void rtci_host_on_reader_gone(struct rtc *rtc, uint32_t client);
 /* Of a call that has yielded: before its answer, and after it. */
 void rtci_stream_ends(struct rtc_call *call);
 void rtci_stream_ended(struct rtc_call *call);

@@ -2,17 +2,21 @@
  *
  * So many of each stream are on their way and unread. Beyond them the method of a process actor
  * waits for its reader. That of a light actor does not wait: values are kept here, and the call's
- * answer behind them, until the reader has room; not of
- * one whose state is saved: a crash would lose values of a call that has been answered. */
+ * answer behind them, until the reader has room; not of one whose state is saved: a crash would
+ * lose values of a call that has been answered. A reader that died says nothing: who waits asks for
+ * it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/exec/actor.h"
 #include "runtime/exec/light_host.h"
 
+#define PROBE_NS RTCI_NS_PER_S /* a reader that does not read is asked for so often */
+
 /* A value, or the answer, of a light actor. */
 struct kept {
     struct kept *next;
+    size_t bytes; /* with the object that the record names */
     _Alignas(8) uint8_t record[];
 };
 
@@ -47,11 +51,33 @@ bool rtci_stream_waits(const struct host *host, struct rtci_id call)
     return y && waits(y);
 }
 
+static bool wanting(const struct yields *y)
+{
+    return !y->unlimited && (waits(y) || y->unread >= RTCI_YIELDS_MAX);
+}
+
+/* The readers that others wait for: are they there? */
+static void probe_readers(struct host *host)
+{
+    uint64_t now = rtci_now_ns();
+    if (now - host->probed_ns < PROBE_NS)
+        return;
+    host->probed_ns = now;
+    for (const struct yields *y = host->yields; y; y = y->next) {
+        if (wanting(y))
+            rtci_route_probe(host->rtc, y->peer->node, y->peer->client,
+                             RTCI_PROBE | RTCI_PROBE_READER | y->peer->client);
+    }
+}
+
 /* As values of this stream and of all may wait. */
 static int check_room(const struct rtc_call *call, const struct yields *y)
 {
-    const struct host *host = call->host;
-    if (rtci_host_keeps(host, call->cell))
+    struct host *host = call->host;
+    bool keeps = rtci_host_keeps(host, call->cell);
+    if (keeps || y->bytes >= RTCI_STREAM_KEPT || host->kept_bytes >= RTCI_STREAMS_KEPT)
+        probe_readers(host);
+    if (keeps)
         return rtci_error(RTC_E_AGAIN,
                           "the stream of method \"%s\" is full: %u values are unread, a light "
                           "actor does not wait for its reader, and with `save` in its class no "
@@ -67,6 +93,24 @@ static int check_room(const struct rtc_call *call, const struct yields *y)
     return 0;
 }
 
+/* The object that is the value, where it is one; client 0: none. */
+static struct rtci_id object_of(const struct rtci_done *done)
+{
+    const struct rtci_resolved *row = rtci_done_returns(done);
+    struct rtci_id id = {0};
+    if (is_value(done) && row->kind == RTCI_KIND_ABSENT)
+        memcpy(&id, (const char *)done + row->offset, sizeof(id));
+    return id;
+}
+
+static size_t bytes_of(struct rtc *rtc, const struct rtci_done *done)
+{
+    int rc = 0;
+    struct rtci_id id = object_of(done);
+    const struct slot *slot = id.client ? rtci_find(rtc, rtci_ref_of(id), false, &rc) : NULL;
+    return done->rec.size + (slot ? slot->size : 0);
+}
+
 bool rtci_stream_keep(struct rtc_call *call, const struct rtci_done *done, int *ret)
 {
     struct yields *y = call->yields;
@@ -78,11 +122,12 @@ bool rtci_stream_keep(struct rtc_call *call, const struct rtci_done *done, int *
     if (!kept)
         return true;
     kept->next = NULL;
+    kept->bytes = bytes_of(call->rtc, done);
     memcpy(kept->record, done, done->rec.size);
     *y->last = kept;
     y->last = &kept->next;
-    y->bytes += done->rec.size;
-    call->host->kept_bytes += done->rec.size;
+    y->bytes += kept->bytes;
+    call->host->kept_bytes += kept->bytes;
     return true;
 }
 
@@ -92,19 +137,16 @@ static struct kept *take_first(struct host *host, struct yields *y)
     y->first = kept->next;
     if (!y->first)
         y->last = &y->first;
-    y->bytes -= done_of(kept)->rec.size;
-    host->kept_bytes -= done_of(kept)->rec.size;
+    y->bytes -= kept->bytes;
+    host->kept_bytes -= kept->bytes;
     return kept;
 }
 
 static void drop_value(struct host *host, const struct rtci_done *done)
 {
-    const struct rtci_resolved *row = rtci_done_returns(done);
-    struct rtci_id id;
-    if (row->kind != RTCI_KIND_ABSENT)
-        return;
-    memcpy(&id, (const char *)done + row->offset, sizeof(id)); /* nobody will hold the object */
-    rtci_host_on_held(host->rtc, id);
+    struct rtci_id id = object_of(done);
+    if (id.client)
+        rtci_host_on_held(host->rtc, id); /* nobody will hold the object */
 }
 
 /* ---- Sent ---- */
@@ -177,6 +219,14 @@ void rtci_host_on_read(struct rtc *rtc, struct rtci_id call, uint32_t n)
     rtci_chan_kick(rtc->chan); /* the first thread sends: not here, where records are read */
 }
 
+void rtci_host_on_reader_gone(struct rtc *rtc, uint32_t client)
+{
+    for (const struct yields *y = rtc->host->yields; y; y = y->next) {
+        if (y->peer->client == client)
+            rtci_host_on_read(rtc, y->call, UINT32_MAX);
+    }
+}
+
 /* ---- Given ---- */
 
 static struct yields *yields_of(struct rtc_call *call)
@@ -213,8 +263,12 @@ static int yield_locked(struct rtc_call *call, const struct rtc_value *value)
     struct yields *y = yields_of(call);
     if (!y)
         return rtci_error(RTC_E_NOMEM, "out of memory for a stream");
-    while (!call->cell && y->unread >= RTCI_YIELDS_MAX && !y->unlimited)
-        RTCI_TRY(rtci_block(call->rtc, 0, UINT64_MAX));
+    while (!call->cell && wanting(y)) {
+        int rc = rtci_block(call->rtc, 0, rtci_now_ns() + PROBE_NS);
+        if (rc != RTC_E_TIMEOUT)
+            RTCI_TRY(rc);
+        probe_readers(call->host);
+    }
     if (y->unlimited)
         return 0; /* nobody reads it any more */
     if (waits(y) || y->unread >= RTCI_YIELDS_MAX)

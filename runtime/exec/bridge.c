@@ -243,22 +243,10 @@ static int wait_for_mail(void *arg, uint64_t until_ns)
 static void probe(void *arg, uint32_t rank)
 {
     struct bridge *b = arg;
-    struct {
-        struct rtci_spec spec;
-        struct rtci_call call;
-    } out = {.spec = {.rec = {sizeof(out), RTCI_R_ACTOR_CALL, 0},
-                      .n_returns = 1,
-                      .flags = RTCI_SPEC_CALL,
-                      .name_len = sizeof(struct rtci_call)}};
     if (rtci_bridge_enter(b) < 0)
         return;
-    out.spec.seq = RTCI_PROBE | (uint64_t)b->number << 8 | rank;
-    out.spec.client = b->rtc->client;
-    out.call =
-        (struct rtci_call){.order = 1, .node = b->at[rank].node, .client = b->at[rank].client};
-    uint64_t told = b->rtc->told;
-    rtci_outbox(b->rtc, &out);
-    b->rtc->told = told;
+    rtci_route_probe(b->rtc, b->at[rank].node, b->at[rank].client,
+                     RTCI_PROBE | (uint64_t)b->number << 8 | rank);
     rtci_leave(b->rtc);
 }
 

@@ -60,7 +60,8 @@ struct rtci_call {
     uint32_t caller_node; /* where the answer goes; the caller's node fills it in */
     uint64_t answered;    /* the caller has the answers to its calls up to this sequence number */
 };
-#define RTCI_PROBE (1ull << 63) /* in the seq of a probe, which is no call's */
+#define RTCI_PROBE        (1ull << 63) /* in the seq of a probe, which is no call's */
+#define RTCI_PROBE_READER (1ull << 62) /* … of whom reads a stream; the rest is its number */
 /* ACTOR_REPLY: struct rtci_done; client = the caller, attempt = the caller's node. A value that is too
  * large, or contains references, is an object of the actor's process: its row is ABSENT, and the one
  * struct rtci_id at `offset` names it; the process holds it until a note says that the caller does.
