@@ -66,6 +66,9 @@
 #define RTCI_EXEC_REGISTER_NS (10 * RTCI_NS_PER_S) /* executor must reach rtc_init() */
 #define RTCI_EXEC_IDLE_NS     (60 * RTCI_NS_PER_S) /* surplus idle executors end */
 #define RTCI_CANCEL_GRACE_NS  (2 * RTCI_NS_PER_S)  /* flag -> SIGTERM -> SIGKILL */
+#define RTCI_LEASE_NS         (10 * RTCI_NS_PER_S) /* silent for so long: a node is dead */
+#define RTCI_LEASE_MIN_NS     (2 * RTCI_NS_PER_S)
+#define RTCI_LEASE_MAX_NS     (3600 * RTCI_NS_PER_S)
 #define RTCI_SLOT_QUANTUM_NS  (10 * RTCI_NS_PER_MS) /* a class keeps a slot others wait for */
 
 _Static_assert(RTCI_RECORD_MAX * 2 <= RTCI_RING_BYTES, "a ring holds two of the largest records");

@@ -25,6 +25,7 @@ enum {
     OPT_DRIVER_FD,
     OPT_DETACH,
     OPT_DURABILITY,
+    OPT_LEASE,
     OPT_JOIN,
     OPT_ADDRESS,
     OPT_PORT,
@@ -44,6 +45,7 @@ static const struct option long_options[] = {{"state-dir", 1, NULL, OPT_STATE},
                                              {"driver-fd", 1, NULL, OPT_DRIVER_FD},
                                              {"detach", 0, NULL, OPT_DETACH},
                                              {"durability", 1, NULL, OPT_DURABILITY},
+                                             {"lease", 1, NULL, OPT_LEASE},
                                              {"join", 1, NULL, OPT_JOIN},
                                              {"address", 1, NULL, OPT_ADDRESS},
                                              {"port", 1, NULL, OPT_PORT},
@@ -75,7 +77,11 @@ static void usage(bool worker)
             "  --durability WHAT    acknowledged work survives: the death of the daemon "
             "(`process`,\n"
             "                       the default), also a power failure (`disk`; a sync each "
-            "turn)\n");
+            "turn)\n"
+            "  --lease TIME         a node that is silent for so long is dead: what ran there "
+            "fails, or\n"
+            "                       runs elsewhere (default 10s; 2s to 1h; s, m and h are "
+            "understood)\n");
     printf("  --cpus N             logical CPUs for tasks (default: those of the machine)\n"
            "  --gpus N             GPUs (default 0)\n"
            "  --mem BYTES          memory for tasks; K, M, G are understood (default: all)\n"
@@ -151,6 +157,22 @@ static int durability(const char *text, bool *ret_disk)
     return 2;
 }
 
+/* Seconds, unless a unit says otherwise. */
+static int lease(const char *text, uint64_t *ret_ns)
+{
+    char *end;
+    double x = strtod(text, &end);
+    double ns = x * RTCI_NS_PER_S * (*end == 'm' ? 60 : *end == 'h' ? 3600 : 1);
+    bool unit = *end == 's' || *end == 'm' || *end == 'h';
+    if (end != text && !end[unit] && ns >= RTCI_LEASE_MIN_NS && ns <= RTCI_LEASE_MAX_NS) {
+        *ret_ns = (uint64_t)ns;
+        return 0;
+    }
+    fprintf(stderr, "rtc head: --lease wants a time from 2s to 1h (10s, 1.5m, …), not \"%s\"\n",
+            text);
+    return 2;
+}
+
 static int port(const char *who, const char *text, int *ret)
 {
     char *end;
@@ -198,6 +220,10 @@ static int option(struct rtci_cli_options *p, int c)
     case OPT_DURABILITY:
         if (!w)
             return durability(optarg, &p->o.sync_each);
+        break;
+    case OPT_LEASE:
+        if (!w)
+            return lease(optarg, &p->o.lease_ns);
         break;
     case OPT_ADDRESS: p->o.address = optarg; return 0;
     case OPT_PORT:

@@ -70,6 +70,7 @@ static int json_status(void *arg, const void *data)
     U64(b, "kv_keys", r.kv_keys);
     U64(b, "kv_bytes", r.kv_bytes);
     U64(b, "relayed_bytes", r.relayed_bytes);
+    put(b, "\"lease_s\":%.4g,", (double)r.lease_ns / 1e9);
     U64(b, "journal_turns", r.journal_turns);
     U64(b, "journal_bytes", r.journal_bytes);
     put_text(b, "state_dir", r.state_dir, sizeof(r.state_dir));

@@ -35,16 +35,32 @@ static uint64_t or_else(uint64_t given, uint64_t otherwise)
     return given ? given : otherwise;
 }
 
+static uint64_t at_most(uint64_t ns, uint64_t most)
+{
+    return ns < most ? ns : most;
+}
+
+uint64_t rtci_session_silence(uint64_t lease_ns)
+{
+    return at_most(or_else(lease_ns, RTCI_LEASE_NS) / 10 * 3, 3 * RTCI_NS_PER_S);
+}
+
+static void times(struct rtci_session *s, const struct rtci_session_config *config)
+{
+    uint64_t lease = or_else(config->lease_ns, RTCI_LEASE_NS);
+    s->config.lease_ns = lease;
+    s->config.beat_ns = or_else(config->beat_ns, at_most(lease / 10, RTCI_NS_PER_S));
+    s->config.silence_ns = or_else(config->silence_ns, rtci_session_silence(lease));
+}
+
 struct rtci_session *rtci_session_create(const struct rtci_session_config *config, uint64_t now_ns)
 {
     struct rtci_session *s = calloc(1, sizeof(*s));
     if (!s)
         return NULL;
     s->config = *config;
-    s->config.beat_ns = or_else(config->beat_ns, RTCI_NS_PER_S);
     s->config.retry_ns = or_else(config->retry_ns, 200 * RTCI_NS_PER_MS);
-    s->config.silence_ns = or_else(config->silence_ns, 3 * RTCI_NS_PER_S);
-    s->config.lease_ns = or_else(config->lease_ns, 10 * RTCI_NS_PER_S);
+    times(s, config);
     s->numbered = s->sent = s->peer_received = s->peer_committed = config->sent_before;
     s->received = s->committed = s->told_committed = config->committed_before;
     s->heard_ns = s->spoke_ns = now_ns;
@@ -339,6 +355,12 @@ void rtci_session_sent(struct rtci_session *session, uint64_t now_ns)
         break;
     }
     s->pending = 0;
+}
+
+void rtci_session_set_lease(struct rtci_session *session, uint64_t lease_ns)
+{
+    const struct rtci_session_config config = {.lease_ns = lease_ns};
+    times(session, &config);
 }
 
 void rtci_session_paused(struct rtci_session *session, uint64_t gap_ns)

@@ -56,9 +56,9 @@ struct rtci_session_config {
     bool dials;           /* this end makes the links */
     bool answers;         /* a beat is answered with one: where there are none but those that ask */
     size_t window;        /* bytes kept at most, headers included; at least one message */
-    uint64_t beat_ns;     /* 0: 1 s; a frame at least so often */
+    uint64_t beat_ns;     /* 0: 1 s, or a tenth of the lease; a frame at least so often */
     uint64_t retry_ns;    /* 0: 200 ms; for what was not answered */
-    uint64_t silence_ns;  /* 0: 3 s; then the other end is suspected */
+    uint64_t silence_ns;  /* 0: 3 s, or 3 tenths of the lease; then the other end is suspected */
     uint64_t lease_ns;    /* 0: 10 s; then it is dead */
     uint64_t sent_before; /* resumed from what was stored: the last number that was sent, … */
     uint64_t committed_before; /* … and the last that this end had committed */
@@ -96,6 +96,10 @@ void rtci_session_link_down(struct rtci_session *session, uint64_t now_ns);
 bool rtci_session_next(struct rtci_session *session, uint64_t now_ns, struct rtci_frame *ret_frame,
                        const void **ret_payload, size_t *ret_size);
 void rtci_session_sent(struct rtci_session *session, uint64_t now_ns);
+/* The end that dials learns the lease, and what follows from it, from the other one. */
+void rtci_session_set_lease(struct rtci_session *session, uint64_t lease_ns);
+/* How long the other end of one with that lease may be silent before it is suspected. */
+uint64_t rtci_session_silence(uint64_t lease_ns);
 /* This end did not look at its links for so long: the silence of that time means nothing. */
 void rtci_session_paused(struct rtci_session *session, uint64_t gap_ns);
 /* When rtci_session_next() is to be asked again though nothing happened. */

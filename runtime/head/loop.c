@@ -151,6 +151,7 @@ static void tell_info(struct head *h)
     struct rtci_row_status info = {.pid = (uint64_t)getpid(),
                                    .started_ns = h->info_ns,
                                    .relayed_bytes = rtci_members_relayed(h->members),
+                                   .lease_ns = rtci_members_lease(&h->daemon.options),
                                    .journal_turns = rtci_store_turns(h->store),
                                    .journal_bytes = rtci_store_journal_bytes(h->store)};
     snprintf(info.state_dir, sizeof(info.state_dir), "%.127s", h->daemon.state_dir);
@@ -189,11 +190,12 @@ static int replay(void *arg, const void *data, size_t len)
     return rtci_head_core_replay(arg, data, len, &text);
 }
 
-int rtci_head_open(const char *dir, bool sync_each, uint64_t now_ns, struct rtci_store **ret_store,
+int rtci_head_open(const struct rtci_daemon *daemon, uint64_t now_ns, struct rtci_store **ret_store,
                    struct rtci_head_core **ret_core)
 {
     char text[512] = "";
-    struct rtci_store_config config = {.dir = dir, .sync_each = sync_each};
+    const char *dir = daemon->state_dir;
+    struct rtci_store_config config = {.dir = dir, .sync_each = daemon->options.sync_each};
     int rc = rtci_store_open(&config, ret_store, text, sizeof(text));
     if (rc) {
         fprintf(stderr, "rtc head: %s\n", text);
@@ -209,7 +211,7 @@ int rtci_head_open(const char *dir, bool sync_each, uint64_t now_ns, struct rtci
     if (text[0])
         fprintf(stderr, "rtc head: %s\n", text);
     if (!rc)
-        rtci_head_core_recovered(*ret_core, now_ns, 10 * RTCI_NS_PER_S);
+        rtci_head_core_recovered(*ret_core, now_ns, rtci_members_hold(*ret_core, &daemon->options));
     return rc;
 }
 
@@ -246,8 +248,7 @@ int rtci_head_run(const struct rtci_daemon_options *options)
     int rc = rtci_daemon_prepare(&h.daemon);
     if (rc)
         return 2;
-    if (rtci_head_open(h.daemon.state_dir, options->sync_each, rtci_daemon_now(), &h.store,
-                       &h.core)) {
+    if (rtci_head_open(&h.daemon, rtci_daemon_now(), &h.store, &h.core)) {
         rtci_daemon_cleanup(&h.daemon);
         return 2;
     }

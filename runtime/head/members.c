@@ -17,7 +17,6 @@
     (25 * RTCI_NS_PER_MS) /* a broken connection that was not resumed within this \
                            */
 #define LATER_NS     (2 * RTCI_NS_PER_MS)
-#define LEASE_NS     (10 * RTCI_NS_PER_S)
 #define USUAL_PORT   6380
 #define FIRST_NUMBER 2u /* 1 is the head's own node */
 
@@ -42,7 +41,7 @@ struct rtci_members {
     struct rtci_reach *reach;
     struct other *others; /* RTCI_NODES_MAX + 1 */
     uint32_t n_others;    /* numbers below this were used */
-    uint64_t incarnations, timer_ns;
+    uint64_t incarnations, timer_ns, lease_ns;
     struct rtci_lives *lives;
 };
 
@@ -102,7 +101,7 @@ static void expect(struct rtci_members *m)
         if (!o->used || !o->kept.alive)
             continue;
         o->incarnation = ++m->incarnations;
-        o->until_ns = m->daemon->now_ns + LEASE_NS;
+        o->until_ns = m->daemon->now_ns + rtci_member_lease(&o->kept, m->lease_ns);
         m->timer_ns = o->until_ns < m->timer_ns ? o->until_ns : m->timer_ns;
         rtci_head_core_node_up(m->core, m->daemon->now_ns, i, o->incarnation, m->actions);
     }
@@ -135,7 +134,7 @@ static void admit(void *arg, const uint8_t key[RTCI_KEY_BYTES], const struct rtc
     struct other *o = &m->others[number];
     ret->status = 0;
     ret->node = number;
-    ret->lease_ns = LEASE_NS;
+    ret->lease_ns = m->lease_ns;
     if (!number) {
         ret->status = RTC_E_TOO_LARGE;
         snprintf(ret->text, sizeof(ret->text), "the cluster has %u nodes, more are not possible",
@@ -255,6 +254,7 @@ static void on_joined(struct rtci_members *m, const struct rtci_hub_event *event
     o->suspect_ns = o->until_ns = 0;
     o->suspected = false;
     o->kept.alive = true;
+    o->kept.lease_ms = (uint32_t)(m->lease_ns / RTCI_NS_PER_MS);
     keep(m, event->node);
     RTCI_LOG(INFO, HEAD, "node %u (%s) joined", event->node, o->kept.name);
     rtci_head_core_node_up(m->core, m->daemon->now_ns, event->node, o->incarnation, m->actions);
@@ -547,8 +547,7 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
                       struct rtci_head_actions *actions, struct rtci_members **ret_members)
 {
     struct rtci_members *m = calloc(1, sizeof(*m));
-    struct rtci_hub_config config = {
-        .epoch = daemon->epoch, .lease_ns = LEASE_NS, .admit = admit, .admit_arg = m};
+    struct rtci_hub_config config = {.epoch = daemon->epoch, .admit = admit, .admit_arg = m};
     char text[RTCI_TEXT_MAX];
     if (m) {
         m->others = calloc(RTCI_NODES_MAX + 1, sizeof(*m->others));
@@ -564,6 +563,7 @@ int rtci_members_open(struct rtci_daemon *daemon, struct rtci_head_core *core,
     m->actions = actions;
     m->n_others = FIRST_NUMBER;
     m->timer_ns = UINT64_MAX;
+    m->lease_ns = config.lease_ns = rtci_members_lease(&daemon->options);
     int rc = rtci_keys_open(daemon->state_dir, "head", &config.keys, text, sizeof(text));
     if (rc)
         fprintf(stderr, "rtc head: %s\n", text);

@@ -38,7 +38,8 @@ int rtci_join_line(struct rtci_daemon *daemon, struct rtci_head_core *core,
 
 struct rtci_member {
     uint32_t number, flags; /* RTCI_HELLO_* */
-    uint32_t alive, pad;    /* it had joined, and was not lost since */
+    uint32_t alive;         /* it had joined, and was not lost since */
+    uint32_t lease_ms;      /* that it was given; 0: the usual one */
     uint64_t life;          /* see struct rtci_life */
     char name[64];
 };
@@ -46,5 +47,13 @@ struct rtci_token_kept {
     uint8_t hash[32];
     uint64_t made_s; /* Unix time */
 };
+
+/* leases.c. What nodes are given, ns. */
+uint64_t rtci_members_lease(const struct rtci_daemon_options *options);
+/* How long one is waited for after a restart that now would be given `lease_ns`: while it has not heard
+ * of the restart it lives by the lease that it was given. */
+uint64_t rtci_member_lease(const struct rtci_member *kept, uint64_t lease_ns);
+/* … and all that the journal knows. */
+uint64_t rtci_members_hold(struct rtci_head_core *core, const struct rtci_daemon_options *options);
 
 #endif

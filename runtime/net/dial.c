@@ -13,17 +13,28 @@
 
 #include "runtime/base/bounds.h"
 
-#define NO_ANSWER_NS (3 * RTCI_NS_PER_S) /* of TCP, or to a hello */
-#define SILENCE_NS \
-    (3 * RTCI_NS_PER_S) /* then a connection is made anew: what a NAT forgot never ends */
-#define BULK_QUIET (15 * RTCI_NS_PER_S) /* of bulk: a long queue may stand before the answer */
-#define PROBE_NS   (20 * RTCI_NS_PER_MS)
-#define REDIAL_NS  (100 * RTCI_NS_PER_MS)
-#define REDIAL_MAX (2 * RTCI_NS_PER_S)
+#define NO_ANSWER_NS     (3 * RTCI_NS_PER_S)  /* of TCP, or to a hello */
+#define NO_ANSWER_MIN_NS (1 * RTCI_NS_PER_S)  /* however short the lease: it may be far */
+#define BULK_QUIET       (15 * RTCI_NS_PER_S) /* of bulk: a long queue may stand in front */
+#define PROBE_NS         (20 * RTCI_NS_PER_MS)
+#define REDIAL_NS        (100 * RTCI_NS_PER_MS)
+#define REDIAL_MAX       (2 * RTCI_NS_PER_S)
 
 static const char *here(const struct rtci_link *l)
 {
     return l->addresses[l->address];
+}
+
+/* Then a connection is made anew: what a NAT forgot never ends. */
+static uint64_t silence(const struct rtci_link *l)
+{
+    return rtci_session_silence(l->lease_ns);
+}
+
+static uint64_t no_answer(const struct rtci_link *l)
+{
+    uint64_t ns = silence(l) < NO_ANSWER_NS ? silence(l) : NO_ANSWER_NS;
+    return ns > NO_ANSWER_MIN_NS ? ns : NO_ANSWER_MIN_NS;
 }
 
 static void endpoint_of(const struct rtci_link *l, char *ret_endpoint, size_t size)
@@ -103,7 +114,7 @@ static void probe_look(struct rtci_link *l)
     bool done = getsockopt(l->probe, SOL_SOCKET, SO_ERROR, &why, &n) == 0 && why != 0;
     if (!done && getpeername(l->probe, (struct sockaddr *)&at, &size) == 0)
         done = true;
-    if (!done && l->now_ns - l->probe_ns < NO_ANSWER_NS)
+    if (!done && l->now_ns - l->probe_ns < no_answer(l))
         return;
     probe_end(l);
     tell_errno(l, done ? why : ETIMEDOUT);
@@ -293,7 +304,7 @@ void rtci_dial_time(struct rtci_link *l)
         break;
     case RTCI_DIAL_CONNECTING:
     case RTCI_DIAL_SHAKING:
-        if (spent < NO_ANSWER_NS)
+        if (spent < no_answer(l))
             break;
         l->phase_ns = l->now_ns;
         tell_silent(l);
@@ -302,7 +313,7 @@ void rtci_dial_time(struct rtci_link *l)
             rtci_dial_again(l);
         break;
     case RTCI_DIAL_HELLO:
-        if (spent < NO_ANSWER_NS || l->renewing)
+        if (spent < no_answer(l) || l->renewing)
             break;
         rtci_link_broke(l, "the head at %s takes connections, but does not answer", here(l));
         rtci_dial_again(l);
@@ -310,9 +321,10 @@ void rtci_dial_time(struct rtci_link *l)
     case RTCI_DIAL_UP:
         if (l->renewing)
             break;
-        if (l->now_ns - l->heard_ns >= SILENCE_NS) {
+        if (l->now_ns - l->heard_ns >= silence(l)) {
             rtci_session_link_down(l->session, l->now_ns);
-            rtci_link_broke(l, "nothing was heard of the head at %s for 3 s", here(l));
+            rtci_link_broke(l, "nothing was heard of the head at %s for %.1f s", here(l),
+                            (double)silence(l) / 1e9);
             rtci_dial_again(l);
         } else if (l->bulk_connected && l->now_ns - l->bulk_heard_ns >= BULK_QUIET) {
             disconnect_bulk(l);
@@ -330,9 +342,9 @@ uint64_t rtci_dial_deadline(const struct rtci_link *l)
         return due; /* it is the caller's turn */
     switch (l->phase) {
     case RTCI_DIAL_WAITING: due = l->dial_ns; break;
-    case RTCI_DIAL_UP: due = l->heard_ns + SILENCE_NS; break;
+    case RTCI_DIAL_UP: due = l->heard_ns + silence(l); break;
     case RTCI_DIAL_STOPPED: break;
-    default: due = l->phase_ns + NO_ANSWER_NS; break;
+    default: due = l->phase_ns + no_answer(l); break;
     }
     if (l->probe >= 0 && l->now_ns + PROBE_NS < due)
         due = l->now_ns + PROBE_NS;

@@ -50,7 +50,7 @@ int rtci_hub_open(const struct rtci_hub_config *config, struct rtci_hub **ret_hu
         return rtci_net_sentence(ret_text, size, RTC_E_NOMEM, "out of memory");
     hub->awake = AWAKE_ALL;
     hub->config = *config;
-    hub->config.lease_ns = config->lease_ns ? config->lease_ns : 10 * RTCI_NS_PER_S;
+    hub->config.lease_ns = config->lease_ns ? config->lease_ns : RTCI_LEASE_NS;
     hub->config.window = config->window ? config->window : WINDOW_BYTES;
     zmq_msg_init(&hub->in);
     rtci_net_raise_limits();
@@ -264,8 +264,12 @@ static void tell_cuts(struct rtci_hub *hub)
 static void check(struct rtci_hub *hub, struct rtci_peer *p)
 {
     enum rtci_session_state state = rtci_session_state(p->session, hub->now_ns);
-    if (state == RTCI_SESSION_SUSPECT && !p->broken)
-        tell_broken(hub, p, "nothing was heard of it for 3 s");
+    if (state == RTCI_SESSION_SUSPECT && !p->broken) {
+        char why[64];
+        snprintf(why, sizeof(why), "nothing was heard of it for %.1f s",
+                 (double)rtci_session_silence(hub->config.lease_ns) / 1e9);
+        tell_broken(hub, p, why);
+    }
     if (state != RTCI_SESSION_DEAD && state != RTCI_SESSION_BROKEN)
         return;
     struct rtci_hub_event *event = rtci_hub_emit(hub, RTCI_HUB_DEAD, p->node);

@@ -169,6 +169,7 @@ static void welcome(struct rtci_link *l, const struct rtci_net_welcome *w, uint3
     uint64_t later =
         (l->attempt - attempt) * RTCI_DIAL_ASK_NS; /* hellos after the one that was answered */
     l->lease_ns = w->lease_ns;
+    rtci_session_set_lease(l->session, l->lease_ns);
     l->heard_ns = l->now_ns;
     l->failures = 0;
     l->phase = RTCI_DIAL_UP;

@@ -98,7 +98,7 @@ struct rtci_hub_config {
     const char *bind;  /* "tcp://0.0.0.0:6380", "tcp://127.0.0.1:*" (a free port) */
     struct rtci_keys keys;
     uint64_t epoch;    /* of this start of the head */
-    uint64_t lease_ns; /* 0: 10 s */
+    uint64_t lease_ns; /* 0: RTCI_LEASE_NS */
     size_t window;     /* of a session, bytes; 0: 16 MiB */
     /* May this key join? Fills node (its number), or status and text. Called when a hello comes that
      * does not resume a session which this hub knows, before the welcome leaves. */

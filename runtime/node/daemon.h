@@ -21,6 +21,7 @@ struct rtci_daemon_options {
     const char *address; /* where others reach it, host[,host…] (worker: one); NULL: found out */
     int peer_port;       /* worker: for other nodes; 0 = any, -1 = none */
     int port;            /* head: 0 = the usual one or, where that is taken, any */
+    uint64_t lease_ns;   /* head: of the other nodes; 0 = the usual one */
     bool embedded;
     bool sync_each; /* durability: disk */
     double cpus, gpus;

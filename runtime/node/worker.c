@@ -341,7 +341,7 @@ static int carry_call(void *arg, uint32_t node, const void *head, size_t head_si
  * heard of it. */
 static uint64_t fence_ns(const struct worker *w)
 {
-    uint64_t lease = w->lease_ns ? w->lease_ns : 10 * RTCI_NS_PER_S;
+    uint64_t lease = w->lease_ns ? w->lease_ns : RTCI_LEASE_NS;
     return rtci_link_heard(w->link) + lease * 6 / 10;
 }
 

@@ -416,7 +416,7 @@ struct rtci_row_job {
     char name[64];
 };
 struct rtci_row_status {
-    uint64_t epoch, now_ns, started_ns;
+    uint64_t epoch, now_ns, started_ns, lease_ns;
     uint64_t nodes, clients, jobs;
     uint64_t tasks_alive, tasks_ready, tasks_running, tasks_done_total, tasks_failed_total,
         tasks_retried_total;

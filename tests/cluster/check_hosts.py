@@ -638,6 +638,30 @@ def drained(lab):
 
 
 @quick
+def leases(lab):
+    """A silent node lives for as long as the head was told; over restarts, for as long as it may think."""
+    lab.start(1, lease='4s')
+    daemon_killed(lambda lab: lab.head)(lab, None)
+    lab.alive('head', 'w1', 'w2')
+    check(lab.status()['lease_s'] == 4, 'its keeper forgot the lease')
+    begin = time.monotonic()
+    lab.w1.crash()
+    wait('w1 is declared dead', lambda: lab.gone('w1'), 10)
+    spent = time.monotonic() - begin
+    check(2.5 < spent < 7, f'w1 was dead after {spent:.1f} s')
+    lab.w2.crash()
+    lab.head.crash()
+    begin = time.monotonic()
+    lab.start_head(lease='2s')
+    check(lab.status()['lease_s'] == 2, 'the lease is not the new one')
+    wait('the head gives w2 up', lambda: '(w2) is lost: it did not come back' in read(lab.head.log), 10)
+    spent = time.monotonic() - begin
+    check(spent > 4, f'w2 had a lease of 4 s, and the head waited for {spent:.1f} s')
+    lab.start_worker(lab.w2)
+    lab.settled('head', 'w2')
+
+
+@quick
 def clocks(lab):
     """Hosts that were booted at other times: deadlines hold across them."""
     later = ('unshare', '--time', '--fork', '--monotonic', '100000', '--boottime', '100000')

@@ -20,6 +20,13 @@ RTC_ADDRESS=unix:$dir/s "$rtc" status >"$dir/out" 2>"$dir/err" || fail "the firs
 "$rtc" head --durability never --socket "$dir/s4" >"$dir/out" 2>"$dir/err" && fail "an unknown durability was taken"
 grep -q '`process` or `disk`' "$dir/err" || fail "no reason given"
 
+for lease in 1.9s 61m 2d s '' 10s5 -10s nan; do
+    "$rtc" head --lease "$lease" --socket "$dir/s4" >"$dir/out" 2>"$dir/err" && fail "a lease of '$lease' was taken"
+    grep -q 'from 2s to 1h' "$dir/err" || fail "no reason given"
+done
+"$rtc" worker --lease 10s >"$dir/out" 2>"$dir/err" && fail "a worker took a lease"
+grep -q 'rtc worker --help' "$dir/err" || fail "no reason given"
+
 for what in nodes tasks objects jobs actors groups; do
     RTC_ADDRESS=unix:$dir/s "$rtc" list $what --json >"$dir/out" 2>"$dir/err" || fail "list $what failed"
 done

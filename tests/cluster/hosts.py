@@ -274,6 +274,20 @@ class Host:
                     pass
         self.unblock()
 
+    def freeze(self):
+        """Everything on the host stands still: as a laptop that sleeps. Gives what thaws it."""
+        stopped = sorted(self.pids())
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+
+        def thaw():
+            for pid in stopped:
+                try:
+                    os.kill(pid, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+        return thaw
+
     # ---- Its network ----
 
     def link(self, up):
@@ -356,10 +370,11 @@ class Lab:
 
     # ---- rtc ----
 
-    def start_head(self, cpus=1, seconds=10):
+    def start_head(self, cpus=1, seconds=10, lease=None):
         h = self.head
         program = h.rtc('head', '--cpus', cpus, '--socket', h.socket, '--state-dir', h.dir + '/state',
-                        '--address', h.address, '--name', 'head', '--detach', env={'RTC_LOG': 'info'})
+                        '--address', h.address, '--name', 'head', '--detach', *(['--lease', lease] if lease else []),
+                        env={'RTC_LOG': 'info'})
         program.good(seconds)
         self.line = read(h.dir + '/state/join').strip()
         check(self.line.startswith('rtc1:'), 'the head gives no join line')
@@ -373,8 +388,8 @@ class Lab:
             self.alive(host.name)
         return program
 
-    def start(self, cpus=1, workers=('w1', 'w2')):
-        self.start_head(cpus)
+    def start(self, cpus=1, workers=('w1', 'w2'), lease=None):
+        self.start_head(cpus, lease=lease)
         for name in workers:
             self.start_worker(self.hosts[name], cpus)
 

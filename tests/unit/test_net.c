@@ -317,6 +317,25 @@ static void silent_connection(void **state)
     assert_int_equal(n->at_hub.joined, 1);
 }
 
+/* It is noticed in time for another connection before the lease is over. */
+static void silent_short_lease(void **state)
+{
+    struct net *n = *state;
+    join_through_proxy(n, 0);
+    joined(n, 0);
+    send_numbered(n, 0, 1, 10, true);
+    UNTIL(n, 5, n->at_hub_from[2].last == 10);
+    proxy_hold(&n->proxy);
+    uint64_t begun = now();
+    UNTIL(n, 6, n->at[0].broken);
+    assert_true(now() - begun < 3 * S); /* not only as soon as with the usual lease */
+    says(n->at[0].broken_text, "nothing was heard");
+    says(n->at[0].broken_text, "1.2 s");
+    UNTIL(n, 6, n->at[0].resumed);
+    assert_int_equal(n->at_hub.joined, 1);
+    assert_int_equal(n->at_hub_from[2].dead, 0);
+}
+
 static void count(void *arg, const void *data, size_t size)
 {
     struct numbered m;
@@ -386,15 +405,25 @@ static void node_goes(void **state)
     assert_int_equal(rtci_hub_send(n->hub, 2, NULL, 0), RTC_E_DISCONNECTED);
 }
 
-static int setup_short_lease(void **state)
+static int setup_lease(void **state, uint64_t lease_ns)
 {
     int rc = setup(state);
     struct net *n = *state;
     rtci_hub_close(n->hub);
     n->port = 0;
-    n->lease_ns = S;
+    n->lease_ns = lease_ns;
     open_hub(n);
     return rc;
+}
+
+static int setup_short_lease(void **state)
+{
+    return setup_lease(state, S);
+}
+
+static int setup_lease_of_4_s(void **state)
+{
+    return setup_lease(state, 4 * S);
 }
 
 /* ---- One key, two daemons ---- */
@@ -622,6 +651,7 @@ int main(void)
         TEST(head_restarts),
         TEST(dropped),
         cmocka_unit_test_setup_teardown(node_goes, setup_short_lease, teardown),
+        cmocka_unit_test_setup_teardown(silent_short_lease, setup_lease_of_4_s, teardown),
         TEST(node_restarts),
         TEST(copied_key),
         TEST(second_address),
