@@ -456,6 +456,7 @@ void head_hello(struct rtci_head_core *core, uint32_t number, const struct rtci_
 void head_ready(struct rtci_head_core *core, uint32_t number);
 void head_node_end(struct rtci_head_core *core, uint32_t number, const char *cause, bool left);
 void head_cordon(struct rtci_head_core *core, uint32_t number, uint32_t op);
+void head_cordon_replay(struct rtci_head_core *core, uint32_t number, uint32_t op);
 void head_drained(struct rtci_head_core *core);
 
 /* head_ghosts.c */
@@ -523,6 +524,7 @@ void head_doubts_over(struct rtci_head_core *core);
 void head_j_cancel(struct rtci_head_core *core, const struct entry *entry);
 void head_j_named(struct rtci_head_core *core, const struct named *named);
 void head_j_kv(struct rtci_head_core *core, const struct kv *kv, bool present);
+void head_j_cordon(struct rtci_head_core *core, uint32_t number);
 void head_j_node_hold(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids,
                       bool hold);
 

@@ -118,6 +118,14 @@ void head_put_kv(struct rtci_buf *buf, const struct kv *kv, bool present)
         memcpy(out + sizeof(lens) + kv->key_len, kv->value, lens[2]);
 }
 
+void head_put_cordon(struct rtci_buf *buf, uint32_t number, const struct node *node)
+{
+    uint32_t op = node->draining   ? RTCI_CORDON_DRAIN
+                  : node->cordoned ? RTCI_CORDON_ON
+                                   : RTCI_CORDON_OFF;
+    head_jput(buf, J_CORDON, number, op, 0);
+}
+
 void head_j_client(struct rtci_head_core *core, const struct client *client)
 {
     if (journal(core))
@@ -188,6 +196,12 @@ void head_j_link(struct rtci_head_core *core, const struct link *link, bool on)
 {
     if (journal(core))
         head_put_link(journal(core), link, on);
+}
+
+void head_j_cordon(struct rtci_head_core *core, uint32_t number)
+{
+    if (journal(core))
+        head_put_cordon(journal(core), number, &core->nodes[number]);
 }
 
 void head_j_node_hold(struct rtci_head_core *core, uint32_t node, const struct rtci_ids *ids,
@@ -383,6 +397,11 @@ static int replay_one(struct rtci_head_core *core, const struct jrec *rec)
                     lens[2], lens[3]);
         return 0;
     }
+    case J_CORDON:
+        if (!rec->client || rec->client > RTCI_NODES_MAX)
+            return RTC_E_CORRUPT;
+        head_cordon_replay(core, rec->client, rec->arg);
+        return 0;
     case J_HOLD:
         if (rtci_wire_check(body, len) < 0)
             return RTC_E_CORRUPT;

@@ -17,7 +17,8 @@ enum jtype {
     J_ACTOR,
     J_MONITOR,
     J_LINK,
-    J_GROUP
+    J_GROUP,
+    J_CORDON
 };
 
 struct jrec {
@@ -56,6 +57,7 @@ void head_put_actor(struct rtci_head_core *core, struct rtci_buf *buf, const str
 void head_put_monitor(struct rtci_buf *buf, const struct monitor *monitor);
 void head_put_group(struct rtci_buf *buf, const struct group *group);
 void head_put_link(struct rtci_buf *buf, const struct link *link, bool on);
+void head_put_cordon(struct rtci_buf *buf, uint32_t number, const struct node *node);
 void head_put_kv(struct rtci_buf *buf, const struct kv *kv, bool present);
 
 #endif

@@ -57,15 +57,20 @@ static void again(struct rtci_head_core *core, uint32_t number, uint64_t incarna
     head_trace(core, "node %u again", number);
 }
 
+static struct node *make(struct rtci_head_core *core, uint32_t number)
+{
+    HEAD_GROW(core->nodes, core->cap_nodes, number);
+    for (; core->n_nodes <= number; core->n_nodes++)
+        core->nodes[core->n_nodes].state = RTCI_NODE_DEAD;
+    return &core->nodes[number];
+}
+
 void rtci_head_core_node_up(struct rtci_head_core *core, uint64_t now_ns, uint32_t number,
                             uint64_t incarnation, struct rtci_head_actions *actions)
 {
     RTCI_ASSERT(number && number <= RTCI_NODES_MAX);
     head_begin(core, now_ns, actions);
-    HEAD_GROW(core->nodes, core->cap_nodes, number);
-    for (; core->n_nodes <= number; core->n_nodes++)
-        core->nodes[core->n_nodes].state = RTCI_NODE_DEAD;
-    struct node *node = &core->nodes[number];
+    struct node *node = make(core, number);
     if (node->state != RTCI_NODE_DEAD) {
         if (node->incarnation != incarnation)
             again(core, number, incarnation);
@@ -73,8 +78,11 @@ void rtci_head_core_node_up(struct rtci_head_core *core, uint64_t now_ns, uint32
         return;
     }
     bool dirty = node->dirty; /* it may stand in that list since it was lost */
-    *node = (struct node){
-        .state = RTCI_NODE_JOINING, .incarnation = incarnation, .again = core->replayed};
+    *node = (struct node){.state = RTCI_NODE_JOINING,
+                          .incarnation = incarnation,
+                          .cordoned = node->cordoned, /* before a restart of the head */
+                          .draining = node->draining,
+                          .again = core->replayed};
     node->dirty = dirty;
     core->stats.nodes++;
     head_finish(core);
@@ -296,6 +304,10 @@ void head_node_end(struct rtci_head_core *core, uint32_t number, const char *cau
     struct node *node = &core->nodes[number];
     node->state = RTCI_NODE_DEAD;
     core->stats.nodes--;
+    if (node->cordoned) { /* it joins as any other */
+        node->cordoned = node->draining = false;
+        head_j_cordon(core, number);
+    }
     char text[192];
     snprintf(text, sizeof(text), "node %u (%s) was lost: %s", number, node->name, cause);
     snprintf(node->cause, sizeof(node->cause), "%s", cause);
@@ -340,6 +352,7 @@ void head_cordon(struct rtci_head_core *core, uint32_t number, uint32_t op)
     node->cordoned = op != RTCI_CORDON_OFF;
     node->draining = op == RTCI_CORDON_DRAIN;
     node->leaving &= node->draining;
+    head_j_cordon(core, number);
     restate(node);
     for (uint32_t at = node->slots, next; at && node->ready && !node->suspect; at = next) {
         next = core->slots[at].node_next;
@@ -352,6 +365,14 @@ void head_cordon(struct rtci_head_core *core, uint32_t number, uint32_t op)
         head_slot_check(core, at);
     }
     head_node_dirty(core, number);
+}
+
+/* Of a node that is expected back. */
+void head_cordon_replay(struct rtci_head_core *core, uint32_t number, uint32_t op)
+{
+    struct node *node = make(core, number);
+    node->cordoned = op != RTCI_CORDON_OFF;
+    node->draining = op == RTCI_CORDON_DRAIN;
 }
 
 /* A drained node in which nothing is left may end. */

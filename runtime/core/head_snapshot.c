@@ -194,6 +194,10 @@ int rtci_head_core_snapshot(struct rtci_head_core *core,
         flush(&snap, RTCI_MIB / 2);
     }
     snapshot_watch(core, &snap);
+    for (uint32_t i = 1; i < core->n_nodes; i++) {
+        if (core->nodes[i].cordoned)
+            head_put_cordon(&snap.buf, i, &core->nodes[i]);
+    }
     flush(&snap, 0);
     rtci_buf_fini(&snap.buf);
     free(order);

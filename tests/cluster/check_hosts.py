@@ -621,6 +621,12 @@ def drained(lab):
     """Workers are drained and stopped under load, and come back as who they were."""
     lab.start(2)
     before = {name: row['node'] for name, row in lab.nodes().items()}
+    lab.tool('cordon', before['w2'])
+    daemon_killed(lambda lab: lab.head)(lab, None)
+    wait('w2 is back', lambda: lab.nodes().get('w2', {}).get('state') in ('alive', 'cordoned'))
+    check(lab.nodes()['w2']['state'] == 'cordoned', 'the head forgot that w2 is cordoned')
+    lab.tool('uncordon', before['w2'])
+    lab.alive('w1', 'w2')
     program = lab.drive(lab.head, 'once', 2000, lab.file('marks'), 2000)
     wait('first results', lambda: program.got() >= 1000, 20)
     lab.tool('drain', before['w1'])

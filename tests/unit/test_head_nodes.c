@@ -416,6 +416,76 @@ static void drain(void **state)
     play_end(&p);
 }
 
+static int keep_chunk(void *arg, const void *data, size_t len)
+{
+    rtci_buf_put(arg, data, len);
+    return 0;
+}
+
+/* Restarted from the journal, from the journal read twice, or from a fold of it. */
+static void restart_how(struct play *p, int how)
+{
+    struct rtci_buf twice = {0};
+    rtci_buf_put(&twice, p->journal.data, p->journal.len);
+    if (how == 1)
+        rtci_buf_put(&p->journal, twice.data, twice.len);
+    if (how == 2) {
+        rtci_buf_clear(&p->journal);
+        assert_int_equal(rtci_head_core_snapshot(p->head, keep_chunk, &p->journal), 0);
+    }
+    rtci_buf_fini(&twice);
+    play_restart(p, 1000 * MS);
+}
+
+static void back(struct play *p, uint32_t node, uint32_t state)
+{
+    play_up(p, node);
+    play_hello(p, 1, 0);
+    play_ready(p, node);
+    assert_int_equal(p->head->nodes[node].state, state);
+}
+
+/* What an operator said of a node holds over restarts of the head, until he says otherwise or the
+ * node is lost. */
+static void cordons_are_kept(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct play p;
+        play_begin(&p, 0);
+        for (uint32_t node = 2; node <= 6; node++)
+            play_node(&p, node, 1);
+        play_cordon(&p, 2, RTCI_CORDON_ON);
+        play_cordon(&p, 3, RTCI_CORDON_DRAIN);
+        play_cordon(&p, 4, RTCI_CORDON_DRAIN);
+        play_cordon(&p, 4, RTCI_CORDON_OFF);
+        play_cordon(&p, 5, RTCI_CORDON_DRAIN);
+        play_cordon(&p, 5, RTCI_CORDON_ON);
+        play_cordon(&p, 6, RTCI_CORDON_ON);
+        rtci_head_core_node_down(p.head, p.now_ns, 6, p.incarnation[6], "test", &p.actions);
+        play_turn(&p, 1);
+        restart_how(&p, how);
+        back(&p, 1, RTCI_NODE_ALIVE);
+        back(&p, 2, RTCI_NODE_CORDONED);
+        back(&p, 3, RTCI_NODE_DRAINING);
+        play_turn(&p, 3);
+        assert_int_equal(play_count(&p, 3, RTCI_R_TASK, 0), 0);
+        back(&p, 4, RTCI_NODE_ALIVE);
+        back(&p, 5, RTCI_NODE_CORDONED);
+        back(&p, 6, RTCI_NODE_ALIVE);
+        restart_how(&p, how);
+        back(&p, 2, RTCI_NODE_CORDONED);
+        rtci_head_core_node_down(p.head, p.now_ns, 2, p.incarnation[2], "test", &p.actions);
+        play_up(&p, 3);
+        rtci_head_core_node_down(p.head, p.now_ns, 3, p.incarnation[3], "test", &p.actions);
+        play_turn(&p, 1);
+        restart_how(&p, how);
+        back(&p, 2, RTCI_NODE_ALIVE);
+        back(&p, 3, RTCI_NODE_ALIVE);
+        play_end(&p);
+    }
+}
+
 /* A node that leaves: what it has begun is an attempt, what it has not is none. */
 static void leave(void **state)
 {
@@ -504,6 +574,7 @@ int main(void)
         cmocka_unit_test(second_values),
         cmocka_unit_test(lease_ends),
         cmocka_unit_test(drain),
+        cmocka_unit_test(cordons_are_kept),
         cmocka_unit_test(suspect_then_new_session),
         cmocka_unit_test(told_twice_of_a_death),
         cmocka_unit_test(leave),
