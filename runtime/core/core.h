@@ -344,9 +344,12 @@ void rtci_node_core_client_read(struct rtci_node_core *core, uint32_t token, uin
 /* A span of another node's actions->to_nodes, checked record by record. */
 void rtci_node_core_node_span(struct rtci_node_core *core, uint64_t now_ns, uint32_t from,
                               const void *span, size_t len, struct rtci_node_actions *actions);
-/* A span of actions->to_nodes, for a node that is not there: calls in it are answered. */
-void rtci_node_core_no_node(struct rtci_node_core *core, uint32_t node, const void *span, size_t len,
-                            struct rtci_node_actions *actions);
+/* The head had taken this node for dead: its processes are, and say nothing to other nodes any more. */
+extern const char rtci_life_over[];
+void rtci_node_core_life_over(struct rtci_node_core *core);
+/* A span of actions->to_nodes that is not sent, text says why: calls in it are answered. */
+void rtci_node_core_not_sent(struct rtci_node_core *core, const char *text, const void *span,
+                             size_t len, struct rtci_node_actions *actions);
 /* The head has not been heard for most of a lease, and may soon take this node for dead: actors that
  * it may start elsewhere are stopped where they are. false: it is heard again. */
 void rtci_node_core_fence(struct rtci_node_core *core, bool fence,

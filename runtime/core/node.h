@@ -41,6 +41,7 @@ struct proc {
     bool command;     /* executor of the built-in command runner */
     bool idle;        /* executor: stands in its job's list of those without a slot */
     bool credit_due;  /* stands in core->credit */
+    bool over;        /* for the head it has ended: nothing it says goes to other nodes */
     uint8_t kill_stage;
     uint32_t number, job, pid;
     uint32_t slot;       /* index of the executor's slot */

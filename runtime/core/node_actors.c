@@ -10,6 +10,10 @@
 #include "runtime/core/calls.h"
 #include "runtime/core/node.h"
 
+const char rtci_life_over[] =
+    "the head had taken this host for dead: it was not heard for its lease; "
+    "what its programs had begun has ended";
+
 /* ---- Life ---- */
 
 void node_actor_start(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
@@ -220,6 +224,12 @@ static void route_call(struct rtci_node_core *core, const struct rtci_spec *spec
     refuse(core, spec, text, actions);
 }
 
+void rtci_node_core_life_over(struct rtci_node_core *core)
+{
+    for (uint32_t i = 1; i < core->n_procs; i++)
+        core->procs[i].over = core->procs[i].number != 0;
+}
+
 /* ACTOR_CALL and ACTOR_REPLY of a local process. */
 enum node_verdict node_route(struct rtci_node_core *core, uint32_t token,
                              const struct rtci_rec *rec, struct rtci_node_actions *actions)
@@ -230,6 +240,11 @@ enum node_verdict node_route(struct rtci_node_core *core, uint32_t token,
         struct rtci_spec *spec = at;
         if (spec->client != proc->number)
             return NODE_BAD;
+        if (RTCI_UNLIKELY(proc->over)) {
+            if (rtci_spec_call(spec)->order)
+                refuse(core, spec, rtci_life_over, actions);
+            return NODE_DROP;
+        }
         if (!core->was_ready) /* read from its ring by a daemon before, too, perhaps */
             spec->flags |= RTCI_SPEC_REPEATED;
         route_call(core, spec, true, actions);
@@ -238,15 +253,14 @@ enum node_verdict node_route(struct rtci_node_core *core, uint32_t token,
     const struct rtci_done *done = at;
     if (proc->role != RTCI_ROLE_EXECUTOR)
         return NODE_BAD;
-    deliver(core, done->attempt, done->client, rec, actions);
+    if (RTCI_LIKELY(!proc->over) || node_proc_number(core, done->client))
+        deliver(core, done->attempt, done->client, rec, actions);
     return NODE_DROP;
 }
 
-void rtci_node_core_no_node(struct rtci_node_core *core, uint32_t node, const void *span,
-                            size_t len, struct rtci_node_actions *actions)
+void rtci_node_core_not_sent(struct rtci_node_core *core, const char *text, const void *span,
+                             size_t len, struct rtci_node_actions *actions)
 {
-    char text[128];
-    snprintf(text, sizeof(text), "there is no node %u in the cluster (any more)", node);
     for (size_t at = 0; at < len;) {
         const struct rtci_rec *rec = (const struct rtci_rec *)((const char *)span + at);
         const struct rtci_spec *spec = (const struct rtci_spec *)rec;

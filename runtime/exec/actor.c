@@ -1,5 +1,6 @@
 /* The life of an actor in its process: constructor, calls, end. */
 #include "runtime/exec/actor.h"
+#include "runtime/base/clock.h"
 
 #include "runtime/exec/light_host.h"
 
@@ -66,10 +67,25 @@ static int make_state(struct host *host, struct rtc_call *call)
     return rtci_host_special(host, call, host->start, host->def->name, host->def->init);
 }
 
+#define LEASE_LOOK_NS (2 * RTCI_NS_PER_MS)
+
+/* The node's daemon stops the process, or ends it, or says that there is more time; while it does
+ * not get to that, so long. */
+void rtci_host_leased(const struct host *host)
+{
+    volatile struct rtci_chan_info *info = rtci_chan_info(host->rtc->chan);
+    const struct timespec pause = {0, LEASE_LOOK_NS};
+    uint64_t until;
+    while (host->restarts && (until = __atomic_load_n(&info->leased_ns, __ATOMIC_RELAXED)) &&
+           rtci_clock_boot_ns() >= until)
+        nanosleep(&pause, NULL);
+}
+
 static void construct(struct host *host)
 {
     struct rtc_call call = {.rtc = host->rtc, .host = host};
     int rc = 0;
+    rtci_host_leased(host);
     host->state = calloc(1, host->def && host->def->state_size ? host->def->state_size : 1);
     if (!host->def)
         rc = rtci_call_fail(&call, RTC_E_UNKNOWN_ACTOR, 0,
@@ -218,8 +234,10 @@ static void loop(struct host *host)
             rtci_light_sweep();
             rtci_streams_flush(host);
         }
-        if (rtci_callbacks_due(rtc))
+        if (rtci_callbacks_due(rtc)) {
+            rtci_host_leased(host);
             rtci_run_callbacks(rtc);
+        }
         if (may_end(host) || rtc->shut || info->stop)
             end(host);
         if (message)
@@ -244,6 +262,7 @@ static void prepare(struct host *host, const struct rtci_spec *start, size_t siz
         host->def = rtci_actor_def_by_name(RTCI_LIGHT_HOST);
     }
     host->mailbox = options->mailbox ? options->mailbox : RTCI_ACTOR_MAILBOX;
+    host->restarts = options->max_restarts != 0;
     host->mailbox_fail = options->flags & RTCI_ACTOR_MAILBOX_FAIL;
     host->threads = options->threads ? options->threads : 1;
     host->save_every = options->save_every ? options->save_every : 1;

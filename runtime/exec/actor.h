@@ -83,6 +83,7 @@ struct host {
     struct rtci_id id;
     uint32_t incarnation, mailbox, threads;
     bool mailbox_fail;
+    bool restarts;   /* it may be started elsewhere */
     bool lights;     /* it is a host of light actors (light_host.c) … */
     const struct rtc_actor_def *own; /* … and itself the one of this class, when that has a name */
     void *state;
@@ -115,6 +116,9 @@ struct host {
 __attribute__((noreturn)) void rtci_host_run(struct rtc *rtc, const struct rtci_spec *start,
                                              size_t size);
 __attribute__((noreturn)) void rtci_host_exit(struct host *host, const char *why);
+
+/* Before anything of the user's begins: waits while the node may be taken for dead. */
+void rtci_host_leased(const struct host *host);
 
 /* ---- actor_mail.c ---- */
 void rtci_host_mail_init(struct host *host);

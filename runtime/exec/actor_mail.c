@@ -204,6 +204,7 @@ struct message *rtci_host_next(struct host *host, struct group *group)
     struct message *message = queue->first;
     if (!message || host->leaving || !host->up || group->running >= host->threads)
         return NULL;
+    rtci_host_leased(host);
     queue->first = message->next;
     if (!message->next)
         queue->last = &queue->first;

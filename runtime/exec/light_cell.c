@@ -121,6 +121,7 @@ static void run_outer(struct run *run, struct message *message)
         class = kind->def->name;
         message->method = rtci_method_by_hash(kind->def, spec->function);
     }
+    rtci_host_leased(host); /* a turn that began with others may be long */
     rtci_host_execute_as(host, message, class, methods, run->cell);
     if (host->stopping || host->keeping)
         rtci_chan_kick(rtc->chan); /* the first thread looks whether that was all, or to be saved */

@@ -78,7 +78,7 @@ int rtci_keeper_run(const struct rtci_keeper_config *config);
 #define RTCI_KEY_FIRST  2u
 #define RTCI_KEY_BELL   3u             /* the daemon's eventfd */
 #define RTCI_KEY_ARENA  4u             /* arena memory file, arena table memory file */
-#define RTCI_KEY_MEMBER 5u             /* uint32_t: its number; a daemon has joined a cluster */
+#define RTCI_KEY_MEMBER 5u             /* struct rtci_member_blob; a daemon has joined a cluster */
 #define RTCI_KEY_CLIENT 0x100000000ull /* + token: a client's connection, channel, … */
 
 #endif

@@ -38,7 +38,7 @@ struct rtci_link {
     uint32_t node;
     bool welcomed, renewing, broken;
     uint32_t attempt, first_attempt; /* hellos; the first on this connection */
-    uint64_t hello_ns, said_ns, heard_ns;
+    uint64_t hello_ns, said_ns, heard_ns, took_ns;
     struct rtci_session *session;
     char told[RTCI_LINK_ADDRESSES][RTCI_TEXT_MAX]; /* the last BROKEN, of each address */
     /* The bulk connection */

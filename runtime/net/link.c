@@ -13,7 +13,8 @@
 #define QUEUED_CONTROL 256
 #define QUEUED_BULK    64
 #define WINDOW_BYTES   (16 * RTCI_MIB)
-#define IGNORED_MAX    256 /* in one take */
+#define IGNORED_MAX    256                     /* in one take */
+#define PAUSE_NS       (1500 * RTCI_NS_PER_MS) /* the loop looks at least each second */
 #define WATCHED                                                                    \
     (ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CONNECT_RETRIED | \
      ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
@@ -287,10 +288,30 @@ static bool receive(struct rtci_link *l, void *socket)
     return rc >= 0;
 }
 
+/* What stands in sockets was said to one that was there, perhaps before the head took it for dead:
+ * an answer to what is asked now was not. */
+void rtci_link_paused(struct rtci_link *l, uint64_t now_ns)
+{
+    l->first_attempt = l->attempt + 1;
+    l->hello_ns = 0;
+    if (l->phase == RTCI_DIAL_UP && !l->renewing)
+        rtci_session_link_up(l->session, now_ns);
+}
+
+static void notice_pause(struct rtci_link *l)
+{
+    uint64_t gap = l->took_ns ? l->now_ns - l->took_ns : 0,
+             most = rtci_session_silence(l->lease_ns);
+    l->took_ns = l->now_ns;
+    if (gap > (most < PAUSE_NS ? most : PAUSE_NS))
+        rtci_link_paused(l, l->now_ns);
+}
+
 struct rtci_link_event rtci_link_take(struct rtci_link *l, uint64_t now_ns)
 {
     struct rtci_link_event event = {.type = RTCI_LINK_NONE};
     l->now_ns = now_ns;
+    notice_pause(l);
     if (pop(l, &event) || (!l->awake && now_ns < rtci_dial_deadline(l)))
         return event;
     uint32_t look = l->awake;

@@ -208,6 +208,9 @@ void rtci_link_uncommitted(struct rtci_link *link,
                            void (*fn)(void *arg, const void *data, size_t size), void *arg);
 void rtci_link_renew(struct rtci_link *link, uint64_t now_ns);
 void rtci_link_flush(struct rtci_link *link, uint64_t now_ns);
+/* This host stood still (take notices by itself, where the clock went on meanwhile): what has come
+ * since may be old, and counts as heard only when the head has answered. */
+void rtci_link_paused(struct rtci_link *link, uint64_t now_ns);
 void rtci_link_signal(struct rtci_link *link, uint32_t fds); /* as rtci_hub_signal */
 uint64_t rtci_link_deadline(struct rtci_link *link);
 uint64_t rtci_link_heard(const struct rtci_link *link); /* when something of the head came last */

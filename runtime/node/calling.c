@@ -1,6 +1,7 @@
 #include "runtime/node/calling.h"
 
 #include <rtc/error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -45,17 +46,6 @@ void rtci_calling_frame(struct rtci_daemon *d, uint32_t node, const void *data, 
 {
     if (d->calls && node != d->number)
         rtci_calls_frame(d->calls, d->now_ns, node, data, size);
-}
-
-void rtci_calling_life(struct rtci_daemon *d, const struct rtci_life *life)
-{
-    if (!d->calls)
-        return;
-    RTCI_LOG(DEBUG, NODE, "node %u: life %llx", life->node, (unsigned long long)life->life);
-    if (life->node == d->number)
-        rtci_calls_life(d->calls, d->now_ns, life->life);
-    else
-        rtci_calls_gone(d->calls, d->now_ns, life->node, life->life, life->lives);
 }
 
 void rtci_calling_linked(struct rtci_daemon *d, uint32_t node)
@@ -149,6 +139,61 @@ void rtci_calling_renewed(struct rtci_daemon *d)
     rtci_calling_linked(d, 0);
 }
 
+/* ---- Lives ---- */
+
+static void refuse(struct rtci_daemon *d, struct rtci_buf *span, const char *text)
+{
+    rtci_node_core_not_sent(d->node, text, span->data, span->len, &d->actions);
+    rtci_buf_clear(span);
+}
+
+/* The head has taken this node for dead, and so its processes: what they were about to say to
+ * others would come behind what was made of that, perhaps behind calls of those that were started
+ * for them.
+ */
+static void life_over(struct rtci_daemon *d)
+{
+    const char *text = rtci_life_over;
+    RTCI_LOG(WARN, NODE, "%s", text);
+    rtci_daemon_tell_drivers(d, text);
+    rtci_node_core_life_over(d->node);
+    for (uint32_t i = 0; i < d->n_held_calls; i++) {
+        refuse(d, &d->held_calls[i].span, text);
+        rtci_buf_fini(&d->held_calls[i].span);
+    }
+    d->n_held_calls = 0;
+    for (uint32_t i = 0; i < d->actions.n_to_nodes; i++)
+        refuse(d, &d->actions.to_nodes[i].buf, text);
+}
+
+static void own_life(struct rtci_daemon *d, uint64_t life)
+{
+    bool over = d->life && d->life != life;
+    if (over) {
+        life_over(d);
+        rtci_calls_life(d->calls, d->now_ns, d->life); /* it may be of a daemon before this one */
+    }
+    d->life = life;
+    rtci_calls_life(d->calls, d->now_ns, life);
+    struct rtci_member_blob member = {.node = d->number, .life = life};
+    struct rtci_keeper_msg msg = {
+        .type = RTCI_KM_STORE, .key = RTCI_KEY_MEMBER, .blob_len = sizeof(member)};
+    RTCI_IGNORE(rtci_keeper_send(d->keeper, &msg, &member, NULL, 0));
+}
+
+void rtci_calling_life(struct rtci_daemon *d, const struct rtci_life *life)
+{
+    if (!d->calls)
+        return;
+    RTCI_LOG(DEBUG, NODE, "node %u: life %llx", life->node, (unsigned long long)life->life);
+    if (life->node == d->number)
+        own_life(d, life->life);
+    else
+        rtci_calls_gone(d->calls, d->now_ns, life->node, life->life, life->lives);
+}
+
+/* ---- Out ---- */
+
 /* The number is what a client wrote. A worker asks the head, which says so when there is no such
  * node (watch_node); the head's own daemon knows. */
 static bool is_there(const struct rtci_daemon *d, uint32_t node)
@@ -165,8 +210,10 @@ void rtci_calling_send(struct rtci_daemon *d)
         struct rtci_buf *buf = &actions->to_nodes[i].buf;
         uint32_t node = actions->to_nodes[i].node;
         RTCI_ASSERT(!buf->failed);
+        char text[64];
+        snprintf(text, sizeof(text), "there is no node %u in the cluster (any more)", node);
         if (!is_there(d, node))
-            rtci_node_core_no_node(d->node, node, buf->data, buf->len, actions);
+            rtci_node_core_not_sent(d->node, text, buf->data, buf->len, actions);
         else if (must_wait(d, node, buf))
             hold(d, node, buf);
         else

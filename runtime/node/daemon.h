@@ -38,6 +38,12 @@ struct rtci_client_blob {
     char name[64], ns[64], exe[256], cwd[256];
 };
 
+/* … and of this node, once it is a member. */
+struct rtci_member_blob {
+    uint32_t node, pad;
+    uint64_t life; /* as the head said last; 0: not yet */
+};
+
 /* A client or executor, by token. */
 struct rtci_process {
     bool used, ready, hello, survivor, gone, spawned;
@@ -86,7 +92,9 @@ struct rtci_daemon {
     uint32_t net_event, direct_event; /* descriptors that were readable, by bit */
     /* In a cluster */
     uint32_t number; /* of this node; 1 on the head's host */
+    uint64_t life;   /* worker: of this node, as its head or keeper said last */
     uint64_t epoch;  /* of the head */
+    uint64_t leased_ns; /* worker: its executors were told that it lives until then; else 0 */
     bool remote;     /* the head is elsewhere: rings are acknowledged when it has committed */
     bool leaving;    /* the head has nothing left for this node */
     uint64_t away_ns;    /* worker: since when the head cannot be reached; 0: it can */

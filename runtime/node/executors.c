@@ -154,6 +154,7 @@ static bool prepare(struct rtci_daemon *daemon, struct rtci_process *p,
     info->program = act->program;
     info->far = act->far;
     info->daemon_epoch = daemon->starts;
+    info->leased_ns = daemon->leased_ns;
     return true;
 }
 

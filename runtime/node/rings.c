@@ -15,7 +15,9 @@ void rtci_daemon_disconnect(struct rtci_daemon *daemon, uint32_t token, int code
     bool executor = p->blob.role == RTCI_ROLE_EXECUTOR;
     RTCI_LOG(WARN, NODE, "%s %s; it is %s pid=%u name=%s", executor ? "an executor" : "a driver",
              code == RTC_E_AGAIN ? "does not read what is sent to it"
-                                 : "wrote nonsense into the memory that it shares with the daemon",
+             : code == RTC_E_JOB_ENDED
+                 ? "is of a job that has ended for the head"
+                 : "wrote nonsense into the memory that it shares with the daemon",
              executor ? "killed" : "disconnected", p->pid, p->blob.name);
     p->gone = true;
     p->bad = code == RTC_E_PROTOCOL;

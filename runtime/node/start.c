@@ -48,8 +48,12 @@ static void restored(struct rtci_daemon *d, const struct rtci_keeper_msg *msg, c
         /* What its processes said reaches it before the head does: whether that is for one of them
          * is to be seen. */
         d->was_member = true;
-        if (msg->blob_len == sizeof(d->number))
-            memcpy(&d->number, blob, sizeof(d->number));
+        struct rtci_member_blob member;
+        if (msg->blob_len == sizeof(member)) {
+            memcpy(&member, blob, sizeof(member));
+            d->number = member.node;
+            d->life = member.life;
+        }
     } else if (msg->key < RTCI_KEY_CLIENT || !rtci_daemon_restore(d, msg, blob, fds, n)) {
         for (uint32_t i = 0; i < n; i++)
             close(fds[i]);

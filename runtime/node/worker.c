@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "runtime/base/clock.h"
 #include "runtime/base/log.h"
+#include "runtime/core/lease.h"
 #include "runtime/net/net.h"
 #include "runtime/node/blobs.h"
 #include "runtime/node/calling.h"
@@ -21,7 +23,9 @@
                     */
 #define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
 #define LATER_NS     (2 * RTCI_NS_PER_MS)
-#define EVENTS_MAX   64 /* of the link, then rings have their turn */
+#define TELL_LEASE_NS \
+    (50 * RTCI_NS_PER_MS) /* executors are told of a lease that ends so much later */
+#define EVENTS_MAX 64     /* of the link, then rings have their turn */
 
 struct worker {
     struct rtci_daemon daemon;
@@ -32,8 +36,8 @@ struct worker {
     uint64_t sent;       /* number of the last message */
     uint64_t closed_seq; /* of daemon.closed, the first so many wait for this message */
     uint32_t closed_marked;
-    int64_t shift;     /* the head's clock less this host's */
-    uint64_t lease_ns; /* so long the head waits for a node that is silent */
+    int64_t shift; /* the head's clock less this host's */
+    struct rtci_lease lease;
     uint64_t
         ready_seq; /* fenced: that ends when the head has this message; 0: it has not been said */
     bool fenced;
@@ -190,7 +194,7 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
     d->number = event->node;
     d->epoch = event->epoch;
     rtci_node_core_set_number(d->node, event->node);
-    w->lease_ns = event->lease_ns;
+    w->lease.lease_ns = event->lease_ns;
     w->ready_seq = 0;
     rtci_node_core_set_rtt(d->node, event->rtt_ns);
     rtci_peering_welcome(d->peering, event->text);
@@ -220,9 +224,10 @@ static void on_welcome(struct worker *w, const struct rtci_link_event *event)
     say_all(w, event);
     d->away_ns = 0;
     RTCI_LOG(INFO, NODE, "joined as node %u", event->node);
-    struct rtci_keeper_msg member = {
-        .type = RTCI_KM_STORE, .key = RTCI_KEY_MEMBER, .blob_len = sizeof(event->node)};
-    RTCI_IGNORE(rtci_keeper_send(d->keeper, &member, &event->node, NULL, 0));
+    struct rtci_member_blob member = {.node = event->node, .life = d->life};
+    struct rtci_keeper_msg msg = {
+        .type = RTCI_KM_STORE, .key = RTCI_KEY_MEMBER, .blob_len = sizeof(member)};
+    RTCI_IGNORE(rtci_keeper_send(d->keeper, &msg, &member, NULL, 0));
     if (!w->ready_told) {
         struct rtci_keeper_msg ready = {.type = RTCI_KM_READY};
         RTCI_IGNORE(rtci_keeper_send(d->keeper, &ready, NULL, NULL, 0));
@@ -337,12 +342,19 @@ static int carry_call(void *arg, uint32_t node, const void *head, size_t head_si
 
 /* ---- When the head may take this node for dead ---- */
 
-/* The head counts from the last that it heard, which may be some seconds before the last that was
- * heard of it. */
-static uint64_t fence_ns(const struct worker *w)
+/* A host that stood still has processes that go on before this one: they look for themselves
+ * whether there is time left. */
+static void tell_lease(struct worker *w)
 {
-    uint64_t lease = w->lease_ns ? w->lease_ns : RTCI_LEASE_NS;
-    return rtci_link_heard(w->link) + lease * 6 / 10;
+    struct rtci_daemon *d = &w->daemon;
+    if (w->lease.until_ns >= d->leased_ns && w->lease.until_ns - d->leased_ns < TELL_LEASE_NS)
+        return;
+    d->leased_ns = w->lease.until_ns;
+    for (uint32_t i = 0; i < d->n_tokens; i++) {
+        struct rtci_process *p = &d->process[d->tokens[i]];
+        if (p->chan && p->blob.role == RTCI_ROLE_EXECUTOR)
+            __atomic_store_n(&rtci_chan_info(p->chan)->leased_ns, d->leased_ns, __ATOMIC_RELAXED);
+    }
 }
 
 static void fence(struct worker *w, bool fenced)
@@ -357,15 +369,19 @@ static void fence(struct worker *w, bool fenced)
  * is a new one, until it has said which of them have to end. */
 static void fence_step(struct worker *w)
 {
-    const struct rtci_daemon *d = &w->daemon;
-    bool silent = d->now_ns >= fence_ns(w);
+    rtci_lease_heard(&w->lease, rtci_link_heard(w->link));
+    bool silent = rtci_lease_over(&w->lease);
     if (!w->fenced && silent)
         RTCI_LOG(WARN, NODE, "the head is silent: actors that it may start elsewhere are stopped");
     if (!w->fenced && silent)
         fence(w, true);
     else if (w->fenced && !silent && w->joined && !w->unsent.len && w->ready_seq &&
-             rtci_link_committed(w->link) >= w->ready_seq)
+             rtci_link_committed(w->link) >= w->ready_seq) {
+        tell_lease(w);
         fence(w, false);
+    } else if (!w->fenced) {
+        tell_lease(w);
+    }
 }
 
 /* ---- The loop ---- */
@@ -373,7 +389,10 @@ static void fence_step(struct worker *w)
 static bool turn(struct worker *w)
 {
     struct rtci_daemon *d = &w->daemon;
+    uint64_t boot_ns = rtci_clock_boot_ns();
     d->now_ns = rtci_daemon_now();
+    if (rtci_lease_look(&w->lease, d->now_ns, boot_ns))
+        rtci_link_paused(w->link, d->now_ns);
     bool any = w->joined && w->unsent.len < UNSENT_MAX && rtci_daemon_read_all(d);
     any |= take_events(w);
     any |= rtci_peering_take(d->peering);
@@ -487,7 +506,8 @@ static void run_loop(struct worker *w)
                  direct = rtci_peering_deadline(d->peering);
         at = other < at ? other : at;
         at = w->later_ns && w->later_ns < at ? w->later_ns : at;
-        at = !w->fenced && fence_ns(w) < at ? fence_ns(w) : at;
+        uint64_t over = rtci_lease_deadline(&w->lease);
+        at = !w->fenced && over < at ? over : at;
         rtci_daemon_sleep(d, busy, direct < at ? direct : at);
         busy = turn(w);
     }

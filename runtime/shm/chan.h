@@ -48,6 +48,9 @@ struct rtci_chan_info {
     uint64_t cancel_seq;   /* executor: the task it runs shall stop (0 = none) … */
     uint32_t cancel_client;/* … and its client */
     uint32_t stop;         /* executor: end after this task */
+    /* Executor: if it is an actor that may be started elsewhere, it begins nothing when this is over
+     * (rtci_clock_boot_ns(); 0: that time never comes). */
+    uint64_t leased_ns;
     /* Executor: the task it runs, when its record was freed before its end because results it waits
      * for filled the ring (client 0: none; written last, cleared after its DONE is published). */
     uint64_t running_seq;

@@ -5,6 +5,7 @@ A driver on the head calls a sink on w2, and a relay on w1 that calls the sink; 
 Every call has an outcome, and every outcome is true. RTC_TEST_VERBOSE as there. Exit 77: not possible here."""
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -13,6 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from hosts import Failure, Lab, check, enter, processes, read, wait  # noqa: E402
 
 QUICK, NIGHTLY = [], []
+LEASE = '4s'  # of hosts that stand still; a machine that has much to do does not get to a daemon for a second
 
 
 def quick(function):
@@ -29,8 +31,8 @@ def number(lab, name):
     return lab.nodes()[name]['node']
 
 
-def drive(lab, restarts=0, retries=0, where=None):
-    return lab.drive(where or lab.head, 'calls', lab.file('marks'), number(lab, 'w2'), number(lab, 'w1'), restarts,
+def drive(lab, restarts=0, retries=0, where=None, mode='calls'):
+    return lab.drive(where or lab.head, mode, lab.file('marks'), number(lab, 'w2'), number(lab, 'w1'), restarts,
                      retries)
 
 
@@ -45,8 +47,9 @@ def story(program):
     return [line for line in program.out().splitlines() if line.startswith('story')]
 
 
-def true(program, values, retries=0):
+def true(program, values, retries=0, late=0):
     check(values['lies'] == 0 and values['order'] == 0, f'{values} {program.tail()}')
+    check(values['late'] <= late, f'two incarnations ran calls at a time: {values}')
     check(retries or values['twice'] == 0, f'calls ran twice: {values}')
 
 
@@ -207,15 +210,15 @@ for _name, _strike in STRIKES:
     group_bears(_name, _strike)
 
 
-def lost(lab, how, retries):
+def lost(lab, how, retries, lease=None, late=0, mode='calls'):
     """w2 dies amid calls, whole: the sink is started again elsewhere."""
-    lab.start()
-    program = drive(lab, 3, retries)
+    lab.start(lease=lease)
+    program = drive(lab, 3, retries, mode=mode)
     goes_on(lab, program, 'the start')
     how(lab, program)
     goes_on(lab, program, 'the loss', 60)
     values = program.good(120)
-    true(program, values, retries)
+    true(program, values, retries, late)
     check(values['incarnations'] == 2, f'it was not started again: {values}')
     if retries:
         check(values['done'] == values['calls'], f'{values} {story(program)}')
@@ -239,6 +242,126 @@ def cut_off(lab, program):
     goes_on(lab, program, 'the loss', 60)
     lab.w2.link(True)
     lab.alive('w2', seconds=25)
+
+
+def frozen(lab, program):
+    """All of the node stands still until the next incarnation has run calls, and then goes on; first the actor, so
+    that calls wait in its ring."""
+    actor, = [pid for pid in lab.w2.pids() if pid not in (lab.w2.daemon(), lab.w2.keeper())]
+    os.kill(actor, signal.SIGSTOP)
+    lab.status()  # takes as long as many calls
+    thaw = lab.w2.freeze()
+    wait('w2 is declared dead', lambda: lab.gone('w2'), 20)
+    goes_on(lab, program, 'the loss', 60)
+    thaw()
+    lab.alive('w2', seconds=25)
+
+
+@quick
+def node_frozen(lab):
+    """What stood in its rings is not run when it goes on: but for the call that it was amid."""
+    lost(lab, frozen, 0, LEASE, late=1, mode='calls_alone')
+
+
+@quick
+def node_frozen_retries(lab):
+    lost(lab, frozen, 5, LEASE, late=1, mode='calls_alone')
+
+
+def callers_frozen(lab, where, hosts, sink='w2', relay='w1', kept=True, relayed=False):
+    """Hosts that call are taken for dead, and go on: who called from there is let go, and what became of the calls
+    that he had made is told truly. A sink that is kept outlives his job."""
+    lab.start_head(lease=LEASE)
+    lab.start_worker(lab.w1)
+    if relayed:
+        lab.w1.block('both', lab.w2)
+    lab.start_worker(lab.w2)
+    program = lab.drive(lab.hosts[where], 'calls_kept' if kept else 'calls', lab.file('marks'), number(lab, sink),
+                        number(lab, relay), 0 if kept else 3, 0)
+    goes_on(lab, program, 'the start')
+    thaws = [lab.hosts[name].freeze() for name in hosts]
+    for name in hosts:
+        wait(f'{name} is declared dead', lambda name=name: lab.gone(name), 20)
+    for thaw in thaws:
+        thaw()
+    for name in hosts:
+        lab.alive(name, seconds=25)
+    wait(f'the driver may call no more\n{program.tail()}', lambda: 'ended' in program.out() or not program.running(), 30)
+    if kept and sink not in hosts:
+        lab.drive(lab.head, 'find').good(20)  # behind what is in its mailbox
+    values = program.good(20)
+    true(program, values, late=0 if kept else 1)
+    check(values['ended'] == 1 and values['refused'] + values['unknown'] > 0, f'{values}')
+    lab.settled('head', 'w1', 'w2')
+    return program
+
+
+@quick
+def driver_frozen(lab):
+    program = callers_frozen(lab, 'w1', ['w1'])
+    check('taken this host for dead' in program.err(), f'it is not told why: {program.err()}')
+
+
+@quick
+def driver_frozen_relayed(lab):
+    callers_frozen(lab, 'w1', ['w1'], relayed=True)
+
+
+@quick
+def relay_frozen(lab):
+    callers_frozen(lab, 'head', ['w1'])
+
+
+@quick
+def both_frozen(lab):
+    callers_frozen(lab, 'w1', ['w1', 'w2'])
+
+
+@quick
+def lane_frozen(lab):
+    """The relay calls the sink by a lane; the sink is started again elsewhere."""
+    callers_frozen(lab, 'head', ['w2'], relay='w2', kept=False)
+
+
+@quick
+def relay_moves(lab):
+    """A relay that is started again elsewhere: what the old one was about to say is not said when it goes on."""
+    lab.start(lease=LEASE)
+    program = lab.drive(lab.head, 'calls_moves', lab.file('marks'), number(lab, 'w2'), number(lab, 'w1'), 0, 0)
+    goes_on(lab, program, 'the start')
+    lab.w1.strike(signal.SIGSTOP)
+    lab.status()  # takes as long as many calls: one stands in the ring
+    thaw = lab.w1.freeze()
+    wait('w1 is declared dead', lambda: lab.gone('w1'), 20)
+    goes_on(lab, program, 'the loss', 60)
+    thaw()
+    lab.alive('w1', seconds=25)
+    goes_on(lab, program, 'the thaw')
+    values = program.good(60)
+    true(program, values, 1)
+    check(values['done'] == values['calls'], f'{values} {story(program)}')
+    lab.settled('head', 'w1', 'w2')
+
+
+def thawed(name, seconds, lease):
+    """A host stands still, and nobody is lost: the head itself, or a node for less than its lease."""
+    def scenario(lab):
+        lab.start(lease=lease)
+        program = drive(lab, 3, where=lab.w1)
+        goes_on(lab, program, 'the start')
+        thaw = lab.hosts[name].freeze()
+        hold(seconds, program)
+        thaw()
+        lab.alive('head', 'w1', 'w2', seconds=25)
+        goes_on(lab, program, 'the thaw')
+        all_done(program, program.good(60))
+        lab.settled('head', 'w1', 'w2')
+    scenario.__name__ = name + '_thawed'
+    quick(scenario)
+
+
+thawed('head', 5, LEASE)
+thawed('w2', 4, '6s')  # longer than its actors may go on
 
 
 @quick

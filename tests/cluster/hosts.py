@@ -253,6 +253,10 @@ class Host:
                 return pid
         return 0
 
+    def keeper(self):
+        daemon = self.daemon()
+        return next((parent for pid, parent, _, _ in processes() if pid == daemon), 0)
+
     def strike(self, sig=signal.SIGKILL, all_of_it=False):
         """A signal to the daemon, or to every process of the host, first to those that restart others."""
         daemon = self.daemon()

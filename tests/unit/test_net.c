@@ -336,6 +336,42 @@ static void silent_short_lease(void **state)
     assert_int_equal(n->at_hub_from[2].dead, 0);
 }
 
+/* A host stands still: what the head said meanwhile is old when it is read, and is not heard; what
+ * it answers afterwards is. */
+static void stale(struct net *n, bool slept)
+{
+    join_link(n, 0);
+    joined(n, 0);
+    struct rtci_link *link = n->links[0];
+    uint64_t heard = rtci_link_heard(link), until;
+    n->links[0] = NULL; /* it has no turns */
+    send_numbered(n, 0, 1, 5, false);
+    for (until = now() + (slept ? 200 * MS : 2 * S); now() < until;)
+        turn(n);
+    struct rtci_hub *hub = n->hub;
+    n->links[0] = link;
+    n->hub = NULL;
+    if (slept) /* the clock stood still too */
+        rtci_link_paused(link, now());
+    for (until = now() + 300 * MS; now() < until;)
+        turn(n);
+    assert_int_equal(rtci_link_heard(link), heard);
+    n->hub = hub;
+    UNTIL(n, 5, rtci_link_heard(link) > heard && n->at[0].last == 5);
+    assert_int_equal(n->at[0].joined, 1);
+    assert_int_equal(n->at_hub_from[2].dead, 0);
+}
+
+static void stale_after_a_stop(void **state)
+{
+    stale(*state, false);
+}
+
+static void stale_after_sleep(void **state)
+{
+    stale(*state, true);
+}
+
 static void count(void *arg, const void *data, size_t size)
 {
     struct numbered m;
@@ -648,6 +684,8 @@ int main(void)
         TEST(garbage_and_silence),
         TEST(cut_connections),
         TEST(silent_connection),
+        TEST(stale_after_a_stop),
+        TEST(stale_after_sleep),
         TEST(head_restarts),
         TEST(dropped),
         cmocka_unit_test_setup_teardown(node_goes, setup_short_lease, teardown),

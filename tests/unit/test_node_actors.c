@@ -10,6 +10,7 @@
 
 #include <rtc/error.h>
 
+#include "runtime/core/calls.h"
 #include "runtime/core/core.h"
 
 #define ACTOR  ((struct rtci_id){3, 7, 0})
@@ -229,11 +230,47 @@ static void calls_to_nowhere(void **state)
     }
     struct rtci_buf span = {0};
     rtci_buf_put(&span, node.actions.to_nodes[0].buf.data, node.actions.to_nodes[0].buf.len);
-    rtci_node_core_no_node(node.core, 3, span.data, span.len, &node.actions);
+    rtci_node_core_not_sent(node.core, "it is gone", span.data, span.len, &node.actions);
     answer = told(&node, 1, RTCI_R_ACTOR_REPLY);
     assert_int_equal(answer->seq, 2);
     assert_int_equal(answer->rec.flags, RTCI_REPLY_NEVER_RAN);
     rtci_buf_fini(&span);
+    stop(&node);
+}
+
+/* The head had taken the node for dead: what its processes say from then on is of those that it has
+ * replaced. */
+static void life_over(void **state)
+{
+    (void)state;
+    struct node node;
+    begin(&node);
+    up(&node);
+    rtci_node_core_life_over(node.core);
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        struct call_record call = call_of(seq, 3, 50, 1);
+        call.spec.flags |= seq == 2 ? RTCI_SPEC_REPEATED : 0;
+        call.call.order = seq < 3 ? seq : 0; /* the third is a note */
+        said(&node, 1, &call);
+        const struct rtci_done *answer = told(&node, 1, RTCI_R_ACTOR_REPLY);
+        assert_int_equal(answer->seq, seq < 3 ? seq : 2);
+        assert_int_equal(answer->rec.flags, seq == 1 ? RTCI_REPLY_NEVER_RAN : RTCI_REPLY_UNKNOWN);
+    }
+    struct rtci_call of_there = {.actor = ACTOR, .node = 2, .caller_node = 4};
+    struct rtci_call_answer late;
+    rtci_call_answer(&late, 9, 60, &of_there, 0, "");
+    said(&node, node.token, &late.done);
+    assert_int_equal(node.actions.n_to_nodes, 0);
+    rtci_call_answer(&late, 9, DRIVER, &of_there, 0, "");
+    said(&node, node.token, &late.done); /* to one of this node */
+    assert_int_equal(((const struct rtci_done *)told(&node, 1, RTCI_R_ACTOR_REPLY))->seq, 9);
+    struct rtci_attach attach = {.token = 2, .role = RTCI_ROLE_DRIVER, .pid = 2};
+    rtci_node_core_attach(node.core, 1, &attach, NULL, &node.actions);
+    client_id(&node, 2, 9);
+    struct call_record call = call_of(1, 3, 50, 1);
+    call.spec.client = 9;
+    said(&node, 2, &call); /* it came afterwards */
+    assert_int_equal(node.actions.n_to_nodes, 1);
     stop(&node);
 }
 
@@ -429,6 +466,7 @@ int main(void)
         cmocka_unit_test(killed_early),
         cmocka_unit_test(told_again),
         cmocka_unit_test(calls_to_nowhere),
+        cmocka_unit_test(life_over),
         cmocka_unit_test(probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
