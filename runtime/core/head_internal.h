@@ -89,7 +89,8 @@ struct page {
 struct client {
     uint32_t number, node, job, role, pid;
     bool alive, reported;
-    uint64_t last_seq;
+    uint64_t last_seq;    /* of all that it numbered and the head knows … */
+    uint64_t last_submit; /* … and of its tasks: an actor that saves says them late */
     struct page **pages;
     uint64_t first_page; /* seq >> PAGE_SHIFT of pages[0] */
     uint32_t n_pages, cap_pages;

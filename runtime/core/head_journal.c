@@ -26,7 +26,10 @@ static struct rtci_buf *journal(struct rtci_head_core *core)
 
 void head_put_client(struct rtci_buf *buf, const struct client *client)
 {
-    struct jclient at = {client->number,   client->node, client->job, client->role, client->pid, 0,
+    uint64_t behind = client->last_seq - client->last_submit;
+    struct jclient at = {client->number,   client->node,
+                         client->job,      client->role,
+                         client->pid,      behind < UINT32_MAX ? (uint32_t)behind : UINT32_MAX,
                          client->last_seq, {0}};
     memcpy(at.name, client->name, sizeof(at.name));
     memcpy(head_jput(buf, J_CLIENT, client->number, 0, sizeof(at)), &at, sizeof(at));
@@ -260,6 +263,8 @@ static void replay_client(struct rtci_head_core *core, const struct jclient *at)
     client->alive = true;
     if (at->last_seq > client->last_seq)
         client->last_seq = at->last_seq;
+    if (at->behind <= at->last_seq && at->last_seq - at->behind > client->last_submit)
+        client->last_submit = at->last_seq - at->behind;
     memcpy(client->name, at->name, sizeof(client->name));
 }
 

@@ -27,7 +27,8 @@ struct jrec {
     uint32_t client, arg;
 };
 struct jclient {
-    uint32_t number, node, job, role, pid, pad;
+    uint32_t number, node, job, role, pid;
+    uint32_t behind; /* last_seq: so far is the last task */
     uint64_t last_seq;
     char name[64];
 };

@@ -103,7 +103,7 @@ static void snapshot_clients(struct rtci_head_core *core, struct snap *snap)
         if (!needed && i + 1 < core->n_clients)
             continue; /* the last one stays: its number must not be given out again */
         struct client copy = *client;
-        copy.last_seq = 0; /* SUBMITs follow; the true value comes after them */
+        copy.last_seq = copy.last_submit = 0; /* SUBMITs follow; the true value comes after them */
         head_put_client(&snap->buf, &copy);
         for (size_t at = 0; at < client->shape_recs.len;) {
             const struct rtci_rec *rec = (const struct rtci_rec *)(client->shape_recs.data + at);

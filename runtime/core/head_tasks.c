@@ -325,11 +325,13 @@ uint32_t head_submit_refs(struct rtci_head_core *core, const struct client *clie
 
 void head_submit(struct rtci_head_core *core, struct client *client, const struct rtci_spec *spec)
 {
-    if (spec->seq <= client->last_seq)
+    if (spec->seq <= client->last_submit)
         return; /* seen before */
     if (!core->replaying && !core->jobs[client->job].alive)
         return; /* an executor that has not heard yet that its job ended */
-    client->last_seq = spec->seq;
+    client->last_submit = spec->seq;
+    if (spec->seq > client->last_seq)
+        client->last_seq = spec->seq;
     head_j_record(core, client->number, &spec->rec);
     uint32_t index = head_entry_new(core, client, spec->seq, ENTRY_TASK);
     struct entry *entry = head_entry(core, index);

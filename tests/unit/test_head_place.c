@@ -347,6 +347,68 @@ static void gives_back(void **state)
         assert_in_range(w.ran[i], 3, 5);
 }
 
+static void put(struct play *p, uint64_t seq)
+{
+    size_t at = play_from(p, DRIVER);
+    struct rtci_put *put = play_say(p, RTCI_R_PUT, sizeof(*put) + 8);
+    put->id = (struct rtci_id){seq, DRIVER, 0};
+    put->size = 8;
+    put->offset = sizeof(*put);
+    play_wrapped(p, at);
+}
+
+static void submit_as(struct play *p, uint64_t seq)
+{
+    uint64_t next = p->next_seq;
+    p->next_seq = seq;
+    play_submit(p, 0, 0, (struct rtci_id){0});
+    p->next_seq = next;
+}
+
+static int keep(void *arg, const void *data, size_t len)
+{
+    rtci_buf_put(arg, data, len);
+    return 0;
+}
+
+/* Objects overtake tasks of which the head is told late. Each task is taken once, also by a head
+ * that was started again, and is told of all of them again. */
+static void told_late(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct play p;
+        play_begin(&p, 0); /* nothing runs */
+        submit_as(&p, 1);
+        put(&p, 4);
+        put(&p, 5);
+        play_turn(&p, 1);
+        if (how == 1) {
+            rtci_buf_clear(&p.journal);
+            assert_int_equal(rtci_head_core_snapshot(p.head, keep, &p.journal), 0);
+        }
+        if (how) {
+            play_restart(&p, 0);
+            play_up(&p, 1);
+            play_hello(&p, 0, 0);
+            play_survivor(&p, DRIVER, RTCI_ROLE_DRIVER);
+            play_ready(&p, 1);
+        }
+        uint64_t alive = p.head->stats.tasks_alive;
+        for (uint64_t twice = 0; twice < 2; twice++) {
+            for (uint64_t seq = 1; seq <= 3; seq++)
+                submit_as(&p, seq);
+            put(&p, 5);
+            submit_as(&p, 6);
+            play_turn(&p, 1);
+        }
+        assert_int_equal(p.head->stats.tasks_alive, alive + 3);
+        for (uint64_t seq = 1; seq <= 6; seq++)
+            play_entry(&p, seq);
+        play_end(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +422,7 @@ int main(void)
         cmocka_unit_test(far_away),
         cmocka_unit_test(gives_back),
         cmocka_unit_test(first_stays),
+        cmocka_unit_test(told_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
