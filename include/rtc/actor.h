@@ -7,12 +7,33 @@
  * released once. With the last handle, wherever it is, the actor ends, unless it is detached.
  *
  * An actor with `save` answers a call when the state that it made is saved, and a call that is made
- * again after a crash changes the state once. That holds for its state and its answers. What its
- * methods do to others (calls, submits, puts, files) leaves at once, and is done again when a method
- * whose state was not saved runs again: let the answer say what is to be done, or give others a number
- * by which they know it again, from the state or the arguments. An answer is kept until its caller
- * has called again; of callers that fell silent as far as there is room: 512 KiB with the state, and
- * the 4,096 that called last.
+ * again after a crash changes the state once. An answer is kept until its caller has called again; of
+ * callers that fell silent as far as there is room: 512 KiB with the state, and the 4,096 that called
+ * last. What such an actor says to others, by calls to actors and by submitting tasks, is withheld
+ * until the same save is committed, and stands in it until it was answered: a process that dies before
+ * has said nothing, and what one that dies after may not have said, the next incarnation says (if there
+ * is one: max_restarts). Who is called drops what it has seen. So each call arrives once, in its order,
+ * and each task is submitted once. References, cancels, releases and deadlines are as ever; a cancelled
+ * call never leaves, a cancelled task leaves with its cancel. Where this ends:
+ *   - Who waits in a method (rtc_get(), rtc_wait(), rtc_next(), rtc_flush(), rtc_poll(),
+ *     rtc_actor_ready() and the like, of what is not there yet; a full mailbox) could wait for what is
+ *     withheld: then everything that the actor has said so far leaves at once, and is said again when
+ *     a method whose state was not saved runs again. So does it when what is put into an object of
+ *     more than 100 KiB, published by name, yielded or given to a constructor refers to a withheld
+ *     task. rtc_then() does not wait.
+ *   - Puts, creations, stops, kills, links, monitors, versions by name, keys, files and the values of
+ *     rtc_yield() leave at once. Calls to an actor that was created in the method are withheld.
+ *   - Calls with options.stream, with arguments that are references (handles may be) or larger than
+ *     100 KiB, those that have no room in the 512 KiB, and those by a handle of get_if_exists before it
+ *     is known whose it is, leave when the save is committed, and are lost with a process that dies
+ *     before they have arrived.
+ *   - An actor without `save` knows what it has seen while its process lives, any actor of the 4,096
+ *     with `save` that called it last.
+ *   - The results of what the next incarnation says are nobody's: references end with their process.
+ *   - Submitted once, a task runs as its options say: again after a crash (options.retries). It goes on
+ *     when the actor that submitted it ends or starts again, until its job ends. A host that is lost in
+ *     the instant in which the save was sent, and the tasks were not, takes these with it; so does a
+ *     method that submits more than 1 MiB, with its process. More than 16 MiB is RTC_E_AGAIN.
  *
  * What happened to a call whose actor died is told by its failure: RTC_E_ACTOR_DEAD with
  * rtc_failure.ran = RTC_RAN_NO (no part of it was executed), RTC_RAN_YES or RTC_RAN_UNKNOWN.
@@ -33,7 +54,9 @@
  *   - One with a name has a host of its own, which those that it creates share. The head knows it as a
  *     process actor: get_if_exists, detached, max_restarts, call_retries, links, counted handles and
  *     `save` are as there. Its own state is saved; those that it creates end with a crash, and get its
- *     answers before they are saved. The next four points are about those without a name.
+ *     answers before they are saved; what its methods say to others leaves at once, and is said again
+ *     when a method runs again, and a call that is made to it again is answered before it is saved.
+ *     The next four points are about those without a name.
  *   - They do not start again by themselves, and are linked only with others of their host.
  *   - They have no `save` in their class, max_restarts or call_retries: RTC_E_UNSUPPORTED.
  *   - Their handles are counted where the actor was created, in its host, and where rtc_actor_retain()

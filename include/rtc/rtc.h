@@ -216,7 +216,8 @@ struct rtc_options {
  * task holds its arguments: their references may be released at once. Blocks: when too much is in
  * flight, at most options->submit_timeout. Errors: RTC_E_UNKNOWN_TASK; RTC_E_TYPE, RTC_E_RETURNS
  * against the task's signature; RTC_E_AGAIN too much is in flight; RTC_E_TOO_LARGE;
- * RTC_E_STORE_FULL for large arguments. What becomes of the task itself is told by rtc_get(). */
+ * RTC_E_STORE_FULL for large arguments. What becomes of the task itself is told by rtc_get().
+ * In an actor with `save` it leaves when the state is saved: rtc/actor.h. */
 int rtc_submit(struct rtc *rtc, const char *task, const struct rtc_args *args,
                const struct rtc_options *options, rtc_ref *ret_refs);
 

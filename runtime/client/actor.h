@@ -34,7 +34,8 @@ struct call {
     uint8_t ran;          /* lost: enum rtc_ran */
     bool flying;          /* it was sent, and stands in `flight`; else in `queue` */
     bool lost;            /* its actor's process is gone */
-    bool waits;           /* an argument may not be there yet */
+    bool waits;           /* an argument may not be there yet, or it is: */
+    bool withheld;        /* not to be sent yet: withheld.h */
     bool once;            /* to what lives in this incarnation of a host of light actors only */
     bool stop;            /* no call: ends the actor when those before it are sent */
     bool quiet;           /* nobody wants the result */
@@ -164,6 +165,10 @@ void rtci_cause_text(const struct rtci_cause *cause, char *out, size_t size);
 int rtci_actor_call_locked(struct rtc *rtc, rtc_actor handle, const char *method,
                            const struct rtc_args *args, uint16_t flags,
                            rtc_ref *ret_ref) RTCI_MUST_USE;
+
+/* Makes a call of which a dead incarnation of this actor left the record: nobody wants its result. */
+int rtci_actor_call_again(struct rtc *rtc, struct rtci_id to, const struct rtci_spec *spec,
+                          uint64_t *ret_seq) RTCI_MUST_USE;
 
 /* ---- actor_life.c ---- */
 int rtci_actor_create_locked(struct rtc *rtc, const char *name, const struct rtc_args *args,

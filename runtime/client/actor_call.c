@@ -5,6 +5,7 @@
 
 #include "runtime/client/actor.h"
 #include "runtime/client/args.h"
+#include "runtime/client/withheld.h"
 
 /* What is the same for a call to many. */
 struct request_call {
@@ -181,8 +182,43 @@ static int enqueue(struct rtc *rtc, struct actor *actor, const struct request_ca
         rtc->actors->deadline_ns = want->deadline_ns;
     rtci_actor_pin(rtc, actor);
     rtci_call_push(&actor->queue, call);
+    if (RTCI_UNLIKELY(rtc->withheld != NULL))
+        rtci_withhold_call(rtc, call);
     if (actor->queue.first == call || rtc->actors->stuck)
         rtci_actor_pump(rtc, actor);
+    return 0;
+}
+
+int rtci_actor_call_again(struct rtc *rtc, struct rtci_id to, const struct rtci_spec *spec,
+                          uint64_t *ret_seq)
+{
+    struct request_call want = {.returns = spec->n_returns, .quiet = true};
+    struct actor *actor;
+    RTCI_TRY(rtci_actor_of(rtc, rtci_actor_handle(to), &actor));
+    struct call *call = rtci_call_new(rtc, spec->rec.size);
+    if (!call)
+        return rtci_error(RTC_E_NOMEM, "out of memory for a call");
+    call->actor = actor;
+    call->n_returns = want.returns;
+    call->deadline_ns = spec->deadline_ns;
+    call->once = spec->slot || spec->job;
+    int rc = new_slots(rtc, call, &want, NULL);
+    if (rc < 0) {
+        call->spec->n_refs = 0;
+        rtci_call_free(rtc, call);
+        return rc;
+    }
+    memcpy(call->spec, spec, spec->rec.size);
+    call->spec->seq = call->seq;
+    call->spec->client = rtc->client;
+    call->spec->flags |= RTCI_SPEC_QUIET;
+    keep_refs(rtc, call);
+    if (call->deadline_ns && call->deadline_ns < rtc->actors->deadline_ns)
+        rtc->actors->deadline_ns = call->deadline_ns;
+    rtci_actor_pin(rtc, actor);
+    rtci_call_push(&actor->queue, call);
+    rtci_actor_pump(rtc, actor);
+    *ret_seq = call->seq;
     return 0;
 }
 
@@ -231,7 +267,8 @@ static int wait_for_room(struct rtc *rtc, struct actor *actor, uint64_t deadline
         if (actor->mailbox_fail || deadline_ns == 0 || counted)
             return mailbox_full(actor, actor->mailbox_fail || counted);
         actor->awaited++; /* it is not freed meanwhile */
-        int rc = rtci_block(rtc, 0, deadline_ns);
+        int rc = rtci_speak(rtc, deadline_ns);
+        rc = rc ? rc : rtci_block(rtc, 0, deadline_ns);
         actor->awaited--;
         if (rc == RTC_E_TIMEOUT)
             return mailbox_full(actor, false);

@@ -145,6 +145,8 @@ void rtci_actor_pump(struct rtc *rtc, struct actor *actor)
         }
         if (call->waits) {
             bool wait;
+            if (RTCI_UNLIKELY(call->withheld))
+                break;
             if (fails_of_argument(rtc, call, &wait))
                 continue;
             if (wait) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/client/actor.h"
+#include "runtime/client/withheld.h"
 
 /* ---- Handles ---- */
 
@@ -47,6 +48,8 @@ static int find_locked(struct rtc *rtc, const char *space, const char *name, int
                        rtc_actor *ret_actor)
 {
     uint64_t deadline = timeout == 0 ? UINT64_MAX : rtci_deadline(timeout);
+    if (timeout != 0)
+        RTCI_TRY(rtci_speak(rtc, deadline));
     for (;;) {
         struct request q = {0};
         int rc = ask(rtc, (struct rtci_id){0}, space, name, timeout == 0 ? RTCI_WHERE_NOWAIT : 0,

@@ -5,6 +5,7 @@
 
 #include "runtime/client/actor.h"
 #include "runtime/client/args.h"
+#include "runtime/client/withheld.h"
 
 /* ---- Creation ---- */
 
@@ -174,6 +175,11 @@ int rtci_actor_create_locked(struct rtc *rtc, const char *name, const struct rtc
     struct arg_plan few[RTCI_ARGS_FEW];
     RTCI_TRY(rtci_args_begin(args, few, &c.task));
     int rc = rtci_args_plan(rtc, NULL, args, &c.task);
+    for (size_t i = 0; rc == 0 && c.task.n_refs && i < c.task.n_args; i++) {
+        struct rtci_id id = rtci_id_of(c.task.args[i].ref);
+        if (c.task.args[i].is_ref && RTCI_UNLIKELY(rtci_unsaid(rtc, &id, 1)))
+            rc = rtci_speak(rtc, UINT64_MAX); /* a creation does not wait for that */
+    }
     if (rc == 0)
         rc = send_creation(rtc, &c, ret_actor);
     if (rc == 0)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/client/actor.h"
+#include "runtime/client/withheld.h"
 
 /* ---- Values that are objects of the actor's process ---- */
 
@@ -240,6 +241,8 @@ static int next_locked(struct rtc *rtc, rtc_ref ref, uint64_t deadline_ns,
     rc = rtci_drain(rtc);
     if (rc == 0 && rtc->light && rtc->light->inside() && !next_here(slot, s))
         rc = rtci_now_ns() < deadline_ns ? rtci_lights_waits(rtc, "rtc_next()") : RTC_E_TIMEOUT;
+    if (rc == 0 && !next_here(slot, s))
+        rc = rtci_speak_for(rtc, &ref, 1, deadline_ns);
     while (rc == 0 && !next_here(slot, s))
         rc = rtci_block(rtc, 0, deadline_ns);
     struct chunk *chunk = s->first;

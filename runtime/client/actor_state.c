@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "runtime/client/actor.h"
+#include "runtime/client/withheld.h"
 
 int rtci_actors_init(struct rtc *rtc)
 {
@@ -404,6 +405,8 @@ int rtci_actor_await(struct rtc *rtc, struct actor *actor, uint64_t deadline_ns)
     rtci_actor_pin(rtc, actor); /* it is not freed meanwhile */
     actor->awaited++;
     int rc = rtci_drain(rtc);
+    if (rc == 0 && !actor->known && !actor->dead) /* its arguments may be withheld */
+        rc = rtci_speak(rtc, deadline_ns);
     while (rc == 0 && !actor->known && !actor->dead) {
         rtci_actor_ask(rtc, actor);
         rc = rtci_block(rtc, 0, deadline_ns);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "runtime/client/client.h"
+#include "runtime/client/withheld.h"
 
 #define CHUNK_BITS 21 /* page tables are filled in runs of 2 MiB */
 
@@ -121,6 +122,8 @@ int rtci_arena_seal(struct rtc *rtc, struct rtci_id id, uint64_t offset, uint64_
                           "a value contains %u references; at most %llu are possible", n_ids,
                           (unsigned long long)((RTCI_RECORD_MAX - sizeof(struct rtci_put)) / 16));
     void *at;
+    if (RTCI_UNLIKELY(rtci_unsaid(rtc, ids, n_ids))) /* the head pins them */
+        RTCI_TRY(rtci_speak(rtc, UINT64_MAX));
     RTCI_TRY(rtci_reserve(rtc, bytes, UINT64_MAX, &at));
     struct rtci_put *put = at;
     *put = (struct rtci_put){.rec = {.size = (uint32_t)bytes, .type = RTCI_R_SEAL},

@@ -1,6 +1,7 @@
 /* Cancelling tasks, and waiting for acknowledgement. */
 #include "runtime/client/light.h"
 #include "runtime/client/submit.h"
+#include "runtime/client/withheld.h"
 
 int rtci_cancel_locked(struct rtc *rtc, rtc_ref ref, unsigned flags)
 {
@@ -16,6 +17,12 @@ int rtci_cancel_locked(struct rtc *rtc, rtc_ref ref, unsigned flags)
                                  .id = rtci_id_of(ref),
                                  .mode = flags};
     cancel.id.index = 0;
+    if (RTCI_UNLIKELY(slot->ran == SLOT_UNSAID)) { /* leaves with the task */
+        void *at;
+        RTCI_TRY(rtci_withhold_room(rtc, sizeof(cancel), &at));
+        memcpy(at, &cancel, sizeof(cancel));
+        return 0;
+    }
     return rtci_send_record(rtc, &cancel);
 }
 
@@ -36,6 +43,7 @@ static int not_all(int rc)
 
 static int flush_locked(struct rtc *rtc, uint64_t deadline_ns)
 {
+    RTCI_TRY(rtci_speak(rtc, deadline_ns));
     while (
         rtci_actors_queued(rtc)) { /* calls that wait for their actor to live, or for arguments */
         int rc = rtci_block(rtc, 0, deadline_ns);

@@ -118,6 +118,7 @@ struct rtci_light_news;
 struct rtci_light_ops;
 struct rtci_routes;
 struct stream;
+struct withheld;
 
 /* What an actor's one thread waits for: see circle.c. */
 struct circle {
@@ -196,7 +197,8 @@ struct rtc {
     struct stream *streams;
     bool downs_ready;      /* monitors' callbacks are due */
     bool deadlock;         /* the wait was found to end never: see struct actors.cycle */
-    struct host *host;     /* the actor that this process is */
+    struct host *host;     /* the actor that this process is … */
+    struct withheld *withheld; /* … and saves: what it says to others waits for that; else NULL */
     const struct rtci_light_ops *light; /* … when it is a host of light actors */
     struct rtci_light_news *light_news;
     struct rtci_light_hosts *light_hosts; /* where this process creates light actors */

@@ -4,6 +4,7 @@
 
 #include "runtime/client/client.h"
 #include "runtime/client/light.h"
+#include "runtime/client/withheld.h"
 
 static int ask_named(struct rtc *rtc, uint16_t type, const char *name, rtc_ref ref,
                      uint64_t version, uint32_t flags, uint64_t deadline_ns, struct request *q)
@@ -47,6 +48,8 @@ int rtc_publish(struct rtc *rtc, const char *name, rtc_ref ref, uint64_t *ret_ve
     struct slot *slot = rtci_find(rtc, ref, false, &rc);
     if (slot)
         rc = rtci_publish(rtc, slot, ref);
+    if (slot && rc == 0 && RTCI_UNLIKELY(slot->ran == SLOT_UNSAID))
+        rc = rtci_speak(rtc, UINT64_MAX);
     if (slot && rc == 0) {
         struct request q = {0};
         rc = ask_named(rtc, RTCI_R_PUBLISH, name, ref, 0, 0, UINT64_MAX, &q);
@@ -100,9 +103,11 @@ int rtc_newest(struct rtc *rtc, const char *name, uint64_t newer_than, int64_t t
     uint32_t flags = timeout == 0 ? RTCI_NAMED_NOWAIT : 0;
     uint64_t deadline = timeout == 0 ? UINT64_MAX : rtci_deadline(timeout);
     struct rtci_id none = {0};
+    int rc = flags ? 0 : rtci_speak(rtc, deadline);
     if (!flags)
         rtci_blocked_begin(rtc, &none, 0, 0);
-    int rc = ask_named(rtc, RTCI_R_SUBSCRIBE, name, (rtc_ref){0}, newer_than, flags, deadline, &q);
+    rc = rc ? rc
+            : ask_named(rtc, RTCI_R_SUBSCRIBE, name, (rtc_ref){0}, newer_than, flags, deadline, &q);
     if (!flags)
         rtci_blocked_end(rtc);
     if (rc == 0) {

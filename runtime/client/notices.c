@@ -7,6 +7,7 @@
 
 #include "runtime/client/client.h"
 #include "runtime/client/light.h"
+#include "runtime/client/withheld.h"
 
 void rtci_on_notice(struct rtc *rtc, const struct rtci_notice *notice)
 {
@@ -188,6 +189,8 @@ int rtc_poll(struct rtc *rtc, int64_t timeout)
     int rc = rtci_drain(rtc);
     if (rtc->light && rtc->light->inside() && timeout != 0)
         rc = rtci_lights_waits(rtc, "rtc_poll()");
+    if (rc == 0 && rtc->changes == changes && !rtci_callbacks_due(rtc) && timeout != 0)
+        rc = rtci_speak(rtc, deadline);
     while (rc == 0 && rtc->changes == changes && !rtci_callbacks_due(rtc) && timeout != 0)
         rc = rtci_block(rtc, 0, deadline);
     if (rc == RTC_E_TIMEOUT)

@@ -9,6 +9,7 @@
 #include "runtime/client/client.h"
 #include "runtime/client/light.h"
 #include "runtime/client/submit.h"
+#include "runtime/client/withheld.h"
 #include "runtime/core/core.h"
 #include "runtime/wire/actor.h"
 
@@ -329,6 +330,8 @@ int rtc_placement_wait(struct rtc *rtc, rtc_placement placement, int64_t timeout
     int rc = rtci_drain(rtc);
     const struct placement *row =
         placement.client == rtc->client ? find_row(rtc, placement.seq) : NULL;
+    if (rc == 0 && timeout != 0)
+        rc = rtci_speak(rtc, rtci_deadline(timeout));
     bool sleeps = rc == 0 && timeout != 0 && !(row && row->ready && !row->told);
     if (sleeps)
         rtci_blocked_begin(rtc, &none, 0, 0);

@@ -5,6 +5,7 @@
 
 #include "runtime/client/client.h"
 #include "runtime/client/light.h"
+#include "runtime/client/withheld.h"
 
 static int new_slot(struct rtc *rtc, struct slot **ret_slot, rtc_ref *ret_ref)
 {
@@ -142,10 +143,11 @@ int rtci_publish(struct rtc *rtc, struct slot *slot, rtc_ref ref)
     size_t n;
     rtci_slot_contained(rtc, slot, &ids, &n);
     int rc = rtci_publish_contained(rtc, ids, (uint32_t)n);
+    bool late = rtci_unsaid(rtc, ids, n); /* the head pins them: it has to know them before */
     size_t bytes = sizeof(struct rtci_put) + n * sizeof(*ids) + RTCI_ALIGN8(slot->size);
     void *at = NULL;
     if (rc == 0)
-        rc = rtci_reserve(rtc, bytes, UINT64_MAX, &at);
+        rc = late ? rtci_withhold_room(rtc, bytes, &at) : rtci_reserve(rtc, bytes, UINT64_MAX, &at);
     if (rc == 0) {
         struct rtci_put *put = at;
         *put = (struct rtci_put){.rec = {.size = (uint32_t)bytes, .type = RTCI_R_PUT},
@@ -159,6 +161,10 @@ int rtci_publish(struct rtc *rtc, struct slot *slot, rtc_ref ref)
         uint8_t *value = (uint8_t *)(put + 1) + n * sizeof(*ids);
         memcpy(value, rtci_slot_bytes(rtc, slot), slot->size);
         memset(value + slot->size, 0, RTCI_ALIGN8(slot->size) - slot->size);
+        if (RTCI_UNLIKELY(late)) { /* the pin stays until it leaves */
+            slot->ran = SLOT_UNSAID;
+            return 0;
+        }
         rtci_chan_publish(rtc->chan); /* rung with what follows it */
         rtc->told = rtci_chan_written(rtc->chan);
     } else {

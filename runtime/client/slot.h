@@ -40,6 +40,8 @@ enum slot_where {
 #define SLOT_CALL     64u /* the result of a call to an actor: the head knows it only when AT_HEAD */
 #define SLOT_ACTOR    128u /* a handle */
 
+#define SLOT_UNSAID 255u /* in `ran`, of a task or put: the head is told of it later (withheld.h) */
+
 #define SLOT_INLINE_BYTES 24u
 
 struct multi;
@@ -49,7 +51,7 @@ struct slot {
     uint8_t state; /* enum slot_state */
     uint8_t where; /* enum slot_where */
     uint8_t flags;
-    uint8_t ran;      /* FAILED call: enum rtc_ran */
+    uint8_t ran;      /* FAILED call: enum rtc_ran; else 0, or: */
     uint32_t stamp;   /* of the rtc_wait that saw it last: finds duplicates */
     uint32_t retains; /* by rtc_retain(), of an own one; each is a pin too */
     uint32_t pins;    /* containers of this process, waiting callers, callbacks */

@@ -5,6 +5,7 @@
 #include "runtime/client/args.h"
 #include "runtime/client/client.h"
 #include "runtime/client/submit.h"
+#include "runtime/client/withheld.h"
 
 #define PUBLISH_EVERY 64
 
@@ -98,6 +99,29 @@ static int new_futures(struct rtc *rtc, const struct job *job, rtc_ref *ret_refs
     return 0;
 }
 
+/* In the ring; an actor that saves its state: in its memory. */
+static int room_for(struct rtc *rtc, const struct job *job, size_t size, void **ret_record)
+{
+    if (RTCI_UNLIKELY(rtc->withheld != NULL))
+        return rtci_withhold_room(rtc, size, ret_record);
+    return rtci_reserve(rtc, size, job->submit_deadline_ns, ret_record);
+}
+
+static void give_back(struct rtc *rtc, size_t size)
+{
+    if (RTCI_UNLIKELY(rtc->withheld != NULL))
+        rtci_withhold_unroom(rtc, size);
+    else
+        rtci_chan_unreserve(rtc->chan, size);
+}
+
+static void written(struct rtc *rtc, const struct job *job)
+{
+    uint64_t seq = rtc->next_seq++;
+    if (RTCI_UNLIKELY(rtc->withheld != NULL))
+        rtci_withhold_task(rtc, seq, job->n_returns);
+}
+
 static int submit_planned(struct rtc *rtc, const struct job *job, const struct task_plan *task,
                           rtc_ref *ret_refs)
 {
@@ -111,16 +135,16 @@ static int submit_planned(struct rtc *rtc, const struct job *job, const struct t
             "possible: put some into a list or an array",
             (unsigned long long)size, (unsigned long long)RTCI_RECORD_MAX);
     void *at;
-    RTCI_TRY(rtci_reserve(rtc, size, job->submit_deadline_ns, &at));
+    RTCI_TRY(room_for(rtc, job, size, &at));
     int rc = new_futures(rtc, job, ret_refs);
     if (rc < 0) {
-        rtci_chan_unreserve(rtc->chan, size);
+        give_back(rtc, size);
         return rc;
     }
     write_head(rtc, job, at, size, (uint32_t)task->n_args, task->n_refs, task->data_size);
     rtci_args_write(task, at);
     write_name(job, (uint8_t *)at + size - RTCI_ALIGN8(job->name_len));
-    rtc->next_seq++;
+    written(rtc, job);
     return 0;
 }
 
@@ -132,16 +156,16 @@ static int submit_scalars(struct rtc *rtc, const struct job *job, const struct r
     size_t size = sizeof(struct rtci_spec) + n * sizeof(struct rtci_arg) + data_size +
                   RTCI_ALIGN8(job->name_len);
     void *at;
-    RTCI_TRY(rtci_reserve(rtc, size, job->submit_deadline_ns, &at));
+    RTCI_TRY(room_for(rtc, job, size, &at));
     int rc = new_futures(rtc, job, ret_refs);
     if (RTCI_UNLIKELY(rc < 0)) {
-        rtci_chan_unreserve(rtc->chan, size);
+        give_back(rtc, size);
         return rc;
     }
     write_head(rtc, job, at, size, n, 0, data_size);
     rtci_args_write_scalars(args, at);
     write_name(job, (uint8_t *)at + size - RTCI_ALIGN8(job->name_len));
-    rtc->next_seq++;
+    written(rtc, job);
     return 0;
 }
 
@@ -156,8 +180,13 @@ int rtci_submit_one(struct rtc *rtc, const struct job *job, const struct rtc_arg
     struct task_plan task = {0};
     RTCI_TRY(rtci_args_begin(a, few, &task));
     int rc = rtci_args_plan(rtc, job->def ? job->def->signature : NULL, a, &task);
-    if (rc == 0)
+    if (rc == 0 && RTCI_UNLIKELY(rtc->withheld != NULL))
+        rtci_withhold_args(rtc, &task, true); /* until it leaves */
+    if (rc == 0) {
         rc = submit_planned(rtc, job, &task, ret_refs);
+        if (RTCI_UNLIKELY(rc < 0 && rtc->withheld))
+            rtci_withhold_args(rtc, &task, false);
+    }
     rtci_args_end(rtc, few, &task);
     return rc;
 }

@@ -3,6 +3,7 @@
 
 #include "runtime/client/client.h"
 #include "runtime/client/light.h"
+#include "runtime/client/withheld.h"
 
 #define BLOCKED_IDS_MAX 1024u
 #define BRIEFLY_NS      (RTCI_NS_PER_MS / 2)
@@ -141,7 +142,9 @@ int rtci_await(struct rtc *rtc, struct slot *slot, rtc_ref ref, uint64_t deadlin
         return rtci_now_ns() < deadline_ns ? rtci_lights_waits(rtc, "waiting for a result")
                                            : timed_out(0, 1);
     slot->pins++;
-    rc = wait_briefly(rtc, slot, deadline_ns);
+    rc = rtci_speak_for(rtc, &ref, 1, deadline_ns);
+    if (rc == 0 && !rtci_slot_here(slot))
+        rc = wait_briefly(rtc, slot, deadline_ns);
     if (rc == 0 && !rtci_slot_here(slot))
         rc = wait_blocked(rtc, slot, ref, deadline_ns);
     if (rtci_slot_here(slot))
@@ -382,6 +385,10 @@ static int wait_locked(struct rtc *rtc, const rtc_ref *refs, size_t n, size_t nu
     if (found < num_ready) {
         struct rtci_id ids[BLOCKED_IDS_MAX];
         uint32_t n_ids = 0;
+        if (RTCI_UNLIKELY(rtc->withheld != NULL)) {
+            RTCI_TRY(rtci_speak_for(rtc, refs, n, deadline_ns));
+            RTCI_TRY(scan(rtc, refs, n, num_ready, 0, ret_ready, &found));
+        }
         if (rtc->executor)
             RTCI_TRY(collect_pending(rtc, refs, n, false, ids, &n_ids));
         rtci_blocked_begin(rtc, ids, n_ids, (uint32_t)(num_ready - found));

@@ -234,13 +234,14 @@ static void loop(struct host *host)
             rtci_light_sweep();
             rtci_streams_flush(host);
         }
-        if (rtci_callbacks_due(rtc)) {
+        bool called = rtci_callbacks_due(rtc);
+        if (called) {
             rtci_host_leased(host);
             rtci_run_callbacks(rtc);
         }
         if (may_end(host) || rtc->shut || info->stop)
             end(host);
-        if (message)
+        if (message || (called && host->keeping)) /* what they said is to be saved */
             continue;
         check_rc(host, rtci_block(rtc, 0, due));
     }

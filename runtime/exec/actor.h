@@ -41,6 +41,7 @@ struct message {
     struct from *from; /* NULL: this actor's own, by rtc_self_later() */
     uint64_t due_ns;
     int method;        /* of the class, from the mailbox on; -1: it has none such */
+    bool again;        /* it ran: it is only answered, when that is saved */
     int refuse;        /* RTC_E_*: it does not run; why: */
     const char *why;
     struct rtci_spec *spec;
@@ -105,6 +106,8 @@ struct host {
     uint64_t probed_ns; /* readers were last asked whether they live */
     bool streams_due;  /* one of them has a reader with room */
     struct keeping *keeping; /* it saves its state; else NULL */
+    struct outbox *outbox;   /* … then: what it said to others */
+    struct sources *sources; /* those who save theirs and call this one; NULL: none */
     uint32_t save_every;
     uint64_t save_after_ns;
     struct rtc_call *spare_call;
@@ -154,7 +157,7 @@ static inline const struct rtc_actor_def *rtci_host_class(const struct host *hos
 /* At the start: reads what was saved, and makes the state of it. */
 int rtci_host_load(struct host *host, struct rtc_call *call, bool *ret_loaded) RTCI_MUST_USE;
 /* A call has changed the state. */
-void rtci_host_ran(struct host *host, struct from *from, uint64_t seq);
+void rtci_host_ran(struct host *host, struct from *from, const struct rtci_spec *spec);
 /* Begins and ends saves as it is time. `idle`: there is no call to run. Returns when to look again. */
 uint64_t rtci_host_keep(struct host *host, bool idle);
 /* Of the light actor that has a name: begins a save, in a turn of it. */

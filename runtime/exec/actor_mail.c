@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/exec/actor.h"
 #include "runtime/exec/light_host.h"
+#include "runtime/exec/outbox.h"
 
 static void queue_init(struct queue *queue)
 {
@@ -121,8 +121,27 @@ void rtci_host_enqueue(struct host *host, struct message *message)
         pthread_cond_broadcast(&host->work);
 }
 
+/* An actor that saves its state makes it again, after a crash. One that saves too answers behind
+ * the first, so that what is answered is saved. False: it has not come before. */
+static bool came_before(struct host *host, struct message *message)
+{
+    if (!rtci_source_seen(host, message->spec))
+        return false;
+    if (host->keeping && !host->lights) {
+        message->again = true;
+        rtci_host_enqueue(host, message);
+    } else {
+        const struct rtci_call *call = rtci_spec_call(message->spec);
+        if (!host->rtc->self_single || message->from->finished == call->after)
+            rtci_host_passed(host, message->from, call);
+        refuse(host, message, RTC_E_LOST, "the call ran, when it was made before");
+    }
+    return true;
+}
+
 static void accept_call(struct host *host, struct message *message)
 {
+    bool numbered = rtci_call_number(message->spec) != 0;
     if (host->keeping) {
         rtci_host_answered(host, message->from, rtci_spec_call(message->spec)->answered);
         if (message->spec->seq <= message->from->saved_seq &&
@@ -132,10 +151,15 @@ static void accept_call(struct host *host, struct message *message)
             return;
         }
     }
-    if (host->n_waiting >= host->mailbox && host->mailbox_fail)
+    if (RTCI_UNLIKELY(numbered) && came_before(host, message))
+        return;
+    if (host->n_waiting >= host->mailbox && host->mailbox_fail) {
         refuse(host, message, RTC_E_AGAIN, "the actor's mailbox is full");
-    else
-        rtci_host_enqueue(host, message);
+        return;
+    }
+    if (RTCI_UNLIKELY(numbered))
+        rtci_source_came(host, message->spec);
+    rtci_host_enqueue(host, message);
 }
 
 static void put_aside(struct from *from, struct message *message)

@@ -119,8 +119,33 @@ void rtci_call_give(struct host *host, struct rtc_call *call)
     free(call);
 }
 
+/* It ran when it was made before: who makes it again wants to know that it is saved. */
+static void answer_again(struct host *host, struct message *message)
+{
+    struct rtc_call call = {.rtc = host->rtc,
+                            .host = host,
+                            .peer = message->from->peer,
+                            .from = message->from,
+                            .withhold = true,
+                            .caller_node = message->from->node,
+                            .spec = message->spec,
+                            .what = "method"};
+    rtci_call_begin(&call);
+    int rc = rtci_call_fail(&call, RTC_E_LOST, 0, "the call ran, when it was made before");
+    if (rtci_call_end(&call, rc, 0) < 0)
+        rtci_host_exit(host, rtc_last_error());
+    rtci_host_ran(host, message->from, message->spec);
+    rtci_host_finished(host, message);
+    rtci_call_fini(&call);
+    free(message);
+}
+
 void rtci_host_execute(struct host *host, struct message *message)
 {
+    if (RTCI_UNLIKELY(message->again)) {
+        answer_again(host, message);
+        return;
+    }
     rtci_host_execute_as(host, message, host->def->name, host->methods, NULL);
 }
 
@@ -160,7 +185,7 @@ void rtci_host_execute_as(struct host *host, struct message *message, const char
     if (call->yields)
         rtci_stream_ended(call);
     if (kept)
-        rtci_host_ran(host, message->from, message->spec->seq);
+        rtci_host_ran(host, message->from, message->spec);
     rtci_host_finished(host, message);
     tidy(host);
     if (later)

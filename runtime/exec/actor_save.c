@@ -11,19 +11,31 @@
  * who has called for the longest time ago go first, and of more than so many callers nothing is
  * kept.
  *
+ * What methods say to others waits for the same save: actor_outbox.c.
+ *
  * A saved state: struct saved_head; for each caller, by who called last, struct saved_from and its
- * answers, whole records; then the value. */
+ * answers, whole records; sources and outbox (outbox.h); then the value. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/exec/actor.h"
 #include "runtime/exec/light_host.h"
+#include "runtime/exec/outbox.h"
 
-#define SPACE "rtc/actor" /* of the key-value store; the key is the actor's id */
-#define MAGIC 0x31415352u
+#define SPACE     "rtc/actor" /* of the key-value store; the key is the actor's id */
+#define MAGIC_OLD 0x31415352u /* without sources and outbox */
+#define MAGIC     0x32415352u
 
-#define CALLERS_MAX 4096u /* a saved state knows of so many, those that called last */
+#define CALLERS_MAX 4096u         /* a saved state knows of so many, those that called last */
+#define STALE_NS    RTCI_NS_PER_S /* after this what was answered is taken out of the saved state */
+
+void (*rtci_save_step)(enum rtci_save_step step);
+
+static void step(enum rtci_save_step at)
+{
+    if (RTCI_UNLIKELY(rtci_save_step != NULL))
+        rtci_save_step(at);
+}
 
 struct saved_head {
     uint32_t magic, n_from;
@@ -50,6 +62,7 @@ struct keeping {
     uint64_t n_ran_saved;
     uint32_t n_unsaved;    /* calls since the last save began */
     uint64_t since_ns;     /* the first of them ended */
+    uint64_t saved_ns;     /* the last save was committed */
     bool under_way, asked; /* asked: a light actor, to begin it in a turn of its own */
     struct request request;
     struct rtci_buf record; /* of the request: sent again after a restart of the daemon */
@@ -230,12 +243,14 @@ static int by_time(const void *a, const void *b)
 }
 
 /* All that is saved beside the value, which goes behind it. */
-static void put_callers(struct host *host, struct rtci_buf *state, size_t value_size)
+static void put_others(struct host *host, struct rtci_buf *state, size_t value_size)
 {
     uint32_t n = host->n_from, first = n > CALLERS_MAX ? n - CALLERS_MAX : 0;
     struct saved_head head = {.magic = MAGIC};
     struct from **order = malloc((n + 1) * sizeof(*order));
-    size_t fixed = sizeof(head) + n * sizeof(struct saved_from) + RTCI_ALIGN8(value_size);
+    size_t fixed = sizeof(head) + n * sizeof(struct saved_from) + RTCI_ALIGN8(value_size) +
+                   rtci_sources_size(host);
+    struct rtci_buf outbox = {0};
     if (!order)
         cannot_save(host, "out of memory");
     memcpy(order, host->from, n * sizeof(*order));
@@ -245,12 +260,18 @@ static void put_callers(struct host *host, struct rtci_buf *state, size_t value_
     head.n_from = n - first;
     for (const struct saved *s = host->keeping->committing; s; s = s->next)
         fixed += answer_of(s)->rec.size;
+    rtci_outbox_save(host, &outbox, fixed < RTCI_KV_VALUE_MAX ? RTCI_KV_VALUE_MAX - fixed : 0);
+    fixed += outbox.len;
     make_room(host, order, first, 0);
     make_room(host, order, n, fixed < RTCI_KV_VALUE_MAX ? RTCI_KV_VALUE_MAX - fixed : 0);
     rtci_buf_put(state, &head, sizeof(head));
     for (uint32_t i = first; i < n; i++)
         put_from(host, state, order[i]);
     free(order);
+    rtci_sources_save(host, state);
+    rtci_buf_put(state, outbox.data, outbox.len);
+    state->failed |= outbox.failed;
+    rtci_buf_fini(&outbox);
 }
 
 static void begin(struct host *host, struct cell *cell)
@@ -261,10 +282,13 @@ static void begin(struct host *host, struct cell *cell)
     struct rtci_buf state = {0};
     if (value_of(host, &call) < 0)
         cannot_save(host, rtc_last_error());
+    /* First: were it repeated after a restart of the daemon, it would go without its tasks. */
+    if (!host->own && rtci_withheld_room(rtc) < 0)
+        rtci_host_exit(host, rtc_last_error());
     k->committing = k->withheld;
     k->withheld = NULL;
     k->withheld_tail = &k->withheld;
-    put_callers(host, &state, value_size(&call));
+    put_others(host, &state, value_size(&call));
     put_value(&state, &call, 0);
     rtci_call_fini(&call);
     if (state.len > RTCI_KV_VALUE_MAX)
@@ -285,8 +309,11 @@ static void begin(struct host *host, struct cell *cell)
     k->under_way = true;
     k->n_unsaved = 0;
     k->n_ran_saved = k->n_ran;
-    if (rtci_send_record(rtc, k->record.data) < 0)
+    step(RTCI_SAVE_READY);
+    if ((host->own ? rtci_send_record(rtc, k->record.data)
+                   : rtci_withheld_send(rtc, k->record.data, true)) < 0)
         rtci_host_exit(host, rtc_last_error());
+    step(RTCI_SAVE_SENT);
 }
 
 static void finish(struct host *host)
@@ -299,6 +326,10 @@ static void finish(struct host *host)
     k->under_way = false;
     if (k->request.status < 0)
         cannot_save(host, rtc_error_text(k->request.status));
+    k->saved_ns = rtci_now_ns();
+    step(RTCI_SAVE_COMMITTED);
+    rtci_outbox_saved(host); /* before the answers: it was said before */
+    step(RTCI_SAVE_SAID);
     while (k->committing) {
         struct saved *saved = k->committing;
         k->committing = saved->next;
@@ -312,18 +343,32 @@ static void finish(struct host *host)
     }
 }
 
+/* Before a wait in a method: what the save under way covers can leave only now. */
+static int settle(struct rtc *rtc, uint64_t deadline_ns)
+{
+    struct keeping *k = rtc->host->keeping;
+    while (k->under_way && !k->request.done)
+        RTCI_TRY(rtci_block(rtc, 0, deadline_ns));
+    if (k->under_way)
+        finish(rtc->host);
+    return 0;
+}
+
 bool rtci_host_saved(const struct host *host)
 {
     const struct keeping *k = host->keeping;
-    return !k || (!k->under_way && !k->n_unsaved);
+    return !k || (!k->under_way && !k->n_unsaved && !rtci_actors_queued(host->rtc) &&
+                  !rtci_withheld_any(host->rtc));
 }
 
-void rtci_host_ran(struct host *host, struct from *from, uint64_t seq)
+void rtci_host_ran(struct host *host, struct from *from, const struct rtci_spec *spec)
 {
     struct keeping *k = host->keeping;
     if (from) {
-        from->seen = seq;
+        from->seen = spec->seq;
         from->ran = ++k->n_ran;
+        if (RTCI_UNLIKELY(rtci_call_number(spec)))
+            rtci_source_ran(host, spec);
     }
     if (k->n_unsaved++ == 0)
         k->since_ns = rtci_now_ns();
@@ -337,9 +382,18 @@ uint64_t rtci_host_keep(struct host *host, bool idle)
         return UINT64_MAX;
     if (k->under_way && k->request.done)
         finish(host);
-    if (k->under_way || !k->n_unsaved)
+    if (k->under_way)
         return UINT64_MAX;
-    uint64_t after = host->save_after_ns ? k->since_ns + host->save_after_ns : UINT64_MAX;
+    if (!k->n_unsaved && !rtci_withheld_any(host->rtc)) { /* else it is of a callback */
+        uint64_t clean = k->saved_ns + STALE_NS;
+        if (!idle || !rtci_outbox_stale(host))
+            return UINT64_MAX;
+        if (rtci_now_ns() >= clean)
+            begin(host, NULL);
+        return clean;
+    }
+    uint64_t after =
+        host->save_after_ns && k->n_unsaved ? k->since_ns + host->save_after_ns : UINT64_MAX;
     if (!idle && k->n_unsaved < host->save_every && rtci_now_ns() < after)
         return after;
     if (!host->own)
@@ -394,9 +448,11 @@ static int load_from(struct host *host, struct rtc_call *call, const uint8_t *da
         return rtci_call_fail(call, RTC_E_CORRUPT, 0, "its saved state is too short");
     memcpy(&head, at, sizeof(head));
     at += sizeof(head);
-    bool ok = head.magic == MAGIC;
+    bool ok = head.magic == MAGIC || head.magic == MAGIC_OLD;
     for (uint32_t i = 0; ok && i < head.n_from; i++)
         ok = read_from(host, &at, end);
+    if (head.magic == MAGIC)
+        ok = ok && rtci_sources_load(host, &at, end) && rtci_outbox_load(host, &at, end);
     if (!ok || head.value_size > (size_t)(end - at))
         return rtci_call_fail(call, RTC_E_CORRUPT, 0, "its saved state cannot be read");
     size_t data_size = RTCI_ALIGN8(head.value_size);
@@ -424,6 +480,8 @@ int rtci_host_load(struct host *host, struct rtc_call *call, bool *ret_loaded)
         return rtci_call_fail(call, RTC_E_NOMEM, 0, "out of memory for its saved state");
     host->keeping = k;
     k->withheld_tail = &k->withheld;
+    if (rtci_outbox_open(host, settle) < 0)
+        return rtci_call_fail(call, RTC_E_NOMEM, 0, "out of memory for its saved state");
     uint64_t number = rtc->next_request++;
     kv_head(host, &k->record, RTCI_KV_GET, number);
     if (!kv_end(&k->record, NULL))

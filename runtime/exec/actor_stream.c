@@ -10,6 +10,7 @@
 
 #include "runtime/exec/actor.h"
 #include "runtime/exec/light_host.h"
+#include "runtime/exec/outbox.h"
 
 #define PROBE_NS RTCI_NS_PER_S /* a reader that does not read is asked for so often */
 
@@ -258,11 +259,23 @@ void rtci_stream_ended(struct rtc_call *call)
         forget(call->host, y);
 }
 
+/* Before a wait, or what refers to a task that the head does not know yet. */
+static int speak(struct rtc *rtc, const struct yields *y, const struct rtc_value *value)
+{
+    struct value_plan plan;
+    bool full = y->unread >= RTCI_YIELDS_MAX && !y->unlimited;
+    if (!full && (rtci_value_plan(value, &plan) < 0 || !plan.n_refs))
+        return 0;
+    return rtci_speak(rtc, UINT64_MAX);
+}
+
 static int yield_locked(struct rtc_call *call, const struct rtc_value *value)
 {
     struct yields *y = yields_of(call);
     if (!y)
         return rtci_error(RTC_E_NOMEM, "out of memory for a stream");
+    if (RTCI_UNLIKELY(call->rtc->withheld != NULL))
+        RTCI_TRY(speak(call->rtc, y, value));
     while (!call->cell && wanting(y)) {
         int rc = rtci_block(call->rtc, 0, rtci_now_ns() + PROBE_NS);
         if (rc != RTC_E_TIMEOUT)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/client/withheld.h"
 #include "runtime/exec/exec.h"
 
 struct rtc *rtc_call_rtc(struct rtc_call *call)
@@ -68,7 +69,7 @@ int rtc_progress_every(struct rtc_call *call, int64_t interval, double fraction,
 }
 
 /* ---- Arguments ---- */
-int rtci_call_fetch(struct rtc_call *call)
+static int fetch(struct rtc_call *call)
 {
     const struct rtci_spec *spec = call->spec;
     const struct rtci_resolved *rows = rtci_task_resolved(spec);
@@ -93,6 +94,17 @@ int rtci_call_fetch(struct rtc_call *call)
             return rtci_slot_failure(slot);
     }
     return 0;
+}
+
+int rtci_call_fetch(struct rtc_call *call)
+{
+    struct withheld *w = call->rtc->withheld;
+    if (RTCI_LIKELY(!w))
+        return fetch(call);
+    w->fetching = true;
+    int rc = fetch(call);
+    w->fetching = false;
+    return rc;
 }
 
 static int absent_value(struct rtc_call *call, rtc_ref ref, struct rtc_value *ret_value)

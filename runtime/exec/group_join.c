@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/client/light.h"
+#include "runtime/client/withheld.h"
 #include "runtime/exec/group.h"
 
 #define SLICE_NS (100 * RTCI_NS_PER_MS)
@@ -54,9 +55,10 @@ void rtci_group_lend(struct rtc *rtc, bool begin)
     const struct rtci_id none = {0};
     if (rtci_enter(rtc) < 0)
         return;
-    if (begin)
+    if (begin) {
+        RTCI_IGNORE(rtci_speak(rtc, UINT64_MAX)); /* other members may be among it */
         rtci_blocked_begin(rtc, &none, 0, 0);
-    else
+    } else
         rtci_blocked_end(rtc);
     rtci_leave(rtc);
 }

@@ -60,6 +60,8 @@ struct rtci_call {
     uint32_t caller_node; /* where the answer goes; the caller's node fills it in */
     uint64_t answered;    /* the caller has the answers to its calls up to this sequence number */
 };
+/* A call that an actor which saves may say twice has a number, in `shape` and `retries`: with the actor
+ * that makes it (`parent`), it names the call whichever incarnation says it. 0 = it has none. */
 #define RTCI_PROBE        (1ull << 63) /* in the seq of a probe, which is no call's */
 #define RTCI_PROBE_READER (1ull << 62) /* … of whom reads a stream; the rest is its number */
 /* ACTOR_REPLY: struct rtci_done; client = the caller, attempt = the caller's node. A value that is too
@@ -264,6 +266,17 @@ static inline const char *rtci_options_name(const struct rtci_actor_options *opt
 static inline const struct rtci_call *rtci_spec_call(const struct rtci_spec *spec)
 {
     return (const struct rtci_call *)rtci_spec_name(spec);
+}
+
+static inline uint64_t rtci_call_number(const struct rtci_spec *spec)
+{
+    return (uint64_t)(uint32_t)spec->retries << 32 | spec->shape;
+}
+/* Up to 2^63 - 1. */
+static inline void rtci_call_set_number(struct rtci_spec *spec, uint64_t number)
+{
+    spec->shape = (uint32_t)number;
+    spec->retries = (int32_t)(number >> 32);
 }
 
 /* check_actor.c: a record of these; its size is checked to be inside. */

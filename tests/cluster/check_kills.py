@@ -2,9 +2,9 @@
 """check_kills.py BUILD [KILLS [SEED [freeze]]]: kills by chance, amid calls to actors; is every outcome true?
 
 Three hosts work, two others have a driver each, a sixth has the head. Actors that are called at most once, some
-times, at least once, and exactly once (`save`), by the drivers, by other actors and by tasks. Meanwhile what runs
-on those hosts is killed or stopped: processes of actors and tasks, daemons, whole hosts, the head. Every call has
-one outcome; held against what ran, it is true. There are 1,024 calls for each kill. RTC_TEST_VERBOSE tells each strike. Exit 77: not possible here.
+times, at least once, and exactly once (`save`), by the drivers, by other actors and by tasks; the last tell others
+that save, each total once. Meanwhile what runs on those hosts is killed or stopped: processes of actors and tasks,
+daemons, whole hosts, the head. Every call has one outcome; held against what ran, it is true. There are 1,024 calls for each kill. RTC_TEST_VERBOSE tells each strike. Exit 77: not possible here.
 
 `freeze` also stops whole hosts for longer than their lease. What is known not to hold then: when such a host goes
 on, its actors may run calls out of order before their daemon hears that they were started elsewhere. Each call
@@ -188,6 +188,8 @@ def judge(values, last, kills):
     for i in '01':
         done, maybe, total = values['saved_done' + i], values['saved_maybe' + i], last['sum' + i]
         check(done <= total <= done + maybe, f'the sum is {total}, not {done} to {done + maybe}: {values}')
+        check(last['echoed' + i] == total and last['misheard' + i] == 0,
+              f'of {total} the other heard {last["echoed" + i]}, {last["misheard" + i]} not in their turn')
 
 
 def main():

@@ -62,6 +62,7 @@ struct target {
     char path[200];
     struct book *book;
     int64_t number, total;
+    rtc_actor echo; /* of one that saves */
 };
 
 static int target_init(struct rtc_call *call)
@@ -70,6 +71,8 @@ static int target_init(struct rtc_call *call)
     const char *path;
     RTC_TRY(rtc_arg_str(call, 0, &path, NULL));
     RTC_TRY(rtc_arg_i64(call, 1, &self->number));
+    if (rtc_arg_count(call) > 2)
+        RTC_TRY(rtc_arg_actor(call, 2, &self->echo));
     snprintf(self->path, sizeof(self->path), "%s", path);
     return 0;
 }
@@ -100,7 +103,12 @@ static int mark(struct rtc_call *call)
     trace->incarnation = incarnation;
     for (volatile int k = 0; k < 5000; k++) { /* so that it is in here that it is killed */
     }
-    return rtc_return_i64(call, kind_of(self->number) == SAVED ? ++self->total : 3 * n);
+    if (kind_of(self->number) != SAVED)
+        return rtc_return_i64(call, 3 * n);
+    self->total++;
+    RTC_TRY(rtc_actor_call(rtc_call_rtc(call), self->echo, "add", RTC_ARGS(rtc_i64(self->total)),
+                           NULL, NULL));
+    return rtc_return_i64(call, self->total);
 }
 
 static int target_save(struct rtc_call *call)
@@ -128,6 +136,49 @@ RTC_ACTOR(target, struct target, .init = target_init,
           .methods = {RTC_METHOD(mark), RTC_METHOD(total)});
 RTC_ACTOR(saved, struct target, .init = target_init, .save = target_save, .load = target_load,
           .methods = {RTC_METHOD(mark), RTC_METHOD(total)});
+
+/* What each saved one says to: every total once, one after the other. */
+struct echo {
+    int64_t last, wrong;
+};
+
+static int echo_save(struct rtc_call *call)
+{
+    return rtc_return_bytes(call, rtc_self(call), sizeof(struct echo));
+}
+
+static int echo_load(struct rtc_call *call)
+{
+    const void *data;
+    size_t size;
+    RTC_TRY(rtc_arg_bytes(call, 0, &data, &size));
+    memcpy(rtc_self(call), data, size < sizeof(struct echo) ? size : sizeof(struct echo));
+    return 0;
+}
+
+static int add(struct rtc_call *call)
+{
+    struct echo *self = rtc_self(call);
+    int64_t x;
+    RTC_TRY(rtc_arg_i64(call, 0, &x));
+    if (x != self->last + 1 && !self->wrong++)
+        fprintf(stderr, "echo: %" PRId64 " after %" PRId64 "\n", x, self->last);
+    self->last = x;
+    return 0;
+}
+
+static int last(struct rtc_call *call)
+{
+    return rtc_return_i64(call, ((struct echo *)rtc_self(call))->last);
+}
+
+static int wrong(struct rtc_call *call)
+{
+    return rtc_return_i64(call, ((struct echo *)rtc_self(call))->wrong);
+}
+
+RTC_ACTOR(echo, struct echo, .save = echo_save, .load = echo_load,
+          .methods = {RTC_METHOD(add), RTC_METHOD(last), RTC_METHOD(wrong)});
 
 /* ---- Those between ---- */
 

@@ -27,7 +27,7 @@ struct line {
 struct driver {
     struct rtc *rtc;
     struct book *book;
-    rtc_actor target[TARGETS], relay[RELAYS];
+    rtc_actor target[TARGETS], relay[RELAYS], echo[2];
     struct line line[ROUTES * TARGETS];
     int64_t wrong_values, calls, lies, twice, silent, done[2], maybe[2];
     char story[600];
@@ -281,12 +281,22 @@ static bool create(struct driver *d, const char *path, char **nodes, int n_nodes
     struct rtc_value all[TARGETS];
     char name[32];
     options.name = name;
+    options.call_retries = RTC_RETRY_FOREVER;
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof(name), "echo%d", i);
+        needs.node = (uint32_t)atoi(nodes[(i + 1) % n_nodes]);
+        if (!need(rtc_actor_create(d->rtc, "echo", NULL, &options, &d->echo[i]), name))
+            return false;
+    }
     for (int i = 0; i < TARGETS; i++) {
         snprintf(name, sizeof(name), "target%d", i);
         needs.node = (uint32_t)atoi(nodes[i % n_nodes]);
         options.call_retries = retries[kind_of(i)];
-        if (!need(rtc_actor_create(d->rtc, kind_of(i) == SAVED ? "saved" : "target",
-                                   RTC_ARGS(rtc_str(path), rtc_i64(i)), &options, &d->target[i]),
+        bool saved = kind_of(i) == SAVED;
+        const struct rtc_value values[] = {rtc_str(path), rtc_i64(i), rtc_of_actor(d->echo[i % 2])};
+        const struct rtc_args args = {values, saved ? 3 : 2};
+        if (!need(rtc_actor_create(d->rtc, saved ? "saved" : "target", &args, &options,
+                                   &d->target[i]),
                   name))
             return false;
         all[i] = rtc_of_actor(d->target[i]);
@@ -326,17 +336,30 @@ static void draw_lines(struct driver *d, int64_t who)
     }
 }
 
-/* When both drivers have said that they are done: the sums of those that save. */
+static bool ask(struct driver *d, rtc_actor actor, const char *method, int64_t *ret_x)
+{
+    rtc_ref ref;
+    return need(rtc_actor_call(d->rtc, actor, method, NULL, NULL, &ref), method) &&
+           need(rtc_get_i64(d->rtc, ref, PATIENCE, ret_x), method) &&
+           need(rtc_release(d->rtc, ref), method);
+}
+
+/* When both drivers have said that they are done: the sums of those that save, and what these told
+ * others of them, which may be on its way. */
 static bool sums(struct driver *d)
 {
     for (int i = 0; i < 2; i++) {
-        rtc_ref ref;
-        int64_t sum;
-        if (!need(rtc_actor_call(d->rtc, d->target[2 * SAVED + i], "total", NULL, NULL, &ref),
-                  "total") ||
-            !need(rtc_get_i64(d->rtc, ref, PATIENCE, &sum), "total"))
+        int64_t sum, echoed = 0, wrong = 0;
+        if (!ask(d, d->target[2 * SAVED + i], "total", &sum))
             return false;
-        printf("sum%d %" PRId64 "\n", i, sum);
+        for (int tries = 0; echoed < sum && tries < 100000; tries++) {
+            if (!ask(d, d->echo[i], "last", &echoed))
+                return false;
+        }
+        if (!ask(d, d->echo[i], "wrong", &wrong))
+            return false;
+        printf("sum%d %" PRId64 "\nechoed%d %" PRId64 "\nmisheard%d %" PRId64 "\n", i, sum, i,
+               echoed, i, wrong);
     }
     return true;
 }
