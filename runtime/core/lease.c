@@ -31,5 +31,6 @@ bool rtci_lease_over(const struct rtci_lease *lease)
 
 uint64_t rtci_lease_deadline(const struct rtci_lease *lease)
 {
-    return lease->until_ns > lease->ahead_ns ? lease->until_ns - lease->ahead_ns : 0;
+    uint64_t at = lease->until_ns - lease->ahead_ns; /* either of the clocks may be ahead */
+    return (int64_t)at > 0 ? at : 0;
 }

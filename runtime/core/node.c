@@ -322,8 +322,11 @@ static void on_head(struct rtci_node_core *core, uint64_t now_ns, const struct r
     case RTCI_R_PROGRAM:
     case RTCI_R_PROGRAM_WANT:
     case RTCI_R_PEER:
-    case RTCI_R_LIFE:
     case RTCI_R_LEAVE: rtci_buf_put(&actions->loop, rec, rec->size); break;
+    case RTCI_R_LIFE:
+        node_life(core, at);
+        rtci_buf_put(&actions->loop, rec, rec->size);
+        break;
     case RTCI_R_SLOT_OPEN: node_slot_open(core, now_ns, at, actions); break;
     case RTCI_R_ACTOR_START: node_actor_start(core, now_ns, at, actions); break;
     case RTCI_R_ACTOR_STOP:

@@ -41,6 +41,7 @@ struct proc {
     bool command;     /* executor of the built-in command runner */
     bool idle;        /* executor: stands in its job's list of those without a slot */
     bool credit_due;  /* stands in core->credit */
+    bool before;      /* it had its number when the head last told of the life of this node */
     bool over;        /* for the head it has ended: nothing it says goes to other nodes */
     uint8_t kill_stage;
     uint32_t number, job, pid;
@@ -302,6 +303,7 @@ void node_hello_holds(struct rtci_node_core *core, struct rtci_node_actions *act
 void node_refs_check(const struct rtci_node_core *core);
 
 /* node_actors.c */
+void node_life(struct rtci_node_core *core, const struct rtci_life *life);
 void node_actor_start(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_spec *spec,
                       struct rtci_node_actions *actions);
 void node_actor_end(struct rtci_node_core *core, uint64_t now_ns, const struct rtci_actor_end *end,

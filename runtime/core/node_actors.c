@@ -224,10 +224,17 @@ static void route_call(struct rtci_node_core *core, const struct rtci_spec *spec
     refuse(core, spec, text, actions);
 }
 
+/* The loop compares lives later: whom the head numbers behind this is of the new one. */
+void node_life(struct rtci_node_core *core, const struct rtci_life *life)
+{
+    for (uint32_t i = 1; i < core->n_procs && life->node == core->config.number; i++)
+        core->procs[i].before = core->procs[i].number != 0;
+}
+
 void rtci_node_core_life_over(struct rtci_node_core *core)
 {
     for (uint32_t i = 1; i < core->n_procs; i++)
-        core->procs[i].over = core->procs[i].number != 0;
+        core->procs[i].over = core->procs[i].before;
 }
 
 /* ACTOR_CALL and ACTOR_REPLY of a local process. */

@@ -232,7 +232,8 @@ static void loop(struct host *host)
             refuse_all(host);
         if (lights) {
             rtci_light_sweep();
-            rtci_streams_flush(host);
+            uint64_t again = rtci_streams_flush(host);
+            due = again < due ? again : due;
         }
         bool called = rtci_callbacks_due(rtc);
         if (called) {

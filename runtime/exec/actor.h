@@ -177,8 +177,9 @@ void rtci_host_on_reader_gone(struct rtc *rtc, uint32_t client);
 /* Of a call that has yielded: before its answer, and after it. */
 void rtci_stream_ends(struct rtc_call *call);
 void rtci_stream_ended(struct rtc_call *call);
-/* Sends what was kept, as far as readers have room. Not where records are read. */
-void rtci_streams_flush(struct host *host);
+/* Sends what was kept, as far as readers have room. Not where records are read. Returns when it is to
+ * be done again though nobody has read: an actor that stops waits for readers, if they live. */
+uint64_t rtci_streams_flush(struct host *host);
 /* The method has ended, and its answer waits behind values. */
 bool rtci_stream_waits(const struct host *host, struct rtci_id call);
 

@@ -195,14 +195,17 @@ static bool send_some(struct host *host, struct yields *y)
     return any;
 }
 
-void rtci_streams_flush(struct host *host)
+uint64_t rtci_streams_flush(struct host *host)
 {
+    if (host->stopping && host->kept_bytes) /* it ends when they are read, or nobody reads them */
+        probe_readers(host);
     while (host->streams_due) {
         struct yields *y = host->yields;
         host->streams_due = false;
         while (y)
             y = send_some(host, y) ? host->yields : y->next;
     }
+    return host->stopping && host->kept_bytes ? host->probed_ns + PROBE_NS : UINT64_MAX;
 }
 
 void rtci_host_on_read(struct rtc *rtc, struct rtci_id call, uint32_t n)

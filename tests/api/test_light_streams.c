@@ -386,6 +386,32 @@ static void test_reader_dies(void **state)
     }
 }
 
+static void on_down(struct rtc *r, const struct rtc_down *down, void *arg)
+{
+    (void)r;
+    *(enum rtc_cause *)arg = down->info.cause;
+}
+
+/* An actor that is stopped ends when what it has given is read, or nobody reads it any more. */
+static void test_stops_without_reader(void **state)
+{
+    (void)state;
+    rtc_actor a = spring("pond"), reader;
+    enum rtc_cause cause = 0;
+    OK(rtc_actor_create(rtc, "spring", NULL, RTC_ACTOR_OPTIONS(.needs = &no_cpu), &reader));
+    assert_int_equal(ASK(reader, "befriend", rtc_of_actor(a)), 1);
+    assert_int_equal(ASK(reader, "turn_on", rtc_i64(400), rtc_i64(0)), 1);
+    assert_true(ASK(a, "ping", rtc_nil()) > 0);
+    OK(rtc_monitor(rtc, a, on_down, &cause, NULL));
+    OK(rtc_actor_kill(rtc, reader, 0));
+    OK(rtc_actor_stop(rtc, a));
+    for (int i = 0; i < 2000 && !cause; i++)
+        rtc_poll(rtc, RTC_MS(10));
+    assert_int_equal(cause, RTC_CAUSE_STOPPED);
+    OK(rtc_actor_release(rtc, reader));
+    OK(rtc_actor_release(rtc, a));
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -411,7 +437,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams),     cmocka_unit_test(test_readers),
         cmocka_unit_test(test_room),        cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_reader_dies),
+        cmocka_unit_test(test_reader_dies), cmocka_unit_test(test_stops_without_reader),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

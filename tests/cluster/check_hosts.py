@@ -643,6 +643,12 @@ def drained(lab):
     lab.settled('head', 'w1', 'w2')
 
 
+def sleeps(pid):
+    """A hundred looks in turn find it asleep more often than not."""
+    looks = [read(f'/proc/{pid}/stat').rsplit(')', 1)[1].split()[0] for _ in range(100)]
+    return looks.count('S') > 50
+
+
 @quick
 def leases(lab):
     """A silent node lives for as long as the head was told; over restarts, for as long as it may think."""
@@ -650,6 +656,8 @@ def leases(lab):
     daemon_killed(lambda lab: lab.head)(lab, None)
     lab.alive('head', 'w1', 'w2')
     check(lab.status()['lease_s'] == 4, 'its keeper forgot the lease')
+    for host in (lab.head, lab.w1, lab.w2):
+        wait(f'the daemon of {host.name} has nothing to do and sleeps', lambda host=host: sleeps(host.daemon()))
     begin = time.monotonic()
     lab.w1.crash()
     wait('w1 is declared dead', lambda: lab.gone('w1'), 10)

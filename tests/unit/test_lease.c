@@ -36,6 +36,10 @@ static void over_in_time(void **state)
     rtci_lease_heard(&lease, 112 * S);
     assert_false(rtci_lease_over(&lease));
     assert_int_equal(heard_at(0, 100 * S, 150 * S).until_ns, 156 * S); /* the usual one */
+    /* A host that has never slept: the two clocks are one, and the loop's was read later. */
+    lease = heard_at(10 * S, 100 * S, 100 * S - 20);
+    assert_int_equal(rtci_lease_deadline(&lease), 106 * S);
+    assert_false(rtci_lease_over(&lease));
 }
 
 /* The loop's clock may stand still: the lease does not. */

@@ -246,7 +246,18 @@ static void life_over(void **state)
     struct node node;
     begin(&node);
     up(&node);
+    struct rtci_life life = {
+        .rec = {sizeof(life), RTCI_R_LIFE, 0}, .node = 2, .lives = 1, .life = 9};
+    struct rtci_attach fresh = {.token = 3, .role = RTCI_ROLE_DRIVER, .pid = 3};
+    rtci_node_core_attach(node.core, 1, &fresh, NULL, &node.actions);
+    from_head(&node, &life);
+    client_id(&node, 3, 11); /* behind it: of the new life, though the loop looks at that later */
     rtci_node_core_life_over(node.core);
+    struct call_record first = call_of(1, 3, 50, 1);
+    first.spec.client = 11;
+    said(&node, 3, &first);
+    assert_int_equal(node.actions.n_to_nodes, 1);
+    node.actions.n_to_nodes = 0;
     for (uint64_t seq = 1; seq <= 3; seq++) {
         struct call_record call = call_of(seq, 3, 50, 1);
         call.spec.flags |= seq == 2 ? RTCI_SPEC_REPEATED : 0;
