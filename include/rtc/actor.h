@@ -20,7 +20,7 @@
  *     withheld: then everything that the actor has said so far leaves at once, and is said again when
  *     a method whose state was not saved runs again. So does it when what is put into an object of
  *     more than 100 KiB, published by name, yielded or given to a constructor refers to a withheld
- *     task. rtc_then() does not wait.
+ *     task. rtc_then() does not wait; nor does who looks without a timeout: rtc_flush() helps.
  *   - Puts, creations, stops, kills, links, monitors, versions by name, keys, files and the values of
  *     rtc_yield() leave at once. Calls to an actor that was created in the method are withheld.
  *   - Calls with options.stream, with arguments that are references (handles may be) or larger than

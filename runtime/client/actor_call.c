@@ -142,6 +142,12 @@ static void keep_refs(struct rtc *rtc, struct call *call)
 
 /* ---- One call ---- */
 
+/* To a host of light actors, of the runtime's own: what it is about ends with this process. */
+static bool is_order(const struct request_call *want)
+{
+    return want->order || strncmp(want->method, "rtc.", 4) == 0;
+}
+
 static int enqueue(struct rtc *rtc, struct actor *actor, const struct request_call *want,
                    uint64_t function, const char *method, const struct task_plan *task,
                    rtc_ref *ret_refs)
@@ -182,7 +188,7 @@ static int enqueue(struct rtc *rtc, struct actor *actor, const struct request_ca
         rtc->actors->deadline_ns = want->deadline_ns;
     rtci_actor_pin(rtc, actor);
     rtci_call_push(&actor->queue, call);
-    if (RTCI_UNLIKELY(rtc->withheld != NULL))
+    if (RTCI_UNLIKELY(rtc->withheld != NULL) && !is_order(want))
         rtci_withhold_call(rtc, call);
     if (actor->queue.first == call || rtc->actors->stuck)
         rtci_actor_pump(rtc, actor);
@@ -267,8 +273,10 @@ static int wait_for_room(struct rtc *rtc, struct actor *actor, uint64_t deadline
         if (actor->mailbox_fail || deadline_ns == 0 || counted)
             return mailbox_full(actor, actor->mailbox_fail || counted);
         actor->awaited++; /* it is not freed meanwhile */
+        uint64_t changes = rtc->changes;
         int rc = rtci_speak(rtc, deadline_ns);
-        rc = rc ? rc : rtci_block(rtc, 0, deadline_ns);
+        if (rc == 0 && rtc->changes == changes) /* else there may be room */
+            rc = rtci_block(rtc, 0, deadline_ns);
         actor->awaited--;
         if (rc == RTC_E_TIMEOUT)
             return mailbox_full(actor, false);

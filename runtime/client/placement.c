@@ -328,10 +328,10 @@ int rtc_placement_wait(struct rtc *rtc, rtc_placement placement, int64_t timeout
     RTCI_TRY(rtci_enter(rtc));
     const struct rtci_id none = {0};
     int rc = rtci_drain(rtc);
-    const struct placement *row =
-        placement.client == rtc->client ? find_row(rtc, placement.seq) : NULL;
     if (rc == 0 && timeout != 0)
         rc = rtci_speak(rtc, rtci_deadline(timeout));
+    const struct placement *row =
+        placement.client == rtc->client ? find_row(rtc, placement.seq) : NULL;
     bool sleeps = rc == 0 && timeout != 0 && !(row && row->ready && !row->told);
     if (sleeps)
         rtci_blocked_begin(rtc, &none, 0, 0);

@@ -12,9 +12,11 @@ _Static_assert(AT_ONCE >= RTCI_RECORD_MAX, "a save and a task");
 
 /* ---- Withholding ---- */
 
-/* A thread that is none of the actor's own made it: the one that saves may sleep. */
-static void wake(struct rtc *rtc)
+void rtci_withheld_wake(struct rtc *rtc)
 {
+    rtc->changes++;
+    if (rtc->waiters)
+        pthread_cond_broadcast(&rtc->cond);
     if (rtc->polling)
         rtci_chan_kick(rtc->chan);
 }
@@ -34,7 +36,7 @@ void rtci_withhold_call(struct rtc *rtc, struct call *call)
     }
     w->calls[w->n_calls++] = call->seq;
     call->withheld = call->waits = true;
-    wake(rtc);
+    rtci_withheld_wake(rtc);
 }
 
 int rtci_withhold_room(struct rtc *rtc, size_t size, void **ret_record)
@@ -81,12 +83,12 @@ void rtci_withhold_task(struct rtc *rtc, uint64_t seq, uint32_t n_returns)
         slot->ran = SLOT_UNSAID;
         slot->pins++;
     }
-    wake(rtc);
+    rtci_withheld_wake(rtc);
 }
 
 bool rtci_unsaid(struct rtc *rtc, const struct rtci_id *ids, size_t n)
 {
-    if (!rtc->withheld || !rtc->withheld->records.len)
+    if (!rtc->withheld || (!rtc->withheld->records.len && !rtc->withheld->sending))
         return false;
     for (size_t i = 0; i < n; i++) {
         const struct slot *slot = ids[i].client == rtc->client && ids[i].index != RTCI_HANDLE
@@ -139,9 +141,20 @@ static int await_room(struct rtc *rtc, size_t size)
     return 0;
 }
 
+static int await_turn(struct rtc *rtc)
+{
+    while (rtc->withheld->sending)
+        RTCI_TRY(rtci_block(rtc, 0, UINT64_MAX));
+    return 0;
+}
+
 int rtci_withheld_room(struct rtc *rtc)
 {
-    return await_room(rtc, AT_ONCE);
+    do {
+        RTCI_TRY(await_turn(rtc));
+        RTCI_TRY(await_room(rtc, AT_ONCE));
+    } while (rtc->withheld->sending);
+    return 0;
 }
 
 /* Writes the record and whole ones of the buffer, as many as may stand in the ring at once, and
@@ -165,20 +178,33 @@ static int send_piece(struct rtc *rtc, const struct rtci_rec *record, const stru
     return 0;
 }
 
+static int send_all(struct rtc *rtc, const void *record, const struct rtci_buf *buf)
+{
+    size_t at = 0;
+    int rc = send_piece(rtc, record, buf, &at);
+    while (rc == 0 && at < buf->len)
+        rc = send_piece(rtc, NULL, buf, &at);
+    for (at = 0; rc == 0 && at < buf->len; at += record_at(buf, at)->size)
+        let_go(rtc, record_at(buf, at));
+    return rc;
+}
+
+/* One at a time: the head takes tasks in the order of their numbers, and drops what comes behind.
+ */
 int rtci_withheld_send(struct rtc *rtc, const void *record, bool kept)
 {
-    struct rtci_buf buf = rtc->withheld->records;
-    rtc->withheld->records = (struct rtci_buf){0}; /* while this waits for room there may be more */
+    struct withheld *w = rtc->withheld;
+    RTCI_TRY(await_turn(rtc));
+    struct rtci_buf buf = w->records;
+    w->records = (struct rtci_buf){0}; /* while this waits for room there may be more */
     for (size_t at = 0; kept && at < buf.len; at += record_at(&buf, at)->size) {
         if (record_at(&buf, at)->type == RTCI_R_SUBMIT)
             ((struct rtci_spec *)record_at(&buf, at))->flags |= RTCI_SPEC_DETACHED;
     }
-    size_t at = 0;
-    int rc = send_piece(rtc, record, &buf, &at);
-    while (rc == 0 && at < buf.len)
-        rc = send_piece(rtc, NULL, &buf, &at);
-    for (at = 0; rc == 0 && at < buf.len; at += record_at(&buf, at)->size)
-        let_go(rtc, record_at(&buf, at));
+    w->sending = true;
+    int rc = send_all(rtc, record, &buf);
+    w->sending = false;
+    rtci_withheld_wake(rtc);
     rtci_buf_fini(&buf);
     return rc;
 }

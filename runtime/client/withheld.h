@@ -19,6 +19,7 @@ struct withheld {
     struct rtci_buf records; /* SUBMIT, PUT, CANCEL, as they go into the ring */
     uint64_t *calls;         /* by their results, in the order in which they were made */
     uint32_t n_calls, cap_calls;
+    bool sending;  /* a thread does, and may have given the lock away */
     bool fetching; /* what is waited for is somewhere: nothing that is withheld brings it */
     /* A save that is under way is committed first. RTC_E_TIMEOUT. */
     int (*settle)(struct rtc *rtc, uint64_t deadline_ns);
@@ -27,6 +28,12 @@ struct withheld {
 static inline bool rtci_withheld_any(const struct rtc *rtc)
 {
     return rtc->withheld && (rtc->withheld->n_calls || rtc->withheld->records.len);
+}
+
+/* It is time to save, so that all of it stands in the ring with the save. */
+static inline bool rtci_withheld_much(const struct rtc *rtc)
+{
+    return rtc->withheld && rtc->withheld->records.len >= RTCI_MIB / 2;
 }
 
 /* ---- Withholding; rtc->withheld is there ---- */
@@ -48,6 +55,8 @@ int rtci_withheld_room(struct rtc *rtc) RTCI_MUST_USE;
 int rtci_withheld_send(struct rtc *rtc, const void *record, bool kept) RTCI_MUST_USE;
 /* These calls may go, in this order. */
 void rtci_withheld_release(struct rtc *rtc, const uint64_t *calls, uint32_t n);
+/* Another thread may sleep: the one that saves, or one that waits to send. */
+void rtci_withheld_wake(struct rtc *rtc);
 int rtci_speak_now(struct rtc *rtc, uint64_t deadline_ns) RTCI_MUST_USE;
 
 /* Before a wait: everything leaves. */

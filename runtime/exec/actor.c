@@ -220,7 +220,7 @@ static void loop(struct host *host)
     for (;;) {
         check_rc(host, rtci_drain(rtc));
         uint64_t due = rtci_host_timers(host);
-        struct message *message = alone ? next_of_any(host) : NULL;
+        struct message *message = alone && !rtci_host_holds(host) ? next_of_any(host) : NULL;
         if (message && lights)
             rtci_light_dispatch(host, message);
         else if (message)

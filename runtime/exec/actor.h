@@ -163,6 +163,8 @@ uint64_t rtci_host_keep(struct host *host, bool idle);
 /* Of the light actor that has a name: begins a save, in a turn of it. */
 void rtci_host_save(struct host *host, struct cell *cell);
 bool rtci_host_saved(const struct host *host);
+/* No other call now: what they said is more than can leave with the next save. */
+bool rtci_host_holds(const struct host *host);
 /* Answers again what was answered before a crash; false: the answer is not kept any more. */
 bool rtci_host_replay(struct host *host, struct from *from, uint64_t seq);
 /* It ran, and is answered when the state has been saved. */

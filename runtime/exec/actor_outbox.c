@@ -74,8 +74,7 @@ static bool remember(struct outbox *o, uint64_t seq)
 static bool lasts(const struct call *call)
 {
     const struct rtci_id *refs = rtci_spec_refs(call->spec);
-    bool order = call->once && !call->spec->slot && !call->spec->job; /* to this host alone */
-    if (call->stream || order || (call->actor->get_if_exists && !call->actor->known))
+    if (call->stream || (call->actor->get_if_exists && !call->actor->known))
         return false;
     for (uint32_t i = 0; i < call->spec->n_refs; i++) {
         if (refs[i].index != RTCI_HANDLE)

@@ -26,7 +26,8 @@
 #define MAGIC_OLD 0x31415352u /* without sources and outbox */
 #define MAGIC     0x32415352u
 
-#define CALLERS_MAX 4096u         /* a saved state knows of so many, those that called last */
+#define CALLERS_MAX 4096u /* a saved state knows of so many, those that called last */
+#define UNSENT_NS   (2 * RTCI_NS_PER_S)
 #define STALE_NS    RTCI_NS_PER_S /* after this what was answered is taken out of the saved state */
 
 void (*rtci_save_step)(enum rtci_save_step step);
@@ -64,6 +65,7 @@ struct keeping {
     uint64_t since_ns;     /* the first of them ended */
     uint64_t saved_ns;     /* the last save was committed */
     bool under_way, asked; /* asked: a light actor, to begin it in a turn of its own */
+    bool finishing;        /* a thread lets go what the last one covered */
     struct request request;
     struct rtci_buf record; /* of the request: sent again after a restart of the daemon */
 };
@@ -316,20 +318,9 @@ static void begin(struct host *host, struct cell *cell)
     step(RTCI_SAVE_SENT);
 }
 
-static void finish(struct host *host)
+static void answer_saved(struct host *host)
 {
     struct keeping *k = host->keeping;
-    struct request **at = &host->rtc->requests;
-    while (*at != &k->request)
-        at = &(*at)->next;
-    *at = k->request.next;
-    k->under_way = false;
-    if (k->request.status < 0)
-        cannot_save(host, rtc_error_text(k->request.status));
-    k->saved_ns = rtci_now_ns();
-    step(RTCI_SAVE_COMMITTED);
-    rtci_outbox_saved(host); /* before the answers: it was said before */
-    step(RTCI_SAVE_SAID);
     while (k->committing) {
         struct saved *saved = k->committing;
         k->committing = saved->next;
@@ -343,22 +334,57 @@ static void finish(struct host *host)
     }
 }
 
+/* Any thread: another may wait for something (settle). It gives the lock away where there is no
+ * room, and no save begins before it is through. */
+static void finish(struct host *host)
+{
+    struct keeping *k = host->keeping;
+    k->finishing = true;
+    struct request **at = &host->rtc->requests;
+    while (*at != &k->request)
+        at = &(*at)->next;
+    *at = k->request.next;
+    k->under_way = false;
+    if (k->request.status < 0)
+        cannot_save(host, rtc_error_text(k->request.status));
+    k->saved_ns = rtci_now_ns();
+    step(RTCI_SAVE_COMMITTED);
+    rtci_outbox_saved(host); /* before the answers: it was said before */
+    step(RTCI_SAVE_SAID);
+    answer_saved(host);
+    k->finishing = false;
+    rtci_withheld_wake(host->rtc);
+}
+
 /* Before a wait in a method: what the save under way covers can leave only now. */
 static int settle(struct rtc *rtc, uint64_t deadline_ns)
 {
     struct keeping *k = rtc->host->keeping;
-    while (k->under_way && !k->request.done)
+    while (k->finishing || (k->under_way && !k->request.done))
         RTCI_TRY(rtci_block(rtc, 0, deadline_ns));
     if (k->under_way)
         finish(rtc->host);
     return 0;
 }
 
+/* What the last save let go may wait for an address: for a moment, since it may wait for room that
+ * this actor takes. */
+static bool unsent(const struct host *host)
+{
+    return !host->own && rtci_actors_queued(host->rtc) &&
+           rtci_now_ns() < host->keeping->saved_ns + UNSENT_NS;
+}
+
 bool rtci_host_saved(const struct host *host)
 {
     const struct keeping *k = host->keeping;
-    return !k || (!k->under_way && !k->n_unsaved && !rtci_actors_queued(host->rtc) &&
-                  !rtci_withheld_any(host->rtc));
+    return !k || (!k->under_way && !k->finishing && !k->n_unsaved &&
+                  !rtci_withheld_any(host->rtc) && !unsent(host));
+}
+
+bool rtci_host_holds(const struct host *host)
+{
+    return host->keeping && host->keeping->under_way && rtci_withheld_much(host->rtc);
 }
 
 void rtci_host_ran(struct host *host, struct from *from, const struct rtci_spec *spec)
@@ -378,7 +404,7 @@ void rtci_host_ran(struct host *host, struct from *from, const struct rtci_spec 
 uint64_t rtci_host_keep(struct host *host, bool idle)
 {
     struct keeping *k = host->keeping;
-    if (!k)
+    if (!k || k->finishing)
         return UINT64_MAX;
     if (k->under_way && k->request.done)
         finish(host);
@@ -386,6 +412,8 @@ uint64_t rtci_host_keep(struct host *host, bool idle)
         return UINT64_MAX;
     if (!k->n_unsaved && !rtci_withheld_any(host->rtc)) { /* else it is of a callback */
         uint64_t clean = k->saved_ns + STALE_NS;
+        if (host->stopping && unsent(host))
+            return k->saved_ns + UNSENT_NS;
         if (!idle || !rtci_outbox_stale(host))
             return UINT64_MAX;
         if (rtci_now_ns() >= clean)
@@ -394,7 +422,8 @@ uint64_t rtci_host_keep(struct host *host, bool idle)
     }
     uint64_t after =
         host->save_after_ns && k->n_unsaved ? k->since_ns + host->save_after_ns : UINT64_MAX;
-    if (!idle && k->n_unsaved < host->save_every && rtci_now_ns() < after)
+    if (!idle && k->n_unsaved < host->save_every && rtci_now_ns() < after &&
+        !rtci_withheld_much(host->rtc))
         return after;
     if (!host->own)
         begin(host, NULL);

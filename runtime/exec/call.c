@@ -101,7 +101,7 @@ int rtci_call_fetch(struct rtc_call *call)
     struct withheld *w = call->rtc->withheld;
     if (RTCI_LIKELY(!w))
         return fetch(call);
-    w->fetching = true;
+    w->fetching = call->spec->client != 0; /* rtc_self_later() does not ask before */
     int rc = fetch(call);
     w->fetching = false;
     return rc;

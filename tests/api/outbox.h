@@ -144,7 +144,7 @@ static int hold(struct rtc_call *call)
     int32_t i = __atomic_add_fetch(&tally->held, 1, __ATOMIC_SEQ_CST);
     while (load(&tally->go) < i)
         sched_yield();
-    return 0;
+    return rtc_return_i64(call, i);
 }
 
 RTC_ACTOR(ledger, struct ledger, .save = ledger_save, .load = ledger_load,
@@ -324,9 +324,63 @@ static int go_on(struct rtc_call *call)
     return rtc_then(r, ref, then_book, NULL);
 }
 
+/* Submits so many tasks, of 20 KiB each: file, first number, how many. */
+static int load_up(struct rtc_call *call)
+{
+    static char bytes[20 << 10];
+    struct rtc *r = rtc_call_rtc(call);
+    const char *file;
+    int64_t first, n;
+    rtc_ref ref;
+    RTC_TRY(rtc_arg_str(call, 0, &file, NULL));
+    RTC_TRY(rtc_arg_i64(call, 1, &first));
+    RTC_TRY(rtc_arg_i64(call, 2, &n));
+    for (int64_t i = first; i < first + n; i++) {
+        RTC_TRY(rtc_submit(r, "mark",
+                           RTC_ARGS(rtc_str(file), rtc_i64(i), rtc_bytes(bytes, sizeof(bytes))),
+                           &no_cpu, &ref));
+        RTC_TRY(rtc_release(r, ref));
+    }
+    return rtc_return_i64(call, n);
+}
+
+/* Asks, and in a later call says what makes it answered, and goes on with the answer. */
+static rtc_ref asked_before;
+
+static int ask_first(struct rtc_call *call)
+{
+    const char *file;
+    rtc_actor to_ledger;
+    RTC_TRY(rtc_arg_str(call, 0, &file, NULL));
+    RTC_TRY(rtc_arg_actor(call, 1, &to_ledger));
+    RTC_TRY(rtc_actor_call(rtc_call_rtc(call), to_ledger, "hold", RTC_ARGS(rtc_str(file)), NULL,
+                           &asked_before));
+    return rtc_return_i64(call, 1);
+}
+
+static int later(struct rtc_call *call)
+{
+    struct rtc *r = rtc_call_rtc(call);
+    const char *file;
+    rtc_actor to_counter;
+    RTC_TRY(rtc_arg_str(call, 0, &file, NULL));
+    RTC_TRY(rtc_arg_actor(call, 1, &to_counter));
+    RTC_TRY(rtc_actor_call(r, to_counter, "count", RTC_ARGS(rtc_str(file), rtc_i64(7)), NULL, NULL));
+    RTC_TRY(rtc_self_later(call, 0, "answered", RTC_ARGS(rtc_of_ref(asked_before))));
+    return rtc_release(r, asked_before);
+}
+
+static int answered(struct rtc_call *call)
+{
+    struct ledger *self = rtc_self(call);
+    self->sum++;
+    return 0;
+}
+
 RTC_ACTOR(relay, struct ledger, .save = ledger_save, .load = relay_load,
           .methods = {RTC_METHOD(pass), RTC_METHOD(ask), RTC_METHOD(promise), RTC_METHOD(take_back),
                       RTC_METHOD(make_and_call), RTC_METHOD(to_itself), RTC_METHOD(total),
-                      RTC_METHOD(go_on)});
+                      RTC_METHOD(go_on), RTC_METHOD(load_up), RTC_METHOD(ask_first),
+                      RTC_METHOD(later), RTC_METHOD(answered)});
 
 #endif

@@ -342,6 +342,43 @@ static void going_on(void **state)
     assert_int_equal(asked(ledger, "sum_booked", NULL), 42);
 }
 
+/* More than can leave with one save, in many calls between two saves. */
+static void much(void **state)
+{
+    enum { CALLS = 100, EACH = 10 };
+    (void)state;
+    rtc_ref refs[CALLS];
+    rtc_actor a = make("relay", 1000000);
+    for (int i = 0; i < CALLS; i++)
+        OK(rtc_actor_call(rtc, a, "load_up",
+                          RTC_ARGS(rtc_str(path), rtc_i64(i * EACH), rtc_i64(EACH)), NULL,
+                          &refs[i]));
+    for (int i = 0; i < CALLS; i++)
+        assert_int_equal(got(refs[i]), EACH);
+    for (int i = 0; i < CALLS * EACH; i++) {
+        await_byte(&tally->marked[i]);
+        assert_int_equal(tally->marked[i], 1);
+    }
+    OK(rtc_actor_release(rtc, a));
+}
+
+/* A later call of its own waits for an answer that comes of what is withheld. */
+static void answered_later(void **state)
+{
+    (void)state;
+    rtc_ref ref;
+    OK(rtc_actor_call(rtc, relay, "ask_first", RTC_ARGS(rtc_str(path), rtc_of_actor(ledger)), NULL,
+                      &ref));
+    OK(rtc_get(rtc, ref, RTC_S(60), NULL));
+    OK(rtc_release(rtc, ref));
+    OK(rtc_actor_call(rtc, relay, "later", RTC_ARGS(rtc_str(path), rtc_of_actor(counter)), NULL,
+                      NULL));
+    await_byte(&tally->counted[7]);
+    __atomic_add_fetch(&tally->go, 1, __ATOMIC_SEQ_CST);
+    for (int tries = 0; asked(relay, "total", NULL) < 1; tries++)
+        assert_true(tries < 100000);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(int argc, char **argv)
@@ -364,6 +401,8 @@ int main(int argc, char **argv)
         CASE(made),
         CASE(itself),
         CASE(going_on),
+        CASE(much),
+        CASE(answered_later),
     };
     rtci_save_step = on_step;
     struct rtc_config config = {.address = "embedded", .cpus = 2, .quiet = true};
