@@ -81,24 +81,25 @@ static void drop(void *state)
 
 /* ---- Methods ---- */
 
-/* join(group's name, rank, size, state): what it had taken is forgotten. */
+/* join(group's name, rank, size, state, how long to wait): what it had taken is forgotten. */
 static int join(struct rtc_call *call)
 {
     struct learner *self = rtc_self(call);
     const char *name;
-    int64_t rank, size;
+    int64_t rank, size, timeout;
     struct rtc_array state;
     char why[512];
     RTC_TRY(rtc_arg_str(call, 0, &name, NULL));
     RTC_TRY(rtc_arg_i64(call, 1, &rank));
     RTC_TRY(rtc_arg_i64(call, 2, &size));
     RTC_TRY(rtc_arg_array(call, 3, &state));
+    RTC_TRY(rtc_arg_i64(call, 4, &timeout));
     int rc = ppo_load(self->ppo, state.data, state.size, why, sizeof(why));
     if (rc < 0)
         return rtc_fail(call, rc, "%s", why);
     self->batch.n = 0;
     (void)rtc_group_leave(&self->group);
-    rc = rtc_group_join(rtc_call_rtc(call), name, (uint32_t)rank, (uint32_t)size, LEARNER_PATIENCE,
+    rc = rtc_group_join(rtc_call_rtc(call), name, (uint32_t)rank, (uint32_t)size, timeout,
                         &self->group);
     if (rc < 0)
         return rtc_fail(call, rc, "%s", rtc_last_error());

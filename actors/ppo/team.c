@@ -161,8 +161,16 @@ static int put_state(struct team *t, rtc_ref *ret_ref)
     return rtc_seal(t->rtc, *ret_ref);
 }
 
+/* One that died when it had begun to join does not come, and nobody says so: it is asked anew soon,
+ * and later if that was too soon. */
+static int64_t soon(const struct team *t, int tries)
+{
+    int64_t time = RTC_S(3) << tries;
+    return time < t->options.patience ? time : t->options.patience;
+}
+
 /* Everybody with the state at the beginning of the update, and what was taken for it. */
-static int form(struct team *t, struct ppo *ppo)
+static int form(struct team *t, struct ppo *ppo, int tries)
 {
     char name[96];
     rtc_ref state;
@@ -177,13 +185,13 @@ static int form(struct team *t, struct ppo *ppo)
     if (rc < 0)
         return rc;
     for (uint32_t i = 0; rc == 0 && i < t->n_others; i++)
-        rc = rtc_actor_call(
-            t->rtc, t->others[i], "join",
-            RTC_ARGS(rtc_str(name), rtc_i64(i + 1), rtc_i64(team_size(t)), rtc_of_ref(state)), NULL,
-            NULL);
+        rc = rtc_actor_call(t->rtc, t->others[i], "join",
+                            RTC_ARGS(rtc_str(name), rtc_i64(i + 1), rtc_i64(team_size(t)),
+                                     rtc_of_ref(state), rtc_i64(soon(t, tries))),
+                            NULL, NULL);
     (void)!rtc_release(t->rtc, state);
     if (rc == 0)
-        rc = rtc_group_join(t->rtc, name, 0, team_size(t), t->options.patience, &t->group);
+        rc = rtc_group_join(t->rtc, name, 0, team_size(t), soon(t, tries), &t->group);
     if (rc < 0)
         return rc;
     struct ppo_share share = learner_share(t->group);
@@ -196,9 +204,9 @@ static int form(struct team *t, struct ppo *ppo)
 /* ---- The update ---- */
 
 static int attempt(struct team *t, struct ppo *ppo, const struct ppo_batch *batch, double progress,
-                   struct ppo_stats *ret_stats)
+                   int tries, struct ppo_stats *ret_stats)
 {
-    int rc = t->group ? 0 : form(t, ppo);
+    int rc = t->group ? 0 : form(t, ppo, tries);
     if (rc == 0)
         rc = tell(t, "learn", RTC_ARGS(rtc_f64(progress), rtc_i64((int64_t)batch->n)));
     return rc < 0 ? rc : ppo_update(ppo, batch, progress, ret_stats);
@@ -229,7 +237,7 @@ static int update_together(struct team *t, struct ppo *ppo, const struct ppo_bat
     t->before_size = size;
     ppo_save(ppo, t->before);
     for (int i = 0; i < TRIES_MAX; i++) {
-        rc = attempt(t, ppo, batch, progress, ret_stats);
+        rc = attempt(t, ppo, batch, progress, i, ret_stats);
         if (rc >= 0 || rc == RTC_E_DISCONNECTED || rc == RTC_E_NOMEM)
             break;
         note(t, "learners broke off an update, and make it again: %s", rtc_last_error());
