@@ -147,6 +147,13 @@ static void refuse(struct rtci_daemon *d, struct rtci_buf *span, const char *tex
     rtci_buf_clear(span);
 }
 
+/* At once: what the head says next ends their jobs. */
+void rtci_calling_tell_life(struct rtci_daemon *d, const struct rtci_life *life)
+{
+    if (d->calls && life->node == d->number && d->life && d->life != life->life)
+        rtci_daemon_tell_drivers(d, rtci_life_over);
+}
+
 /* The head has taken this node for dead, and so its processes: what they were about to say to
  * others would come behind what was made of that, perhaps behind calls of those that were started
  * for them.
@@ -155,7 +162,6 @@ static void life_over(struct rtci_daemon *d)
 {
     const char *text = rtci_life_over;
     RTCI_LOG(WARN, NODE, "%s", text);
-    rtci_daemon_tell_drivers(d, text);
     rtci_node_core_life_over(d->node);
     for (uint32_t i = 0; i < d->n_held_calls; i++) {
         refuse(d, &d->held_calls[i].span, text);

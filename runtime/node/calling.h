@@ -13,6 +13,8 @@ int rtci_calling_open(struct rtci_daemon *daemon) RTCI_MUST_USE;
 void rtci_calling_frame(struct rtci_daemon *daemon, uint32_t node, const void *data, size_t size);
 /* The head tells of the life of this node, or of others. */
 void rtci_calling_life(struct rtci_daemon *daemon, const struct rtci_life *life);
+/* Before that, as it comes: what it means for this host's drivers is told to them. */
+void rtci_calling_tell_life(struct rtci_daemon *daemon, const struct rtci_life *life);
 /* The session with the head is another one. */
 void rtci_calling_renewed(struct rtci_daemon *daemon);
 /* The ways to a node (0: to all) may be others. */

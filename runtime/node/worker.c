@@ -251,6 +251,9 @@ static void on_message(struct worker *w, const struct rtci_link_event *event)
             RTCI_LOG(ERROR, NODE, "the head said something that is no record: it is left out");
             return;
         }
+        const void *rec = d->turn.data + at;
+        if (((const struct rtci_rec *)rec)->type == RTCI_R_LIFE)
+            rtci_calling_tell_life(d, rec);
         at += (size_t)size;
     }
     if (w->shift)
