@@ -209,26 +209,28 @@ void *rtci_chan_reserve(struct rtci_chan *chan, size_t size)
             return NULL;
     }
     void *at = chan->out + (chan->out_reserved & (chan->cap - 1));
-    chan->out_reserved += size;
+    /* Who waits for room looks without the lock. */
+    __atomic_store_n(&chan->out_reserved, chan->out_reserved + size, __ATOMIC_RELAXED);
     return at;
 }
 
 void rtci_chan_unreserve(struct rtci_chan *chan, size_t size)
 {
     RTCI_ASSERT(chan->out_reserved - chan->out_published >= size);
-    chan->out_reserved -= size;
+    __atomic_store_n(&chan->out_reserved, chan->out_reserved - size, __ATOMIC_RELAXED);
 }
 
 void rtci_chan_publish(struct rtci_chan *chan)
 {
-    chan->out_published = chan->out_reserved;
+    __atomic_store_n(&chan->out_published, chan->out_reserved, __ATOMIC_RELAXED);
     atomic_store_explicit(&chan->out_words->head, chan->out_published, memory_order_release);
 }
 
 uint64_t rtci_chan_consumed(struct rtci_chan *chan)
 {
     uint64_t tail = atomic_load_explicit(&chan->out_words->tail, memory_order_acquire);
-    return tail > chan->out_published ? chan->out_published : tail;
+    uint64_t published = __atomic_load_n(&chan->out_published, __ATOMIC_RELAXED);
+    return tail > published ? published : tail;
 }
 
 uint64_t rtci_chan_written(struct rtci_chan *chan)
@@ -238,7 +240,8 @@ uint64_t rtci_chan_written(struct rtci_chan *chan)
 
 size_t rtci_chan_room(struct rtci_chan *chan)
 {
-    uint64_t used = chan->out_reserved - rtci_chan_consumed(chan);
+    uint64_t used =
+        __atomic_load_n(&chan->out_reserved, __ATOMIC_RELAXED) - rtci_chan_consumed(chan);
     return used > chan->cap ? 0 : chan->cap - used;
 }
 

@@ -323,7 +323,7 @@ def lane_frozen(lab):
     callers_frozen(lab, 'head', ['w2'], relay='w2', kept=False)
 
 
-@quick
+@nightly
 def relay_moves(lab):
     """A relay that is started again elsewhere: what the old one was about to say is not said when it goes on."""
     lab.start(lease=LEASE)
