@@ -210,7 +210,7 @@ static bool is_there(const struct rtci_daemon *d, uint32_t node)
 void rtci_calling_send(struct rtci_daemon *d)
 {
     struct rtci_node_actions *actions = &d->actions;
-    if (d->n_held_calls && !d->doubt)
+    if (d->n_held_calls)
         release(d);
     for (uint32_t i = 0; i < actions->n_to_nodes; i++) {
         struct rtci_buf *buf = &actions->to_nodes[i].buf;
@@ -220,7 +220,7 @@ void rtci_calling_send(struct rtci_daemon *d)
         snprintf(text, sizeof(text), "there is no node %u in the cluster (any more)", node);
         if (!is_there(d, node))
             rtci_node_core_not_sent(d->node, text, buf->data, buf->len, actions);
-        else if (d->doubt || must_wait(d, node, buf))
+        else if (must_wait(d, node, buf))
             hold(d, node, buf);
         else
             rtci_calls_send(d->calls, d->now_ns, node, buf->data, buf->len);

@@ -94,7 +94,6 @@ struct rtci_daemon {
     uint32_t number; /* of this node; 1 on the head's host */
     uint64_t life;   /* worker: of this node, as its head or keeper said last */
     uint64_t epoch;  /* of the head */
-    bool doubt; /* worker: its life may be over, which the head has yet to say: no calls leave it */
     uint64_t leased_ns; /* worker: its executors were told that it lives until then; else 0 */
     bool remote;     /* the head is elsewhere: rings are acknowledged when it has committed */
     bool leaving;    /* the head has nothing left for this node */

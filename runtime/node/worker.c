@@ -23,8 +23,6 @@
                     */
 #define STOP_WAIT_NS (10 * RTCI_NS_PER_S)
 #define LATER_NS     (2 * RTCI_NS_PER_MS)
-#define STILL_NS \
-    (1500 * RTCI_NS_PER_MS) /* between two turns: the loop looks at least each second */
 #define TELL_LEASE_NS \
     (50 * RTCI_NS_PER_MS) /* executors are told of a lease that ends so much later */
 #define EVENTS_MAX 64     /* of the link, then rings have their turn */
@@ -36,7 +34,6 @@ struct worker {
     struct rtci_buf unsent, old;
     uint64_t later_ns;   /* when what is in no hurry is sent; 0: there is nothing of that */
     uint64_t sent;       /* number of the last message */
-    uint64_t turn_ns;    /* the last turn began */
     uint64_t closed_seq; /* of daemon.closed, the first so many wait for this message */
     uint32_t closed_marked;
     int64_t shift; /* the head's clock less this host's */
@@ -203,7 +200,6 @@ static void say_all(struct worker *w, const struct rtci_link_event *event)
     rtci_peering_welcome(d->peering, event->text);
     if (w->was_joined)
         count_epoch(d);
-    d->doubt |= w->was_joined; /* what is read now may be of a life that is over */
     rtci_node_core_hello(d->node, d->now_ns, &d->actions);
     if (w->old.len)
         rtci_node_core_renew(d->node, d->now_ns, w->old.data, w->old.len, &d->actions);
@@ -376,17 +372,14 @@ static void fence(struct worker *w, bool fenced)
  * is a new one, until it has said which of them have to end. */
 static void fence_step(struct worker *w)
 {
-    struct rtci_daemon *d = &w->daemon;
     rtci_lease_heard(&w->lease, rtci_link_heard(w->link));
     bool silent = rtci_lease_over(&w->lease);
-    bool told = !silent && w->joined && !w->unsent.len && w->ready_seq &&
-                rtci_link_committed(w->link) >= w->ready_seq;
-    d->doubt &= !told;
     if (!w->fenced && silent)
         RTCI_LOG(WARN, NODE, "the head is silent: actors that it may start elsewhere are stopped");
     if (!w->fenced && silent)
         fence(w, true);
-    else if (w->fenced && told) {
+    else if (w->fenced && !silent && w->joined && !w->unsent.len && w->ready_seq &&
+             rtci_link_committed(w->link) >= w->ready_seq) {
         tell_lease(w);
         fence(w, false);
     } else if (!w->fenced) {
@@ -401,14 +394,9 @@ static bool turn(struct worker *w)
     struct rtci_daemon *d = &w->daemon;
     uint64_t boot_ns = rtci_clock_boot_ns();
     d->now_ns = rtci_daemon_now();
-    if (rtci_lease_look(&w->lease, d->now_ns, boot_ns)) {
+    if (rtci_lease_look(&w->lease, d->now_ns, boot_ns))
         rtci_link_paused(w->link, d->now_ns);
-        d->doubt |= w->joined && rtci_lease_over(&w->lease);
-    }
-    bool still = w->turn_ns && d->now_ns - w->turn_ns > STILL_NS; /* or it slept: then it is over */
-    w->turn_ns = d->now_ns;
-    d->doubt |= w->joined && still && rtci_lease_over(&w->lease);
-    bool any = w->joined && !d->doubt && w->unsent.len < UNSENT_MAX && rtci_daemon_read_all(d);
+    bool any = w->joined && w->unsent.len < UNSENT_MAX && rtci_daemon_read_all(d);
     any |= take_events(w);
     any |= rtci_peering_take(d->peering);
     rtci_node_core_tick(d->node, d->now_ns, &d->actions);
